@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WEIGHTS ?=
+TORCH := torch==2.13.0
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lint types imports unit gpu-acceptance clean
+
+demo: $(VENV)/.demo
+	$(BIN)/yolox-deploy demo $(if $(WEIGHTS),--weights $(WEIGHTS))
+
+test: lint types imports unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+gpu-acceptance: $(VENV)/.dev
+	$(BIN)/python -m yolox_deploy.benchmarks.gpu_acceptance
+
+clean:
+	rm -rf $(VENV) demo predictions build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The CPU build of PyTorch: from where pip looks already, else from PyTorch's own index, so that Linux never
+# pulls the gigabytes of CUDA that the default build brings. macOS has no other build.
+$(VENV)/.torch: $(VENV)/bin/python
+	$(PIP) install -q --upgrade "setuptools>=77" wheel
+	$(PIP) install -q "$(TORCH)+cpu" 2>/dev/null \
+	  || $(PIP) install -q --index-url $(TORCH_CPU_INDEX) "$(TORCH)" \
+	  || { [ "$$(uname -s)" != Linux ] && $(PIP) install -q "$(TORCH)"; }
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	$(PIP) install -q -e ".[onnxruntime,export,eval]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	$(PIP) install -q -e ".[dev]"
+	touch $@
