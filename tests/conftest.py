@@ -1,0 +1,184 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from yolox_deploy import Artifact
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+COMMAND = [sys.executable, "-W", "error", "-c", "from yolox_deploy.cli import main; main()"]
+
+Anchor = tuple[int, Sequence[float]]
+"""Index of an anchor point, and the row (x, y, w, h, objectness, classes ...) that it answers."""
+
+
+class ToyModel(Protocol):
+    """Writes an ONNX file whose answer is known: see the fixture `toy_model`."""
+
+    def __call__(
+        self,
+        path: Path,
+        rows: Sequence[Anchor] = (),
+        *,
+        size: tuple[int, int] = (64, 96),
+        batch: int | None = 1,
+        classes: int = 3,
+        decoded: bool = False,
+        nhwc: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        lit: Sequence[int] = (),
+    ) -> Path: ...
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference values, real weights and real photographs beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the ../shared folder of references, weights and photographs (CI has it)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[Path]:
+    """The three photographs that come with the package."""
+    from yolox_deploy.verify import packaged_photographs
+
+    return packaged_photographs()
+
+
+@pytest.fixture(scope="session")
+def has_real_weights() -> bool:
+    """Whether `nano_onnx` finds objects; without ../shared its weights are random."""
+    return (SHARED / "real" / "yolox_nano.pth").is_file()
+
+
+@pytest.fixture(scope="session")
+def nano_weights(has_real_weights: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of yolox_nano: the real one where ../shared is, else random weights."""
+    if has_real_weights:
+        return SHARED / "real" / "yolox_nano.pth"
+    import torch
+
+    from yolox_deploy.exporter import RANDOM_WEIGHTS, load_subject
+
+    path = tmp_path_factory.mktemp("weights") / "yolox_nano.pth"
+    torch.save({"model": load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def nano_artifact(nano_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """What `export` returned for yolox_nano at 416 in ONNX, compared with PyTorch."""
+    from yolox_deploy import export
+
+    out = tmp_path_factory.mktemp("export") / "yolox_nano.onnx"
+    return export("yolox_nano", weights=nano_weights, out=out)
+
+
+@pytest.fixture(scope="session")
+def nano_onnx(nano_artifact: Artifact) -> Path:
+    """The file of `nano_artifact`; tests leave it as it is."""
+    return nano_artifact.path
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Runs `yolox-deploy ARGUMENTS` in a process of its own, with warnings as errors."""
+
+    def start(
+        *arguments: object, cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def toy_model() -> ToyModel:
+    """Writes an ONNX detector that answers the given rows, whatever the picture.
+
+    All other anchor points answer zeros: an undecoded box of one stride, a score of 0. The objectness of the
+    anchor points in `lit` is 0 for a black input and 1 for a white one, so that answers tell inputs apart.
+    """
+    return _write_toy_model
+
+
+def _write_toy_model(
+    path: Path,
+    rows: Sequence[Anchor] = (),
+    *,
+    size: tuple[int, int] = (64, 96),
+    batch: int | None = 1,
+    classes: int = 3,
+    decoded: bool = False,
+    nhwc: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    lit: Sequence[int] = (),
+) -> Path:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    height, width = size
+    count = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
+    answer = np.zeros((1, count, 5 + classes), np.float32)
+    if decoded:
+        answer[0, :, :2] = _anchor_centers(size)
+    for index, row in rows:
+        answer[0, index, : len(row)] = row
+    gain = np.zeros_like(answer)
+    gain[0, list(lit), 4] = 1 / 255
+    axes = [1, 2, 3]
+    nodes = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["means"], keepdims=1),
+        helper.make_node("Squeeze", ["means", "last"], ["mean"]),
+        helper.make_node("Mul", ["mean", "gain"], ["light"]),
+        helper.make_node("Add", ["light", "answer"], ["output"]),
+    ]
+    shape = [batch or "batch", height, width, 3] if nhwc else [batch or "batch", 3, height, width]
+    kind = TensorProto.UINT8 if nhwc else TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("images", kind, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [shape[0], *answer.shape[1:]])],
+        [
+            numpy_helper.from_array(answer, "answer"),
+            numpy_helper.from_array(gain, "gain"),
+            numpy_helper.from_array(np.array(axes, np.int64), "axes"),
+            numpy_helper.from_array(np.array([3], np.int64), "last"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, dict(metadata or {}))
+    onnx.save(model, str(path))
+    return path
+
+
+def _anchor_centers(size: tuple[int, int]) -> np.ndarray:
+    from yolox_deploy.postprocess import anchor_points
+
+    grid = anchor_points(size)
+    centers: np.ndarray = grid.offsets * grid.strides[:, None]
+    return centers

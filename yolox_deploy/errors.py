@@ -1,0 +1,97 @@
+"""Every error that yolox-deploy raises on purpose.
+
+    YoloxDeployError                exit code 1
+    ├── UsageError                  2   an option, a size or a combination that cannot work
+    ├── InputError                  2   an image, a folder or an annotation file that cannot be read
+    ├── MissingExtraError           3   an optional package is not installed
+    ├── ArtifactError               4   a model file is broken, foreign or does not fit this machine
+    │   ├── CheckpointError         4   the same for a PyTorch checkpoint
+    │   └── DeviceError             4   the device that a model file was built for is not here
+    ├── RuntimeFailure              4   a backend failed while it loaded or ran a model
+    │   └── ClosedError             4   the runtime or Detector was used after `close()`
+    ├── GateError                   5   an export is not equal enough to its reference, or too inaccurate
+    └── RegressionError             6   a benchmark is slower than its baseline
+
+A message says what was found, what was expected and, where there is one, the command that mends it.
+The command line prints the message alone and ends with the exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class YoloxDeployError(Exception):
+    """Base of the tree; catch this to catch all of it."""
+
+    exit_code = 1
+
+
+class UsageError(YoloxDeployError, ValueError):
+    """An argument that cannot work, found before any work was done."""
+
+    exit_code = 2
+
+
+class InputError(YoloxDeployError, ValueError):
+    """An image, folder, stream or annotation file that cannot be read."""
+
+    exit_code = 2
+
+
+class MissingExtraError(YoloxDeployError, ImportError):
+    """An optional package is not installed; the message holds the pip command."""
+
+    exit_code = 3
+
+
+class ArtifactError(YoloxDeployError, ValueError):
+    """A model file is missing, truncated, foreign or built for another machine."""
+
+    exit_code = 4
+
+
+class CheckpointError(ArtifactError):
+    """A PyTorch checkpoint that cannot be loaded safely or does not fit the model."""
+
+
+class DeviceError(ArtifactError):
+    """The device that a model file was built for is not on this machine."""
+
+
+class RuntimeFailure(YoloxDeployError, RuntimeError):
+    """A backend raised while it loaded or ran a model; `__cause__` is its own exception."""
+
+    exit_code = 4
+
+
+class ClosedError(RuntimeFailure):
+    """The runtime or Detector was used after `close()`."""
+
+
+class GateError(YoloxDeployError):
+    """The parity or accuracy gate after an export failed; nothing was left under the final name."""
+
+    exit_code = 5
+
+
+class RegressionError(YoloxDeployError):
+    """A benchmark is significantly slower than the baseline allows."""
+
+    exit_code = 6
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import the optional package `module`.
+
+    Raises:
+        MissingExtraError: it is not installed; names the `extra` and the pip command that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{module.split('.')[0]} cannot be imported ({error}). "
+            f"Install it with: pip install 'yolox-deploy[{extra}]'"
+        ) from error

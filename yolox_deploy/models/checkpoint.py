@@ -1,0 +1,181 @@
+"""Checkpoints: read safely, recognise the model, check the fit, then load."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from yolox_deploy.errors import CheckpointError
+from yolox_deploy.models.safe_load import safe_load
+from yolox_deploy.models.yolox import YOLOX, build_model
+from yolox_deploy.models.zoo import ZOO
+
+Shapes = dict[str, tuple[int, ...]]
+
+_CLASS_PREDICTOR = "head.cls_preds."
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """Where weights came from and what they are for.
+
+    `sha256` is of the file. `model_name` is the zoo model with exactly these keys and shapes, `num_classes`
+    its class count; both None for another architecture. `class_names` is None when the file holds none.
+    """
+
+    path: Path
+    sha256: str
+    model_name: str | None
+    num_classes: int | None
+    class_names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Checkpoint(CheckpointInfo):
+    """`CheckpointInfo` and the weights themselves, on the CPU, all finite."""
+
+    state_dict: dict[str, Tensor]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read `{"model": state_dict, ...}` or a bare state dict from `path`, without running code from it.
+
+    Raises:
+        CheckpointError: missing, truncated, foreign or unsafe file, no state dict in it, weights that are not
+            finite, or class names that do not match the class count.
+    """
+    path = Path(path)
+    content = safe_load(path)
+    state_dict = _find_state_dict(content, path)
+    _check_tensors(state_dict, path)
+    found = identify(state_dict)
+    model_name, num_classes = found or (None, _class_count(_shapes(state_dict)))
+    class_names = _find_class_names(content, num_classes, path)
+    return Checkpoint(path, _sha256(path), model_name, num_classes, class_names, state_dict)
+
+
+def load_checkpoint(model: YOLOX, path: str | Path) -> CheckpointInfo:
+    """Copy the weights of the checkpoint at `path` into `model`, on the device and in the dtype of the model.
+
+    Everything is checked first: after an error the model is as it was.
+
+    Raises:
+        CheckpointError: what `read_checkpoint` raises, another class count, or keys and shapes that do not
+            fit (names the zoo model that would).
+    """
+    checkpoint = read_checkpoint(path)
+    _check_fit(model, checkpoint)
+    model.load_state_dict(checkpoint.state_dict)
+    return CheckpointInfo(
+        checkpoint.path,
+        checkpoint.sha256,
+        checkpoint.model_name,
+        checkpoint.num_classes,
+        checkpoint.class_names,
+    )
+
+
+def identify(state_dict: Mapping[str, Tensor]) -> tuple[str, int] | None:
+    """(model name, number of classes) of the zoo model with exactly these keys and shapes, or None."""
+    found = _shapes(state_dict)
+    num_classes = _class_count(found)
+    if num_classes is None:
+        return None
+    for name in ZOO:
+        with torch.device("meta"):
+            expected = _shapes(build_model(name, num_classes).state_dict())
+        if expected == found:
+            return name, num_classes
+    return None
+
+
+def _shapes(state_dict: Mapping[str, Tensor]) -> Shapes:
+    return {key: tuple(tensor.shape) for key, tensor in state_dict.items()}
+
+
+def _class_count(shapes: Shapes) -> int | None:
+    """The outputs of the first class predictor."""
+    bias = shapes.get(f"{_CLASS_PREDICTOR}0.bias")
+    return bias[0] if bias is not None and len(bias) == 1 and bias[0] > 0 else None
+
+
+def _find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    inner = content["model"] if isinstance(content, dict) and "model" in content else content
+    if isinstance(inner, dict) and inner and all(isinstance(value, Tensor) for value in inner.values()):
+        return {str(key): tensor for key, tensor in inner.items()}
+    found = f"a dict with {_listing(list(content))}" if isinstance(content, dict) else type(content).__name__
+    raise CheckpointError(
+        f"{path} holds no weights: expected a state dict, alone or under the key 'model'; found {found}."
+    )
+
+
+def _check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
+    for key, tensor in state_dict.items():
+        plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
+        if not plain or tensor.is_complex() or tensor.is_quantized:
+            raise CheckpointError(
+                f"{path}: {key} is {tensor.dtype}, {tensor.layout}; expected dense numbers."
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"{path}: {key} holds NaN or infinite values, so the training that wrote it diverged; "
+                "use an earlier checkpoint."
+            )
+
+
+def _find_class_names(content: object, num_classes: int | None, path: Path) -> tuple[str, ...] | None:
+    names = content.get("class_names") if isinstance(content, dict) else None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return None
+    if num_classes is not None and len(names) != num_classes:
+        raise CheckpointError(f"{path} names {len(names)} classes but its weights predict {num_classes}.")
+    return tuple(names)
+
+
+def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
+    expected, found = _shapes(model.state_dict()), _shapes(checkpoint.state_dict)
+    if found == expected:
+        return
+    other = {key for key in found.keys() & expected.keys() if found[key] != expected[key]}
+    missing, foreign = expected.keys() - found.keys(), found.keys() - expected.keys()
+    count = _class_count(found)
+    if not missing and not foreign and all(key.startswith(_CLASS_PREDICTOR) for key in other):
+        raise CheckpointError(
+            f"{checkpoint.path} predicts {count} classes, the {model.config.name} here {model.num_classes}. "
+            f"Build the model with num_classes={count} (--classes {count})."
+        )
+    differences = (("missing", missing), ("foreign", foreign), ("of another shape", other))
+    details = "; ".join(f"{what}: {_listing(sorted(keys))}" for what, keys in differences if keys)
+    raise CheckpointError(
+        f"{checkpoint.path} does not fit {model.config.name} with {model.num_classes} classes. "
+        f"{_advice(checkpoint)} Keys {details}."
+    )
+
+
+def _advice(checkpoint: Checkpoint) -> str:
+    if checkpoint.model_name is None:
+        return "It is none of the zoo's models."
+    return (
+        f"This looks like {checkpoint.model_name} with {checkpoint.num_classes} classes: "
+        f"build_model({checkpoint.model_name!r}, num_classes={checkpoint.num_classes})."
+    )
+
+
+def _listing(keys: list[str]) -> str:
+    """`12 (a, b, c, ...)`: a count and the first few."""
+    more = ", ..." if len(keys) > _LISTED else ""
+    return f"{len(keys)} ({', '.join(map(str, keys[:_LISTED]))}{more})"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""Reading PyTorch files without ever running code that they carry."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from yolox_deploy.errors import CheckpointError
+
+_NUMERIC = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+_SCALAR_PATHS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file it points to"),
+    (b"\x08", "an ONNX file"),
+)
+
+
+def safe_load(path: str | Path) -> object:
+    """What `torch.save` wrote to `path`, on the CPU.
+
+    Only tensors, plain Python values and numeric NumPy scalars are accepted (official checkpoints keep their
+    best AP as a NumPy scalar); anything else is refused before it is built.
+
+    Raises:
+        CheckpointError: no such file, empty, truncated, not a checkpoint, or it names code to run.
+    """
+    path = Path(path)
+    _check_readable(path)
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_allowed_globals()):
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    # A corrupt pickle makes torch raise nearly anything: KeyError, EOFError, RuntimeError, ...
+    except Exception as error:
+        raise CheckpointError(f"{path} {_explain(path, error)}") from error
+
+
+def _check_readable(path: Path) -> None:
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; expected a PyTorch checkpoint (.pth).")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is a folder; expected a PyTorch checkpoint (.pth).")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path} is empty (0 bytes): copy or download it again.")
+
+
+def _numpy_scalar(dtype: np.dtype[np.generic], data: bytes) -> np.generic:
+    """Rebuild a pickled NumPy number; stands in for NumPy's own function, which accepts any dtype."""
+    if dtype.kind not in "biuf" or len(data) != dtype.itemsize:
+        raise pickle.UnpicklingError(f"a NumPy scalar of dtype {dtype} is not a plain number")
+    scalar: np.generic = np.frombuffer(data, dtype)[0]
+    return scalar
+
+
+def _allowed_globals() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+    """What a checkpoint may name beside torch's own list. The module of `scalar` moved in NumPy 2."""
+    dtypes = {type(np.dtype(code)) for code in _NUMERIC}
+    return [np.dtype, *dtypes, *((_numpy_scalar, path) for path in _SCALAR_PATHS)]
+
+
+def _explain(path: Path, error: Exception) -> str:
+    """The end of the message: what is wrong with the file and what to do."""
+    refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if refused:
+        return (
+            f"was refused: it asks to load the Python object {refused[1]}, and loading that could run code. "
+            "Expected tensors and plain values, as torch.save({'model': model.state_dict()}, path) writes."
+        )
+    with path.open("rb") as file:
+        head = file.read(32)
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return f"is truncated ({path.stat().st_size:,} bytes, its end is missing): copy or download it again."
+    for signature, what in _SIGNATURES:
+        if head.startswith(signature):
+            return f"is not a PyTorch checkpoint: its start is that of {what}."
+    return (
+        "is not a PyTorch checkpoint that can be read safely: it is damaged, of another format, or "
+        f"holds more than tensors and plain values ({type(error).__name__})."
+    )

@@ -1,0 +1,74 @@
+"""The YOLOX network: a trunk that makes features at three strides and a head that predicts from them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from yolox_deploy.errors import UsageError
+from yolox_deploy.models.darknet53 import DarknetFPN
+from yolox_deploy.models.head import DecoupledHead
+from yolox_deploy.models.pafpn import PAFPN
+from yolox_deploy.models.zoo import STRIDES, ModelConfig, check_size, get_config
+
+
+class YOLOX(nn.Module):
+    """Images (B, 3, H, W) float, BGR 0-255, to predictions (B, N, 5 + C) of the same dtype.
+
+    H and W divide by 32. N counts the anchor points of the levels at strides 8, 16, 32 in this order,
+    row-major inside a level: 8400 at 640x640. Columns: tx, ty, tw, th, objectness, C classes. The boxes are
+    undecoded: centre = (t_xy + grid) * stride, size = exp(t_wh) * stride, in input pixels.
+
+    In evaluation mode objectness and classes are probabilities; in training mode they are logits, for losses
+    that apply the sigmoid themselves.
+
+    `head` may be any module that takes the three feature maps; `config` and `num_classes` describe the model
+    to exporters and checkpoints.
+    """
+
+    strides = STRIDES
+
+    def __init__(self, config: ModelConfig, backbone: nn.Module, head: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.num_classes = num_classes
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2], images.shape[-1]
+        # The tracer hands out tensors here, and dynamic shapes are symbols: only plain numbers are checked.
+        if isinstance(height, int) and isinstance(width, int):
+            check_size((height, width))
+        predictions: Tensor = self.head(self.backbone(images))
+        return predictions
+
+
+def build_backbone(config: ModelConfig) -> PAFPN | DarknetFPN:
+    """The trunk (backbone and neck) of `config`; its `out_channels` are those of its three outputs."""
+    if config.backbone == "darknet53":
+        return DarknetFPN(config.width, activation=config.activation)
+    return PAFPN(config.depth, config.width, depthwise=config.depthwise, activation=config.activation)
+
+
+def build_model(name: str | ModelConfig, num_classes: int = 80) -> YOLOX:
+    """A new model with random weights, in training mode as torch builds it.
+
+    Args:
+        name: a zoo name such as `yolox_s` or `yolox-s`, or a configuration of your own.
+        num_classes: C, at least 1.
+
+    Raises:
+        UsageError: an unknown name or a class count below 1.
+    """
+    config = get_config(name) if isinstance(name, str) else name
+    if num_classes < 1:
+        raise UsageError(f"A model needs at least 1 class, found num_classes={num_classes}.")
+    backbone = build_backbone(config)
+    head = DecoupledHead(
+        backbone.out_channels,
+        num_classes,
+        width=config.width,
+        depthwise=config.depthwise,
+        activation=config.activation,
+    )
+    return YOLOX(config, backbone, head, num_classes)

@@ -1,0 +1,182 @@
+"""The seven YOLOX models as data: architecture, published figures, where the official weights are.
+
+Importing this module costs the standard library only, so the command line can list models without torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+from yolox_deploy.errors import UsageError
+
+STRIDES = (8, 16, 32)
+"""Pixels of the input image between neighbouring anchor points, per output level."""
+
+SIZE_DIVISOR = 32
+"""Height and width of an input must divide by the largest stride."""
+
+_RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
+_WEIGHTS_TABLE = "released weights table (official repository, 0.1.1rc0)"
+_TABLE_2 = "paper, Table 2; test-dev from Table 6 (earlier weights)"
+_TABLE_3 = (
+    "paper, Table 3 (earlier weights; M, L and X are named test-dev in Table 6, S appears in Table 3 only)"
+)
+_TABLE_4 = "paper, Table 4 (earlier weights)"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the authors report for one set of weights on COCO.
+
+    `latency_ms` is on a Tesla V100 in FP16, batch 1, without post-processing: another protocol than ours.
+    GFLOPs are 2 x multiply-accumulate at the model's test size. None: not published.
+    """
+
+    source: str
+    ap_val: float | None = None
+    ap_test_dev: float | None = None
+    latency_ms: float | None = None
+    params_m: float | None = None
+    gflops: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of one model; `depth` and `width` multiply the layer and channel counts of YOLOX-L."""
+
+    name: str
+    depth: float
+    width: float
+    depthwise: bool = False
+    backbone: Literal["csp", "darknet53"] = "csp"
+    activation: Literal["silu", "lrelu"] = "silu"
+    test_size: int = 640
+    weights_url: str | None = None
+    published: tuple[Published, ...] = ()
+
+
+def _release(
+    name: str,
+    depth: float,
+    width: float,
+    published: tuple[Published, ...],
+    *,
+    depthwise: bool = False,
+    test_size: int = 640,
+) -> ModelConfig:
+    """A CSP model whose official weights file is called like the model."""
+    url = f"{_RELEASE}/{name}.pth"
+    return ModelConfig(name, depth, width, depthwise, "csp", "silu", test_size, url, published)
+
+
+_CONFIGS = (
+    _release(
+        "yolox_nano",
+        0.33,
+        0.25,
+        (
+            Published(_WEIGHTS_TABLE, 25.8, None, None, 0.91, 1.08),
+            Published(_TABLE_4, 25.3, None, None, 0.91, 1.08),
+        ),
+        depthwise=True,
+        test_size=416,
+    ),
+    _release(
+        "yolox_tiny",
+        0.33,
+        0.375,
+        (
+            Published(_WEIGHTS_TABLE, 32.8, None, None, 5.06, 6.45),
+            Published(_TABLE_4, 32.8, None, None, 5.06, 6.45),
+        ),
+        test_size=416,
+    ),
+    _release(
+        "yolox_s",
+        0.33,
+        0.50,
+        (
+            Published(_WEIGHTS_TABLE, 40.5, 40.5, 9.8, 9.0, 26.8),
+            Published(_TABLE_3, None, 39.6, 9.8, 9.0, 26.8),
+        ),
+    ),
+    _release(
+        "yolox_m",
+        0.67,
+        0.75,
+        (
+            Published(_WEIGHTS_TABLE, 46.9, 47.2, 12.3, 25.3, 73.8),
+            Published(_TABLE_3, None, 46.4, 12.3, 25.3, 73.8),
+        ),
+    ),
+    _release(
+        "yolox_l",
+        1.00,
+        1.00,
+        (
+            Published(_WEIGHTS_TABLE, 49.7, 50.1, 14.5, 54.2, 155.6),
+            Published(_TABLE_3, None, 50.0, 14.5, 54.2, 155.6),
+        ),
+    ),
+    _release(
+        "yolox_x",
+        1.33,
+        1.25,
+        (
+            Published(_WEIGHTS_TABLE, 51.1, 51.5, 17.3, 99.1, 281.9),
+            Published(_TABLE_3, None, 51.2, 17.3, 99.1, 281.9),
+        ),
+    ),
+    ModelConfig(
+        "yolox_darknet53",
+        depth=1.0,
+        width=1.0,
+        backbone="darknet53",
+        activation="lrelu",
+        weights_url=f"{_RELEASE}/yolox_darknet.pth",
+        published=(
+            Published(_WEIGHTS_TABLE, 47.7, 48.0, 11.1, 63.7, 185.3),
+            Published(_TABLE_2, 47.3, 47.4, 11.1, 63.72, 185.3),
+        ),
+    ),
+)
+
+ZOO: dict[str, ModelConfig] = {config.name: config for config in _CONFIGS}
+"""Model name -> configuration, smallest first, Darknet-53 last."""
+
+
+def get_config(name: str) -> ModelConfig:
+    """The zoo entry called `name`; hyphens and any case are accepted.
+
+    Raises:
+        UsageError: no such model; suggests the closest name.
+    """
+    key = name.strip().lower().replace("-", "_")
+    if key in ZOO:
+        return ZOO[key]
+    close = [
+        match
+        for guess in (key, f"yolox_{key}")
+        for match in difflib.get_close_matches(guess, ZOO, cutoff=0.8)
+    ]
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise UsageError(f"There is no model called {name!r}. {hint}Known models: {', '.join(ZOO)}.")
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the input `size` (height, width in pixels) when both sides are positive multiples of 32.
+
+    Raises:
+        UsageError: otherwise; names the nearest two sizes that work.
+    """
+    lower = tuple(max(side // SIZE_DIVISOR * SIZE_DIVISOR, SIZE_DIVISOR) for side in size)
+    if lower == tuple(size):
+        return size
+    upper = tuple(low if low == side else low + SIZE_DIVISOR for low, side in zip(lower, size, strict=True))
+    found, below, above = (f"{height}x{width}" for height, width in (size, lower, upper))
+    raise UsageError(
+        f"The input size {found} (height x width) does not work: both sides must divide by {SIZE_DIVISOR}. "
+        f"The nearest sizes are {below} and {above}."
+    )
