@@ -1,0 +1,78 @@
+"""What the Detector adds to a bare backend call, and what the folded stem saves: two ratios, one process.
+
+    python -m yolox_deploy.benchmarks.overhead OURS.onnx [OFFICIAL.onnx]
+
+Protocol: one thread of calls, batch 1, a decoded 640x480 array in, conf 0.3, IoU 0.45, images in turn. The
+calls to compare alternate in one process, so that a drift of the machine hits all of them; medians and ratios.
+Without images of one's own, the package's photographs resized to 640x480 are used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from yolox_deploy.detector import Detector
+from yolox_deploy.errors import require
+from yolox_deploy.images import load_image
+from yolox_deploy.sources import image_paths
+from yolox_deploy.verify import packaged_photographs
+
+Call = Callable[[int], object]
+
+
+def main(
+    ours: Annotated[Path, typer.Argument(help="ONNX file exported by yolox-deploy.")],
+    official: Annotated[Path | None, typer.Argument(help="Official ONNX file of the same model.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures.")] = None,
+    rounds: Annotated[int, typer.Option(min=10, help="Times each call is made.")] = 400,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Time a bare ONNX Runtime session, the official file's and Detector.predict in turn."""
+    paths = image_paths(images) if images else packaged_photographs()
+    pictures = [np.asarray(cv2.resize(load_image(path), (640, 480)), np.uint8) for path in paths]
+    detector = Detector(ours, conf=0.3, iou=0.45, threads=threads)
+    tensors = [detector.prepare(picture).tensor.copy() for picture in pictures]
+    calls: dict[str, Call] = {
+        "bare": _bare(ours, tensors, threads),
+        "predict": lambda i: detector.predict(pictures[i % len(pictures)]),
+    }
+    if official is not None:
+        calls["official bare"] = _bare(official, tensors, threads)
+    medians = interleave(calls, rounds)
+    for name, milliseconds in medians.items():
+        typer.echo(f"{name:14} {milliseconds:8.3f} ms   {milliseconds / medians['bare']:.3f} x bare")
+
+
+def interleave(calls: dict[str, Call], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each call, made in turn; the first tenth of the rounds warms up."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    warm_up = rounds // 10
+    for i in range(rounds + warm_up):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(i)
+            if i >= warm_up:
+                samples[name].append((time.perf_counter() - start) * 1e3)
+    return {name: float(np.median(values)) for name, values in samples.items()}
+
+
+def _bare(path: Path, tensors: list[NDArray[np.float32]], threads: int) -> Call:
+    """ONNX Runtime without this package: the fastest that a caller could write by hand."""
+    ort = require("onnxruntime", "onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda i: session.run(None, {name: tensors[i % len(tensors)]})
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,212 @@
+"""What every converter takes and gives, and the table of targets."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the user asked for.
+
+    Attributes:
+        precision: "fp32", "fp16", "bf16" or "int8".
+        imgsz: (H, W), each a multiple of 32; None for the model's own test size.
+        batch: images at a time, None to leave it free at run time.
+        decode: put box decoding into the graph.
+        nms: put non-maximum suppression into the graph (implies `decode`); its thresholds are `conf`, `iou`
+            and `max_detections` a class.
+        uint8_input: take (B, H, W, 3) uint8 and convert in the graph.
+        calib: folder of images for INT8 calibration.
+        float_layers: parts of layer names that INT8 leaves in floating point.
+        compute_capability: of the GPU to build a TensorRT engine for, (8, 6); None for the one present.
+        max_batch: upper end of the TensorRT profile where `batch` is None.
+        workspace_mib: limit of TensorRT's scratch memory.
+        size_range: smallest and largest (H, W) of a TensorRT engine whose input size is free.
+        progress: told of each step of a long build: phase, steps done, steps in all.
+    """
+
+    precision: str = "fp32"
+    imgsz: tuple[int, int] | None = None
+    batch: int | None = 1
+    decode: bool = False
+    nms: bool = False
+    conf: float = 0.25
+    iou: float = 0.45
+    max_detections: int = 300
+    uint8_input: bool = False
+    calib: Path | None = None
+    float_layers: tuple[str, ...] = ()
+    compute_capability: tuple[int, int] | None = None
+    max_batch: int = 8
+    workspace_mib: int | None = None
+    size_range: tuple[tuple[int, int], tuple[int, int]] | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a conversion starts: the same network three times.
+
+    Attributes:
+        module: evaluation-mode network with BatchNorm fused and Focus folded (float32).
+        onnx: the float32 ONNX file made from it, in a temporary folder.
+        info: the description of that file.
+    """
+
+    module: nn.Module
+    onnx: Path
+    info: ArtifactInfo
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion left: the file to open, those that belong to it, and its description."""
+
+    path: Path
+    info: ArtifactInfo
+    siblings: tuple[Path, ...] = ()
+
+
+Converter = Callable[[Source, Path, ExportOptions], Converted]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format to export to.
+
+    Attributes:
+        name: value of `--to`.
+        suffix: of the file to open.
+        converter: "module:function", called with (source, path of the file to write, options).
+        runtime: the backend that runs the file.
+        extra: brings the packages that the conversion needs.
+        precisions: that it can be exported in.
+        flags: which of "dynamic_batch", "decode", "nms", "uint8_input" it takes.
+        float_layers: what to leave in floating point, step by step, where INT8 fails its gate.
+    """
+
+    name: str
+    suffix: str
+    converter: str
+    runtime: str
+    extra: str
+    precisions: tuple[str, ...]
+    flags: tuple[str, ...]
+    float_layers: tuple[tuple[str, ...], ...] = ()
+
+    def load(self) -> Converter:
+        """Import the converter's function."""
+        module, _, name = self.converter.partition(":")
+        converter: Converter = getattr(importlib.import_module(module), name)
+        return converter
+
+    def check(self, options: ExportOptions) -> None:
+        """Refuse what this target cannot do, before any work, naming the targets that can.
+
+        Raises:
+            UsageError: the precision or a flag is not among this target's.
+        """
+        if options.precision not in self.precisions:
+            others = [t.name for t in TARGETS if options.precision in t.precisions]
+            raise UsageError(
+                f"--to {self.name} has no {options.precision}; it takes {', '.join(self.precisions)}. "
+                f"Targets with {options.precision}: {', '.join(others) or 'none'}"
+            )
+        asked = {
+            "dynamic_batch": options.batch is None,
+            "decode": options.decode,
+            "nms": options.nms,
+            "uint8_input": options.uint8_input,
+        }
+        for flag, wanted in asked.items():
+            if wanted and flag not in self.flags:
+                others = [t.name for t in TARGETS if flag in t.flags]
+                raise UsageError(
+                    f"--to {self.name} does not take {flag.replace('_', ' ')}. "
+                    f"Targets that do: {', '.join(others) or 'none'}"
+                )
+        if options.precision == "int8" and options.calib is None:
+            raise UsageError("--int8 needs pictures to calibrate on: add --calib DIR (64 or more are good)")
+
+
+TARGETS = (
+    Target(
+        "onnx",
+        ".onnx",
+        "yolox_deploy.converters.onnx_target:convert",
+        "onnxruntime",
+        "export",
+        ("fp32", "fp16", "int8"),
+        ("dynamic_batch", "decode", "nms", "uint8_input"),
+        (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3")),
+    ),
+    Target(
+        "openvino",
+        ".xml",
+        "yolox_deploy.converters.openvino_target:convert",
+        "openvino",
+        "openvino",
+        ("fp32", "fp16", "bf16", "int8"),
+        ("dynamic_batch", "decode", "nms", "uint8_input"),
+        (
+            ("_preds.", "backbone.stem."),
+            ("_preds.", "backbone.stem.", ".dconv"),
+            ("head.", "backbone.stem.", ".dconv"),
+        ),
+    ),
+    Target(
+        "ncnn",
+        ".param",
+        "yolox_deploy.converters.ncnn_target:convert",
+        "ncnn",
+        "ncnn",
+        ("fp32", "fp16"),
+        (),
+    ),
+    Target(
+        "trt",
+        ".engine",
+        "yolox_deploy.converters.tensorrt_target:convert_tensorrt",
+        "tensorrt",
+        "tensorrt",
+        ("fp32", "fp16", "bf16", "int8"),
+        ("dynamic_batch", "decode", "nms", "uint8_input"),
+        (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3")),
+    ),
+    Target(
+        "trt-rtx",
+        ".engine",
+        "yolox_deploy.converters.tensorrt_target:convert_tensorrt_rtx",
+        "tensorrt",
+        "tensorrt-rtx",
+        ("fp32", "fp16", "bf16", "int8"),
+        ("dynamic_batch", "decode", "nms", "uint8_input"),
+        (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3")),
+    ),
+)
+
+
+def get_target(name: str) -> Target:
+    """The target called `name`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for target in TARGETS:
+        if target.name == name:
+            return target
+    raise UsageError(f"no target {name!r}; expected --to {'|'.join(target.name for target in TARGETS)}")

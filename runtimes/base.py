@@ -1,0 +1,221 @@
+"""The contract of a runtime: named NumPy arrays in, named NumPy arrays out.
+
+`Runtime` is a template. Its public methods check and translate once for every backend; an adapter overrides
+`_load`, `_infer` and `_close` and declares its `Capabilities`, which the contract tests then hold it to.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo, read_sidecar
+from yolox_deploy.errors import ArtifactError, ClosedError, RuntimeFailure, UsageError, YoloxDeployError
+from yolox_deploy.types import TensorSpec
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an adapter promises; the contract tests run whatever is declared.
+
+    Attributes:
+        suffixes: file names that it opens.
+        devices: kinds of device ("cpu", "cuda", "mps", …).
+        precisions: of the files that it runs.
+        dynamic_batch: whether a file may leave its batch free.
+        concurrent: whether `infer` may run in several threads at once (else calls queue on a lock).
+    """
+
+    suffixes: tuple[str, ...]
+    devices: tuple[str, ...]
+    precisions: tuple[str, ...]
+    dynamic_batch: bool = False
+    concurrent: bool = False
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """What every runtime takes; an adapter with settings of its own extends it.
+
+    Attributes:
+        device: "auto", "cpu", "cuda", "cuda:1", …
+        threads: CPU threads for one inference, None for the backend's own choice.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads is {self.threads}; expected at least 1, or None for the default")
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any]) -> RuntimeOptions:
+        """These options from keyword arguments; an unknown name is an error with a suggestion."""
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise UsageError(f"unknown runtime option {name!r}; known here: {', '.join(known)}{hint}")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What `_load` found in the file and obtained from the backend.
+
+    Attributes:
+        device: the device obtained, never the one asked for.
+        precision: the precision in force at execution.
+        metadata: texts stored in the file itself.
+        details: versions, providers, threads and the like, for `Detector.info` and benchmark reports.
+        artifact: the description, where the adapter makes it from the file itself.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    device: str
+    precision: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    artifact: ArtifactInfo | None = None
+
+
+class Runtime(ABC):
+    """One loaded model file on one backend; also a context manager.
+
+    Args:
+        path: the model file.
+        options: an instance of `options_type`.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, of another format or cannot run on this machine.
+        MissingExtraError: the backend's package is not installed.
+        UsageError: an option that this backend cannot honour.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    options_type: ClassVar[type[RuntimeOptions]] = RuntimeOptions
+
+    def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
+        self.path = Path(path)
+        self.options = options if options is not None else self.options_type()
+        self._closed = True  # until the file is loaded, so that a failed load closes nothing
+        self._lock = threading.Lock()
+        self._check_file()
+        self.artifact = read_sidecar(self.path)
+        with self._translated(ArtifactError, "load"):
+            self.loaded = self._load(self.path)
+        self._closed = False
+        self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
+        self.artifact = self.artifact or self.loaded.artifact
+        if METADATA_KEY in self.loaded.metadata:
+            self.artifact = ArtifactInfo.from_json(self.loaded.metadata[METADATA_KEY])
+
+    def infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run the network once, synchronously.
+
+        Args:
+            inputs: one array an input, by name, of the dtype and shape in `self.inputs`.
+
+        Returns:
+            One array an output, by name. They are the caller's: the next call does not overwrite them.
+
+        Raises:
+            ClosedError: after `close()`.
+            UsageError: a wrong name, dtype or shape.
+            RuntimeFailure: the backend failed; its own exception is `__cause__`.
+        """
+        self._check_open()
+        self._check_inputs(inputs)
+        with nullcontext() if self.capabilities.concurrent else self._lock:
+            self._check_open()
+            with self._translated(RuntimeFailure, "run"):
+                return self._infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+
+    def close(self) -> None:
+        """Free the model and its memory; calling it twice is harmless."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._close()
+
+    def __enter__(self) -> Runtime:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            f"a loaded model cannot be pickled: open one in each process with the path {str(self.path)!r}"
+        )
+
+    @classmethod
+    def probe(cls) -> dict[str, str]:
+        """What this backend finds on this machine (version, devices), for `yolox-deploy doctor`.
+
+        Raises:
+            YoloxDeployError: it cannot run here; the message says why and what mends it.
+        """
+        return {"devices": ", ".join(cls.capabilities.devices)}
+
+    @abstractmethod
+    def _load(self, path: Path) -> Loaded:
+        """Open `path` under `self.options`; keep the handles on `self`."""
+
+    @abstractmethod
+    def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once on checked, contiguous arrays; return arrays that the backend does not own."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Drop the handles; called at most once, and only after a successful load."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"{self.path.name} was closed; open it again with Detector({str(self.path)!r})")
+
+    def _check_file(self) -> None:
+        if not self.path.exists():
+            raise ArtifactError(f"no model file at {self.path}")
+        if not self.path.is_file() or self.path.stat().st_size == 0:
+            raise ArtifactError(f"{self.path} is empty or not a file; expected a model")
+        if self.path.suffix not in self.capabilities.suffixes:
+            expected = ", ".join(self.capabilities.suffixes)
+            raise ArtifactError(f"{self.name} opens {expected}; {self.path.name} is none of these")
+
+    def _check_inputs(self, inputs: Arrays) -> None:
+        if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in self.inputs}:
+            got = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
+            raise UsageError(f"expected inputs {[spec.name for spec in self.inputs]}, got {got}")
+        for spec in self.inputs:
+            spec.check(inputs[spec.name])
+
+    @contextmanager
+    def _translated(self, kind: type[YoloxDeployError], verb: str) -> Iterator[None]:
+        """Turn whatever the vendor raises into `kind`; our own errors pass unchanged."""
+        try:
+            yield
+        except (YoloxDeployError, MemoryError):
+            raise
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise kind(f"{self.name} could not {verb} {self.path}: {reason}") from error

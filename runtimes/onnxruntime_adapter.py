@@ -1,0 +1,149 @@
+"""ONNX Runtime: CPU, CUDA and its TensorRT execution provider."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
+from yolox_deploy.errors import ArtifactError, UsageError, require
+from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
+from yolox_deploy.types import TensorSpec
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+
+
+@dataclass(frozen=True)
+class OnnxRuntimeOptions(RuntimeOptions):
+    """Options of ONNX Runtime.
+
+    Attributes:
+        provider: "auto" (CUDA on a CUDA device, else CPU), "cpu", "cuda" or "tensorrt".
+        allow_cpu_fallback: accept the CPU where a GPU was asked for and could not be had.
+    """
+
+    provider: str = "auto"
+    allow_cpu_fallback: bool = False
+
+
+class OnnxRuntime(Runtime):
+    """Runs `.onnx` files. Calls may run in several threads at once."""
+
+    name = "onnxruntime"
+    capabilities = Capabilities(
+        suffixes=(".onnx",),
+        devices=("cpu", "cuda"),
+        precisions=("fp32", "fp16", "int8"),
+        dynamic_batch=True,
+        concurrent=True,
+    )
+    options_type = OnnxRuntimeOptions
+    options: OnnxRuntimeOptions
+
+    @classmethod
+    def probe(cls) -> dict[str, str]:
+        ort = _import()
+        return {"version": ort.__version__, "providers": ", ".join(ort.get_available_providers())}
+
+    def _load(self, path: Path) -> Loaded:
+        ort = _import()
+        wanted, device_id = choose_provider(self.options, ort.get_available_providers())
+        session_options = ort.SessionOptions()
+        session_options.log_severity_level = 3  # errors reach the caller as exceptions
+        session_options.intra_op_num_threads = self.options.threads or 0
+        providers: list[Any] = [PROVIDERS[wanted]]
+        if wanted != "cpu":
+            providers = [(PROVIDERS[wanted], {"device_id": device_id}), PROVIDERS["cpu"]]
+        self._session = ort.InferenceSession(str(path), session_options, providers=providers)
+        obtained = self._session.get_providers()
+        check_provider(PROVIDERS[wanted], obtained, self.options.allow_cpu_fallback)
+        on_cpu = obtained[0] == PROVIDERS["cpu"]
+        self._output_names = [node.name for node in self._session.get_outputs()]
+        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        return Loaded(
+            inputs=tuple(_spec(node) for node in self._session.get_inputs()),
+            outputs=tuple(_spec(node) for node in self._session.get_outputs()),
+            device="cpu" if on_cpu else f"cuda:{device_id}",
+            precision=_stored_precision(metadata),
+            metadata=metadata,
+            details={"onnxruntime": ort.__version__, "providers": obtained},
+        )
+
+    def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self._output_names, self._session.run(self._output_names, inputs), strict=True))
+
+    def _close(self) -> None:
+        del self._session
+
+
+def _import() -> ModuleType:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read by ONNX Runtime when it is first imported
+    return require("onnxruntime", "onnxruntime")
+
+
+def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[str, int]:
+    """The provider to ask for and the GPU's index.
+
+    Raises:
+        UsageError: the device or provider is unknown, or not in the installed package.
+    """
+    match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", options.device)
+    if match is None or options.provider not in ("auto", *PROVIDERS):
+        raise UsageError(
+            f"device {options.device!r}, provider {options.provider!r}: onnxruntime takes devices auto, cpu, "
+            "cuda, cuda:N and providers auto, cpu, cuda, tensorrt"
+        )
+    kind, index = match[1], int(match[2] or 0)
+    wanted = options.provider
+    if wanted == "auto":
+        auto = "cuda" if PROVIDERS["cuda"] in available else "cpu"
+        wanted = auto if kind == "auto" else kind
+    if (wanted == "cpu") != (kind == "cpu") and kind != "auto":
+        raise UsageError(f"device {options.device!r} and provider {options.provider!r} contradict each other")
+    if PROVIDERS[wanted] not in available:
+        raise UsageError(
+            f"{wanted} was asked for, but the installed onnxruntime has only {', '.join(available)}. Get it "
+            "with: pip uninstall onnxruntime && pip install 'yolox-deploy[onnxruntime-gpu]'"
+        )
+    return wanted, index
+
+
+def check_provider(wanted: str, obtained: list[str], allow_cpu_fallback: bool) -> None:
+    """Refuse ONNX Runtime's silent fall to the CPU.
+
+    Raises:
+        ArtifactError: the session does not run on the provider asked for.
+    """
+    if wanted not in obtained and not allow_cpu_fallback:
+        raise ArtifactError(
+            f"{wanted} was asked for, the session obtained {', '.join(obtained)}: its libraries (CUDA, cuDNN) "
+            "or the driver did not load. Run `yolox-deploy doctor`, use device='cpu', or accept the slower "
+            "device with allow_cpu_fallback=True"
+        )
+
+
+def _stored_precision(metadata: Mapping[str, str]) -> str:
+    """The file's own types are what ONNX Runtime executes; a foreign file counts as float32."""
+    if METADATA_KEY not in metadata:
+        return "fp32"
+    return ArtifactInfo.from_json(metadata[METADATA_KEY]).precision
+
+
+def _spec(node: Any) -> TensorSpec:
+    if node.type not in DTYPES:
+        raise ArtifactError(f"{node.name!r} has type {node.type}; expected one of {', '.join(DTYPES)}")
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorSpec(node.name, shape, np.dtype(DTYPES[node.type]))

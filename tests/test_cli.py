@@ -1,0 +1,421 @@
+"""The commands as people run them: real processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import yolox_deploy
+from yolox_deploy import Artifact, cli, exporter
+from yolox_deploy.cli.common import parse_size, read_class_names
+from yolox_deploy.cli.predict import output_names
+from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.models import ZOO
+
+COMMANDS = ("export", "predict", "eval", "models", "doctor", "demo")
+FOUND = [(14, [0.5, 0.5, 0.7, 0.7, 0.9, 0, 1, 0])]  # one object of class 1, whatever the picture
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command line in this process: (exit code, standard output, standard error)."""
+
+    def start(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["yolox-deploy", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return start
+
+
+@pytest.fixture
+def toy(toy_model: Any, tmp_path: Path) -> Path:
+    """A model file that finds one object in any picture."""
+    path: Path = toy_model(tmp_path / "toy.onnx", FOUND)
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "picture.png"
+    path.parent.mkdir()
+    cv2.imwrite(str(path), np.full((128, 192, 3), 90, np.uint8))
+    return path
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_installed_command_prints_its_version() -> None:
+    command = Path(sys.executable).with_name("yolox-deploy")
+    if not command.is_file():
+        pytest.skip("the package is not installed here, only importable")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"yolox-deploy {yolox_deploy.__version__}\n"
+
+
+def test_predict_annotates_photographs_and_writes_json(
+    run: Any, nano_onnx: Path, photographs: list[Path], tmp_path: Path, has_real_weights: bool
+) -> None:
+    out = tmp_path / "annotated"
+    arguments = ["--model", nano_onnx, "--out", out, "--save-json", tmp_path / "new" / "found.json", "--json"]
+    done = run("predict", photographs[0].parent, *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed == json.loads((tmp_path / "new" / "found.json").read_text())
+    assert [Path(record["image"]).name for record in printed["images"]] == [p.name for p in photographs]
+    assert printed["failures"] == []
+    assert names_in(out) == [path.name for path in photographs]
+    before, after = (cv2.imread(str(folder / "chelsea.jpg")) for folder in (photographs[0].parent, out))
+    assert before is not None
+    assert after is not None
+    assert after.shape == before.shape
+    if has_real_weights:
+        found = [item["class_name"] for record in printed["images"] for item in record["detections"]]
+        assert {"person", "cat", "cup"} <= set(found)
+
+
+def test_predict_does_the_others_where_some_cannot_be_read(
+    run: Any, toy: Path, picture: Path, tmp_path: Path
+) -> None:
+    (picture.parent / "broken.jpg").write_bytes(picture.read_bytes()[:100])
+    cv2.imwrite(str(picture.parent / "pixel.png"), np.zeros((1, 1, 3), np.uint8))
+    done = run("predict", picture.parent, "--model", toy, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "error: 1 of 3 pictures could not be read: " in done.stderr
+    assert "broken.jpg" in done.stderr
+    assert f"{picture}: 1 class_1" in done.stdout
+    assert names_in(tmp_path / "out") == ["picture.png", "pixel.png"]
+
+
+def test_eval_prints_figures(run: Any, toy: Path, picture: Path, tmp_path: Path) -> None:
+    categories = [{"id": i, "name": f"class_{i}"} for i in range(3)]
+    found = {
+        "id": 1,
+        "image_id": 9,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [31.9, 15.9, 32.2, 32.2],
+        "area": 1037,
+    }
+    images = [{"id": 9, "file_name": picture.name, "width": 192, "height": 128}]
+    annotations = tmp_path / "instances.json"
+    annotations.write_text(json.dumps({"images": images, "categories": categories, "annotations": [found]}))
+    arguments = ["--images", picture.parent, "--annotations", annotations]
+    done = run("eval", toy, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["AP"] == pytest.approx(1)
+    assert (figures["APs"], figures["APl"]) == (-1, -1)
+    assert (figures["backend"], figures["precision"], figures["model"]) == ("onnxruntime", "fp32", str(toy))
+
+
+def test_doctor_reports_backends_and_tools(run: Any) -> None:
+    done = run("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    backends = {row["name"]: row for row in report["backends"]}
+    assert backends["onnxruntime"]["state"] == "ready"
+    assert all(row["state"] in ("ready", "not installed", "cannot run") for row in backends.values())
+    assert all(row["here"] for row in backends.values())
+    assert "torch" in {row["name"] for row in report["tools"]}
+
+
+def test_demo_does_the_main_job(run: Any, nano_weights: Path, tmp_path: Path, has_real_weights: bool) -> None:
+    done = run("demo", "--weights", nano_weights, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "exported demo/yolox_nano.onnx" in done.stdout
+    assert "compared with PyTorch float32" in done.stdout
+    assert "median of" in done.stdout
+    assert names_in(tmp_path / "demo") == ["astronaut.jpg", "chelsea.jpg", "coffee.jpg", "yolox_nano.onnx"]
+    if has_real_weights:
+        assert "1 person" in done.stdout
+        assert "1 cat" in done.stdout
+
+
+def test_an_interrupted_export_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
+    arguments = [
+        "export",
+        "yolox_nano",
+        "--weights",
+        "random",
+        "--imgsz",
+        "64",
+        "--out",
+        str(tmp_path / "a.onnx"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from yolox_deploy.cli import main; main()", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        # Past torch's own imports, in which Ctrl-C is not safe.
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".yolox-deploy-*/*.onnx")) and time.monotonic() < deadline:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(call: Call, command: str) -> None:
+    code, out, _ = call(command, "--help")
+    assert code == 0
+    assert "Usage: " in out
+
+
+def test_help_lists_the_commands_and_exit_codes(call: Call) -> None:
+    code, out, _ = call("--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+    assert "5 parity or accuracy gate" in " ".join(out.split())
+
+
+def test_models_counts_the_zoo(call: Call) -> None:
+    code, out, _ = call("models", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert [row["name"] for row in rows] == list(ZOO)
+    assert all(row["parameters"] > 0 and row["gflops"] > 0 and row["published"] for row in rows)
+
+
+def test_models_as_a_table_needs_no_torch(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, err = call("models")
+    assert code == 0
+    assert all(name in out for name in ZOO)
+    assert "not counted: torch cannot be imported" in err
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (2, ["nothing"]),
+        (2, ["predict"]),
+        (2, ["predict", "PICTURE"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--conf", "2"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--conf", "much"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--threads", "0"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--backend", "onnxrt"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--device", "gpu0"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--classes", "PICTURE"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--classes", "missing.txt"]),
+        (2, ["predict", "missing.jpg", "--model", "TOY"]),
+        (2, ["predict", "missing-*.jpg", "--model", "TOY"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--out", "TOY"]),
+        (4, ["predict", "PICTURE", "--model", "missing.onnx"]),
+        (4, ["predict", "PICTURE", "--model", "BROKEN"]),
+        (4, ["predict", "PICTURE", "--model", "PICTURE"]),
+        (4, ["predict", "PICTURE", "--model", "FOLDER"]),
+        (2, ["eval", "TOY", "--images", "FOLDER", "--annotations", "missing.json"]),
+        (2, ["eval", "TOY", "--images", "FOLDER", "--annotations", "PICTURE"]),
+        (4, ["eval", "missing.onnx", "--images", "FOLDER", "--annotations", "missing.json"]),
+        (2, ["export", "--to", "tensorflow"]),
+        (2, ["export", "yolox_nono", "--weights", "random"]),
+        (2, ["export", "yolox_nano", "--weights", "random", "--imgsz", "100"]),
+        (2, ["export", "yolox_nano", "--weights", "random", "--imgsz", "big"]),
+        (2, ["export", "yolox_nano", "--weights", "random", "--batch", "many"]),
+        (2, ["export", "yolox_nano", "--weights", "random", "--fp16", "--int8"]),
+        (2, ["export", "yolox_nano", "--weights", "random", "--int8"]),
+        (2, ["export", "yolox_nano", "--weights", "random", "--out", "TOY/nano.onnx"]),
+        (4, ["export", "yolox_nano", "--weights", "missing.pth"]),
+        (4, ["export", "--weights", "BROKEN"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_what_goes_wrong_has_a_code_and_one_message(
+    call: Call,
+    toy: Path,
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    arguments: list[str],
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(toy.read_bytes()[:300])
+    (tmp_path / "empty folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "TOY": toy,
+        "PICTURE": picture,
+        "BROKEN": tmp_path / "broken.onnx",
+        "FOLDER": tmp_path / "empty folder",
+    }
+    filled = [str(files.get(word, word)).replace("TOY", str(toy)) for word in arguments]
+    before = names_in(tmp_path)
+    found, out, err = call(*filled)
+    assert found == code, err
+    assert "rror: " in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert names_in(tmp_path) == before, "nothing may be left behind"
+
+
+def test_a_missing_extra_exits_3_with_the_command_that_brings_it(
+    call: Call, toy: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, _, err = call("predict", picture, "--model", toy, "--backend", "onnxruntime")
+    assert code == 3
+    assert "pip install 'yolox-deploy[onnxruntime]'" in err
+
+
+def test_eval_without_its_extra_exits_3(
+    call: Call, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    code, _, err = call("eval", toy, "--images", tmp_path, "--annotations", tmp_path / "a.json")
+    assert code == 3
+    assert "pip install 'yolox-deploy[eval]'" in err
+
+
+def test_doctor_says_how_to_get_what_is_missing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, out, _ = call("doctor", "--json")
+    assert code == 0
+    (row,) = [row for row in json.loads(out)["backends"] if row["name"] == "onnxruntime"]
+    assert (row["state"], row["here"]) == ("not installed", "pip install 'yolox-deploy[onnxruntime]'")
+
+
+def test_a_picture_without_objects_is_no_error(
+    call: Call, toy_model: Any, picture: Path, tmp_path: Path
+) -> None:
+    empty = toy_model(tmp_path / "empty.onnx")
+    code, out, err = call("predict", picture, "--model", empty, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert out == f"{picture}: nothing found\n"
+    assert names_in(tmp_path / "out") == ["picture.png"]
+
+
+def test_predict_without_pictures_to_write(call: Call, toy: Path, picture: Path, tmp_path: Path) -> None:
+    code, out, _ = call(
+        "predict", picture, "--model", toy, "--no-images", "--out", tmp_path / "out", "--json"
+    )
+    assert code == 0
+    assert len(json.loads(out)["images"][0]["detections"]) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_predict_never_writes_over_its_sources(call: Call, toy: Path, picture: Path) -> None:
+    before = picture.read_bytes()
+    code, _, err = call("predict", picture, "--model", toy, "--out", picture.parent)
+    assert code == 2
+    assert "is one of the pictures to read; choose another folder with --out" in err
+    assert picture.read_bytes() == before
+
+
+def test_class_names_come_from_a_file(call: Call, toy: Path, picture: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("cat\n\n  dog \nbird\n", encoding="utf-8")
+    code, out, _ = call("predict", picture, "--model", toy, "--no-images", "--classes", names)
+    assert code == 0
+    assert out == f"{picture}: 1 dog\n"
+
+
+@pytest.mark.parametrize("name", ["scan.pgm", "no_suffix", "UPPER.JPG"])
+def test_a_picture_is_annotated_in_a_format_that_can_be_written(
+    call: Call, toy: Path, picture: Path, tmp_path: Path, name: str
+) -> None:
+    source = picture.with_name(name)
+    source.write_bytes(picture.read_bytes())
+    code, _, err = call("predict", source, "--model", toy, "--out", tmp_path / "out")
+    assert code == 0, err
+    (written,) = (tmp_path / "out").iterdir()
+    assert written.stem.startswith(source.stem)
+    assert cv2.imread(str(written)) is not None
+
+
+def test_pictures_of_the_same_name_do_not_overwrite_each_other() -> None:
+    paths = [Path(name) for name in ("a/x.png", "a/x_2.png", "b/x.png", "c/x.png", "c/y.gif", "d/z")]
+    assert output_names(paths) == ["x.png", "x_2.png", "x_3.png", "x_4.png", "y.gif.png", "z.png"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(call: Call, toy: Path, picture: Path) -> None:
+    code, _, err = call("predict", picture, "--model", toy, "--out", toy / "below a file")
+    assert code == 2
+    assert err.startswith("error: ")
+
+
+def test_demo_without_weights_says_plainly_what_it_needs(
+    call: Call, nano_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def export(*arguments: Any, **options: Any) -> Artifact:
+        asked.update(options)
+        return nano_artifact
+
+    monkeypatch.setenv("YOLOX_DEPLOY_OFFLINE", "1")
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(exporter, "export", export)
+    code, out, _ = call("demo", "--out", tmp_path / "demo")
+    assert code == 0
+    assert asked["weights"] == "random"
+    assert "No detections were made: the official weights of yolox_nano could not be had." in out
+    assert "YOLOX_DEPLOY_OFFLINE is set" in out
+    assert "yolox-deploy demo --weights yolox_nano.pth" in out
+    assert not (tmp_path / "demo").exists(), "no picture pretends to hold detections"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [(None, None), ("640", (640, 640)), ("480x640", (480, 640)), ("480,640", (480, 640))]
+)
+def test_sizes_are_height_by_width(text: str | None, size: tuple[int, int] | None) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "640x", "6.4", "-64", "64x64x3"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected N or HxW"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00\xd8"])
+def test_a_file_without_class_names_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    with pytest.raises(InputError, match="class name"):
+        read_class_names(tmp_path / "names.txt")
+
+
+def test_json_output_survives_a_closed_pipe(toy: Path, picture: Path) -> None:
+    """`yolox-deploy predict ... --json | head -1` ends quietly."""
+    arguments = ["predict", *[str(picture)] * 400, "--model", str(toy), "--no-images", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from yolox_deploy.cli import main; main()", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    process.wait(30)
+    assert "Traceback" not in err

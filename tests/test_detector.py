@@ -1,0 +1,341 @@
+"""The Detector on networks whose answers are known, and on real photographs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from yolox_deploy import Detections, Detector
+from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
+from yolox_deploy.errors import ArtifactError, ClosedError, InputError, UsageError
+from yolox_deploy.images import load_image
+from yolox_deploy.types import InputConvention
+
+SIZE = (64, 96)  # of the toy models: 8 x 12 cells of 8 pixels, then 4 x 6 of 16, then 2 x 3 of 32
+
+
+def cell(cx: float, cy: float, w: float, h: float, *scores: float) -> tuple[int, list[float]]:
+    """An undecoded answer of the stride-8 cell that holds the centre; all values in input pixels."""
+    column, row = int(cx // 8), int(cy // 8)
+    return row * 12 + column, [cx / 8 - column, cy / 8 - row, np.log(w / 8), np.log(h / 8), *scores]
+
+
+TWO = (cell(20, 12, 16, 8, 0.5, 0, 1, 0), cell(60, 44, 24, 32, 0.8, 1, 0, 0))
+"""Class 1 with score 0.5 at (12, 8, 28, 16), class 0 with score 0.8 at (48, 28, 72, 60)."""
+
+CORNERS = np.array([[48, 28, 72, 60], [12, 8, 28, 16]], np.float32)
+
+
+def black(height: int = 64, width: int = 96) -> np.ndarray:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+def described(**fields: Any) -> dict[str, str]:
+    """Metadata of a toy model."""
+    values: dict[str, Any] = {"model": "toy", "class_names": ("cat", "dog", "bird"), "input_size": SIZE}
+    return {METADATA_KEY: ArtifactInfo(**{**values, **fields}).to_json()}
+
+
+@pytest.fixture
+def two(toy_model: Any, tmp_path: Path) -> Iterator[Detector]:
+    with Detector(toy_model(tmp_path / "two.onnx", TWO), threads=1) as detector:
+        yield detector
+
+
+def test_boxes_scores_and_classes_best_first(two: Detector) -> None:
+    found = two.predict(black())
+    np.testing.assert_allclose(found.boxes, CORNERS, atol=1e-4)
+    np.testing.assert_allclose(found.scores, [0.8, 0.5])
+    assert found.class_ids.tolist() == [0, 1]
+    assert [item.class_name for item in found] == ["class_0", "class_1"]
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 192), (32, 48), (640, 960)])
+def test_boxes_are_in_pixels_of_the_source_image(two: Detector, height: int, width: int) -> None:
+    found = two.predict(black(height, width))
+    np.testing.assert_allclose(found.boxes, CORNERS * (height / 64), rtol=1e-5)
+
+
+def test_boxes_are_clipped_and_those_in_the_padding_vanish(two: Detector) -> None:
+    wide = two.predict(black(32, 96))  # fills the upper half: rows 32 to 63 are padding
+    np.testing.assert_allclose(wide.boxes, [[48, 28, 72, 32], [12, 8, 28, 16]], atol=1e-4)
+    low = two.predict(black(16, 96))
+    np.testing.assert_allclose(low.boxes, [[12, 8, 28, 16]], atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 12_000), (12_000, 1), (3, 12_000)])
+def test_extreme_pictures_give_boxes_inside_them(two: Detector, height: int, width: int) -> None:
+    found = two.predict(black(height, width))
+    assert (found.boxes >= 0).all()
+    assert (found.boxes[:, 2] <= width).all()
+    assert (found.boxes[:, 3] <= height).all()
+
+
+def test_nothing_above_the_threshold_is_an_empty_result(two: Detector) -> None:
+    nothing = two.predict(black(), conf=0.9)
+    assert isinstance(nothing, Detections)
+    assert len(nothing) == 0
+    assert nothing.boxes.shape == (0, 4)
+    assert nothing.class_names == two.class_names
+
+
+def test_thresholds_of_one_call_do_not_stay(two: Detector) -> None:
+    assert len(two.predict(black(), conf=0.6)) == 1
+    assert len(two.predict(black(), max_detections=1)) == 1
+    assert len(two.predict(black())) == 2
+
+
+OVERLAPPING = (
+    cell(36, 36, 20, 20, 0.9, 1, 0, 0),
+    cell(44, 36, 20, 20, 0.8, 0, 1, 0.9),
+    cell(36, 28, 20, 20, 0.7, 1, 0, 0),
+)
+"""Three boxes, each of which covers 3/7 of its neighbours' union; the second is of another class."""
+
+
+@pytest.mark.parametrize(
+    ("options", "class_ids"),
+    [
+        ({}, [0, 1, 0]),
+        ({"iou": 0.4}, [0, 1]),
+        ({"iou": 0.4, "class_agnostic": True}, [0]),
+        ({"multi_label": True}, [0, 1, 2, 0]),
+        ({"max_detections": 2}, [0, 1]),
+        ({"conf": 0.85}, [0]),
+        ({"max_detections": None, "conf": 0.0, "iou": 1.0}, None),
+    ],
+)
+def test_options_decide_what_is_kept(
+    toy_model: Any, tmp_path: Path, options: dict[str, Any], class_ids: list[int] | None
+) -> None:
+    with Detector(toy_model(tmp_path / "toy.onnx", OVERLAPPING), **options) as detector:
+        found = detector.predict(black()).class_ids.tolist()
+    assert found == class_ids if class_ids is not None else len(found) == 126
+
+
+def test_a_model_that_needs_no_suppression_keeps_overlapping_boxes(toy_model: Any, tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", OVERLAPPING, metadata=described(suppression="not_needed"))
+    with Detector(path, iou=0.1) as detector:
+        assert len(detector.predict(black())) == 3
+
+
+@pytest.mark.parametrize(
+    "options", [{"conf": -0.1}, {"conf": 1.1}, {"iou": 2}, {"max_detections": 0}, {"threads": 0}]
+)
+def test_impossible_options_are_refused(toy_model: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        Detector(toy_model(tmp_path / "toy.onnx"), **options)
+
+
+def test_an_image_may_be_an_array_a_path_bytes_or_a_pil_image(
+    nano_onnx: Path, photographs: list[Path]
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    path = photographs[0]
+    with Detector(nano_onnx, conf=0.01) as detector, image.open(path) as picture:
+        expected = detector.predict(load_image(path))
+        for source in (path, str(path), path.read_bytes()):
+            np.testing.assert_array_equal(detector.predict(source).boxes, expected.boxes)
+        assert isinstance(detector.predict(picture), Detections)  # PIL decodes JPEG a little differently
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        5,
+        [1, 2],
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((0, 10, 3), np.uint8),
+        b"no picture",
+        "nowhere.jpg",
+    ],
+)
+def test_what_is_no_image_is_refused(two: Detector, source: Any) -> None:
+    with pytest.raises(InputError):
+        two.predict(source)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, None])
+def test_a_batch_gives_what_single_calls_give(toy_model: Any, tmp_path: Path, batch: int | None) -> None:
+    index, row = cell(20, 36, 10, 10, 0.1, 0, 0, 1)
+    path = toy_model(tmp_path / "lit.onnx", (*TWO, (index, row)), batch=batch, lit=[index])
+    images = [np.full((64 + 8 * i, 96 + 8 * i, 3), 50 * i, np.uint8) for i in range(5)]
+    with Detector(path, conf=0.0, iou=1.0, max_detections=None) as detector:
+        single = [detector.predict(image) for image in images]
+        together = detector.predict_batch(iter(images))
+    assert len(together) == len(images)
+    for one, other in zip(single, together, strict=True):
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-4)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+    assert len({tuple(one.scores[:3].tolist()) for one in single}) == 5, "the pictures answer alike"
+
+
+def test_an_empty_batch_is_an_empty_list(two: Detector) -> None:
+    assert two.predict_batch([]) == []
+
+
+def lit_model(toy_model: Any, path: Path, **options: Any) -> Path:
+    """Finds one object whose score is the brightness of the picture."""
+    index, row = cell(20, 36, 10, 10, 0, 1)
+    written: Path = toy_model(path, [(index, row)], lit=[index], **options)
+    return written
+
+
+def brightness(detector: Detector, level: int) -> float:
+    found = detector.predict(np.full((64, 96, 3), level, np.uint8), conf=0.0)
+    return float(found.scores[0])
+
+
+def test_one_detector_serves_several_threads(toy_model: Any, tmp_path: Path) -> None:
+    levels = [int(value) for value in np.random.default_rng(0).integers(20, 255, 400)]
+    with (
+        Detector(lit_model(toy_model, tmp_path / "lit.onnx"), threads=1) as detector,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        scores = list(pool.map(lambda level: brightness(detector, level), levels))
+    np.testing.assert_allclose(scores, np.array(levels) / 255, atol=1e-5)
+
+
+def test_two_detectors_do_not_disturb_each_other(toy_model: Any, tmp_path: Path) -> None:
+    small = lit_model(toy_model, tmp_path / "small.onnx")
+    with Detector(small) as first, Detector(toy_model(tmp_path / "two.onnx", TWO)) as second:
+        for level in (255, 51):
+            assert brightness(first, level) == pytest.approx(level / 255)
+            assert len(second.predict(black())) == 2
+
+
+def test_results_stay_when_the_detector_goes_on(toy_model: Any, tmp_path: Path) -> None:
+    with Detector(lit_model(toy_model, tmp_path / "lit.onnx"), conf=0.1) as detector:
+        bright = detector.predict(np.full((64, 96, 3), 255, np.uint8))
+        kept = bright.to_dict()
+        detector.predict(np.full((32, 20, 3), 100, np.uint8))
+    assert bright.to_dict() == kept
+
+
+def test_a_stream_yields_frames_and_what_is_in_them(two: Detector, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for name in ("b.png", "a.png"):
+        cv2.imwrite(str(folder / name), black())
+    results = list(two.stream(folder))
+    assert [Path(frame.name).name for frame, _ in results] == ["a.png", "b.png"]
+    assert all(len(found) == 2 for _, found in results)
+
+
+def test_metadata_in_the_file_is_obeyed(toy_model: Any, tmp_path: Path) -> None:
+    rows = [(10, [50.0, 30.0, 20.0, 10.0, 0.9, 0, 1, 0])]
+    path = toy_model(tmp_path / "toy.onnx", rows, decoded=True, metadata=described(boxes="decoded"))
+    with Detector(path) as detector:
+        (item,) = detector.predict(black())
+        assert item.box == pytest.approx((40, 25, 60, 35))
+        assert item.class_name == "dog"
+        assert detector.info.artifact.origin == "metadata"
+
+
+@pytest.mark.parametrize("nhwc", [False, True], ids=["nchw float32", "nhwc uint8"])
+def test_both_layouts_give_the_same(toy_model: Any, tmp_path: Path, nhwc: bool) -> None:
+    with Detector(lit_model(toy_model, tmp_path / "lit.onnx", nhwc=nhwc)) as detector:
+        assert brightness(detector, 204) == pytest.approx(0.8)
+        tensor = detector.prepare(black()).tensor
+    assert tensor.shape == ((1, *SIZE, 3) if nhwc else (1, 3, *SIZE))
+
+
+def test_conventions_may_be_overridden(toy_model: Any, tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", TWO)
+    override = {"input": InputConvention.legacy(), "class_names": ("cat", "dog", "bird")}
+    with Detector(path, override=override) as detector:
+        tensor = detector.prepare(np.full((64, 96, 3), (10, 20, 30), np.uint8)).tensor.copy()
+        assert [item.class_name for item in detector.predict(black())] == ["cat", "dog"]
+    red = (30 / 255 - 0.485) / 0.229
+    assert tensor[0, 0, 0, 0] == pytest.approx(red)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"names": ("a",)}, "cannot override 'names'; .*class_names"),
+        ({"class_names": ("a", "b")}, "2 class names for the 3 classes"),
+        ({"input_size": (128, 96)}, "described as float32"),
+        ({"input": InputConvention("NHWC", "uint8")}, "described as uint8"),
+        ({"batch": 4}, "described as"),
+    ],
+)
+def test_an_override_that_does_not_fit_is_refused(
+    toy_model: Any, tmp_path: Path, override: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        Detector(toy_model(tmp_path / "toy.onnx"), override=override)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"class_names": ("a",)}, {"input_size": (96, 64)}, {"batch": 2}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_metadata_of_another_file_is_refused(toy_model: Any, tmp_path: Path, fields: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError):
+        Detector(toy_model(tmp_path / "toy.onnx", metadata=described(**fields)))
+
+
+def test_damaged_metadata_is_refused(toy_model: Any, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="metadata"):
+        Detector(toy_model(tmp_path / "toy.onnx", metadata={METADATA_KEY: "{}"}))
+
+
+def test_info_tells_what_runs_where(nano_onnx: Path) -> None:
+    with Detector(nano_onnx) as detector:
+        info = detector.info
+    assert (info.backend, info.device, info.precision) == ("onnxruntime", "cpu", "fp32")
+    assert info.path == str(nano_onnx)
+    assert info.artifact.model == "yolox_nano"
+    assert info.artifact.parity is not None
+    assert info.artifact.parity["passed"] is True
+    assert json.loads(json.dumps(info.to_dict()))["artifact"]["input_size"] == [416, 416]
+
+
+def test_after_closing_every_use_says_so(toy_model: Any, tmp_path: Path) -> None:
+    detector = Detector(toy_model(tmp_path / "toy.onnx"))
+    detector.warmup(1)
+    detector.close()
+    detector.close()
+    for use in (lambda: detector.predict(black()), lambda: detector.warmup(), lambda: detector.__enter__()):
+        with pytest.raises(ClosedError, match="was closed"):
+            use()
+    with pytest.raises(ClosedError):
+        list(detector.predict_batch([black(), black()]))
+    assert detector.info.artifact.model == "unknown"
+
+
+def test_pickling_names_what_to_do_instead(two: Detector) -> None:
+    with pytest.raises(UsageError, match="open one in each process"):
+        pickle.dumps(two)
+
+
+def test_the_steps_alone_give_what_predict_gives(nano_onnx: Path, photographs: list[Path]) -> None:
+    image = load_image(photographs[1])
+    with Detector(nano_onnx, conf=0.05) as detector:
+        prepared = detector.prepare(image)
+        found = detector.finish(detector.run(prepared.tensor)[0], prepared)
+        assert found.to_dict() == detector.predict(image).to_dict()
+
+
+@pytest.mark.parametrize("name", ["nano_onnx", "official"])
+def test_real_weights_find_what_is_in_the_photographs(
+    request: pytest.FixtureRequest, shared: Path, photographs: list[Path], name: str
+) -> None:
+    official = shared / "real" / "yolox_nano_official.onnx"
+    model = official if name == "official" else request.getfixturevalue(name)
+    expected = {"astronaut.jpg": "person", "chelsea.jpg": "cat", "coffee.jpg": "cup"}
+    with Detector(model) as detector:
+        found = {path.name: detector.predict(path) for path in photographs}
+    for picture, class_name in expected.items():
+        assert class_name in [item.class_name for item in found[picture]], picture

@@ -1,0 +1,198 @@
+"""Average precision: on data whose answer is known, on real data, and against pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from yolox_deploy import Detections, Detector
+from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.evaluation import coco_ap
+from yolox_deploy.evaluation.coco import METRICS, read_annotations, score
+
+NAMES = ("cat", "dog")
+BOXES = {  # picture -> (category of the data set, x, y, w, h), one object of each of COCO's three sizes
+    "one.png": [(7, 10, 10, 20, 20), (3, 50, 10, 60, 60)],
+    "two.png": [(7, 5, 40, 150, 100)],
+}
+
+
+def coco(**changes: Any) -> dict[str, Any]:
+    """An annotation file; category 7 is called cat and stands second."""
+    annotations = [
+        {"category_id": category, "bbox": [x, y, w, h], "area": w * h, "iscrowd": 0, "image_id": image}
+        for image, objects in enumerate(BOXES.values(), start=1)
+        for category, x, y, w, h in objects
+    ]
+    content = {
+        "images": [
+            {"id": i, "file_name": name, "width": 200, "height": 160} for i, name in enumerate(BOXES, start=1)
+        ],
+        "categories": [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}],
+        "annotations": [{"id": i, **row} for i, row in enumerate(annotations, start=1)],
+    }
+    return {**content, **changes}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in BOXES:
+        cv2.imwrite(str(tmp_path / name), np.zeros((160, 200, 3), np.uint8))
+    (tmp_path / "instances.json").write_text(json.dumps(coco()))
+    return tmp_path
+
+
+class Oracle:
+    """Knows the objects; `moved` shifts each of its boxes, `lost` leaves a picture out."""
+
+    class_names = NAMES
+
+    def __init__(self, moved: float = 0.0, lost: str = "") -> None:
+        self.moved, self.lost = moved, lost
+        self.thresholds: list[dict[str, Any]] = []
+
+    def predict(self, image: Path, **thresholds: Any) -> Detections:
+        self.thresholds.append(thresholds)
+        objects = BOXES[image.name] if image.name != self.lost else []
+        boxes = np.array([[x, y, x + w, y + h] for _, x, y, w, h in objects], np.float32).reshape(-1, 4)
+        boxes[:, ::2] += self.moved
+        class_ids = np.array([0 if category == 7 else 1 for category, *_ in objects], np.int64)
+        return Detections(boxes, np.full(len(objects), 0.9, np.float32), class_ids, NAMES)
+
+
+def ap(detector: Any, folder: Path, **options: Any) -> dict[str, float]:
+    return coco_ap(detector, folder, folder / "instances.json", **options)
+
+
+def test_finding_everything_is_an_ap_of_1(folder: Path) -> None:
+    figures = ap(Oracle(), folder)
+    assert tuple(figures) == METRICS
+    assert figures == pytest.approx(dict.fromkeys(METRICS, 1.0))
+
+
+def test_boxes_that_are_a_little_off_count_at_low_overlap_only(folder: Path) -> None:
+    figures = ap(Oracle(moved=4), folder)  # IoU 0.67, 0.88, 0.95
+    assert figures["AP50"] == pytest.approx(1)
+    assert figures["AP75"] < 1
+    assert 0.3 < figures["AP"] < 0.9
+
+
+def test_finding_nothing_is_an_ap_of_0(folder: Path) -> None:
+    assert ap(Oracle(moved=190), folder)["AP"] == pytest.approx(0)
+    assert score(coco(), []) == dict.fromkeys(METRICS, 0.0)
+
+
+def test_a_size_without_objects_is_minus_1(folder: Path) -> None:
+    small_only = coco(annotations=coco()["annotations"][:1])
+    (folder / "instances.json").write_text(json.dumps(small_only))
+    figures = ap(Oracle(), folder)
+    assert figures["APl"] == -1
+    assert figures["APs"] == pytest.approx(1)
+
+
+def test_the_thresholds_of_yolox_reach_the_detector(folder: Path) -> None:
+    oracle = Oracle()
+    ap(oracle, folder)
+    assert oracle.thresholds == [{"conf": 0.01, "iou": 0.65, "max_detections": None}] * 2
+    ap(oracle, folder, conf=0.001, iou=0.5)
+    assert oracle.thresholds[-1] == {"conf": 0.001, "iou": 0.5, "max_detections": None}
+
+
+def test_progress_is_reported_over_all_pictures(folder: Path) -> None:
+    seen: list[str] = []
+
+    def track(items: Sequence[tuple[int, Path]]) -> Iterator[tuple[int, Path]]:
+        for item in items:
+            seen.append(item[1].name)
+            yield item
+
+    ap(Oracle(), folder, track=track)
+    assert seen == list(BOXES)
+
+
+def test_categories_are_matched_by_name_else_by_order(folder: Path) -> None:
+    file = folder / "instances.json"
+    assert read_annotations(folder, file, NAMES).category_ids == (7, 3)
+    assert read_annotations(folder, file, ("class_0", "class_1")).category_ids == (3, 7)
+
+
+def test_another_number_of_classes_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"the model has 3 classes, instances.json has 2 categories"):
+        read_annotations(folder, folder / "instances.json", ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", "null", '{"images": [], "categories": 5}', json.dumps(coco(categories=[{"id": 1}]))],
+)
+def test_a_file_that_is_no_annotation_is_refused(folder: Path, text: str) -> None:
+    (folder / "instances.json").write_text(text)
+    with pytest.raises(InputError, match=r"instances\.json is not a COCO annotation file"):
+        ap(Oracle(), folder)
+
+
+def test_files_that_are_missing_are_named(folder: Path) -> None:
+    with pytest.raises(InputError, match="no annotation file at"):
+        coco_ap(Oracle(), folder, folder / "none.json")
+    (folder / "two.png").unlink()
+    with pytest.raises(InputError, match=r"1 of its 2 pictures are missing from .*the first is two\.png"):
+        ap(Oracle(), folder)
+
+
+def test_annotations_without_pictures_are_refused(folder: Path) -> None:
+    (folder / "instances.json").write_text(json.dumps(coco(images=[])))
+    with pytest.raises(InputError, match="0 of its 0 pictures"):
+        ap(Oracle(), folder)
+
+
+@pytest.fixture(scope="module")
+def official_rows(shared: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The annotations of 79 photographs of COCO, and the result rows of the official ONNX file."""
+    root = shared / "real"
+    with Detector(root / "yolox_nano_official.onnx") as detector:
+        data = read_annotations(
+            root / "coco_mini" / "images", root / "coco_mini" / "instances.json", detector.class_names
+        )
+        rows = [
+            row
+            for image_id, path in data.images
+            for row in detector.predict(path, conf=0.01, iou=0.65, max_detections=None).to_coco(
+                image_id, data.category_ids
+            )
+        ]
+    return data.content, rows
+
+
+def test_the_official_file_and_our_export_agree(
+    official_rows: tuple[dict[str, Any], list[dict[str, Any]]], shared: Path, nano_onnx: Path
+) -> None:
+    official = score(*official_rows)
+    assert official["AP"] == pytest.approx(0.312, abs=0.001)
+    root = shared / "real" / "coco_mini"
+    with Detector(nano_onnx) as detector:
+        ours = coco_ap(detector, root / "images", root / "instances.json")
+    assert ours["AP"] == pytest.approx(official["AP"], abs=0.0005)
+    assert ours["AP50"] == pytest.approx(official["AP50"], abs=0.002)
+
+
+def test_pycocotools_gives_the_same_figures(
+    official_rows: tuple[dict[str, Any], list[dict[str, Any]]], shared: Path
+) -> None:
+    tools = pytest.importorskip("pycocotools.coco")
+    evaluation = pytest.importorskip("pycocotools.cocoeval")
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = tools.COCO(str(shared / "real" / "coco_mini" / "instances.json"))
+        run = evaluation.COCOeval(truth, truth.loadRes(list(official_rows[1])), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    expected = dict(zip(METRICS, run.stats, strict=False))
+    assert score(*official_rows) == pytest.approx(expected, abs=1e-6)

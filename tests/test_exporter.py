@@ -1,0 +1,240 @@
+"""Export: a file with proof under the final name, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from yolox_deploy import Artifact, Detector, cli, export, exporter, verify
+from yolox_deploy.cli.export import parity_rows
+from yolox_deploy.converters.base import TARGETS, Source
+from yolox_deploy.errors import CheckpointError, InputError, UsageError, YoloxDeployError
+from yolox_deploy.exporter import RANDOM_WEIGHTS, Subject, load_subject
+from yolox_deploy.models import fuse
+from yolox_deploy.runtimes.registry import open_runtime
+
+
+def test_the_description_is_in_the_file_and_tells_its_origin(
+    nano_artifact: Artifact, nano_weights: Path
+) -> None:
+    info = nano_artifact.info
+    with open_runtime(nano_artifact.path) as runtime:
+        assert runtime.artifact == info
+    assert (info.model, info.input_size, info.batch) == ("yolox_nano", (416, 416), 1)
+    assert (info.boxes, info.precision, info.format, info.origin) == ("raw", "fp32", "onnx", "metadata")
+    assert len(info.class_names) == 80
+    assert info.weights_sha256 == hashlib.sha256(nano_weights.read_bytes()).hexdigest()
+    assert {"yolox-deploy", "torch", "onnx", "numpy"} <= set(info.versions)
+
+
+def test_the_proof_is_in_the_description(nano_artifact: Artifact) -> None:
+    parity = nano_artifact.parity
+    assert parity == nano_artifact.info.parity
+    assert parity["verified"] is True
+    assert parity["passed"] is True
+    assert 0 < parity["max_error_boxes"] < verify.RAW_TOLERANCE
+    assert 0 < parity["max_error_scores"] < 1e-4
+    assert parity["photographs"] == 3
+
+
+def test_nothing_but_the_file_is_left(nano_onnx: Path) -> None:
+    assert list(nano_onnx.parent.iterdir()) == [nano_onnx]
+
+
+def test_stem_and_normalisation_are_folded(nano_onnx: Path) -> None:
+    graph = onnx.load(str(nano_onnx)).graph
+    kinds = {node.op_type for node in graph.node}
+    assert not {"Slice", "BatchNormalization", "Gather", "Loop"} & kinds
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    weights = next(tensor for tensor in graph.initializer if tensor.name == first.input[1])
+    assert tuple(weights.dims) == (16, 3, 6, 6)
+
+
+@pytest.fixture(scope="module")
+def flexible(run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Free batch, rectangular, decoded, uint8, by the command line in a process of its own."""
+    folder = tmp_path_factory.mktemp("flexible")
+    (folder / "names.txt").write_text("cat\ndog\nbird\n")
+    options = [
+        "--imgsz",
+        "64x96",
+        "--batch",
+        "dynamic",
+        "--decode",
+        "--uint8-input",
+        "--classes",
+        "names.txt",
+    ]
+    out = Path("new folder", "flexible.onnx")
+    done = run("export", "yolox-nano", "--weights", "random", *options, "--out", out, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["path"] == str(out)
+    assert printed["parity"]["passed"] is True
+    assert [path.name for path in (folder / out).parent.iterdir()] == [out.name]
+    return folder / out
+
+
+def test_options_of_the_graph_are_proven_and_recorded(flexible: Path) -> None:
+    with open_runtime(flexible) as runtime:
+        info = runtime.artifact
+    assert info is not None
+    assert info.parity is not None
+    assert info.parity["batches"] == [1, 3]
+    assert (info.batch, info.boxes, info.input_size) == (None, "decoded", (64, 96))
+    assert (info.input.layout, info.input.dtype) == ("NHWC", "uint8")
+    assert info.class_names == ("cat", "dog", "bird")
+    assert info.weights_sha256 is None
+    assert info.details["weights"] == "random"
+
+
+def test_a_detector_obeys_the_options_of_the_graph(flexible: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (50 + 30 * i, 80, 3), np.uint8) for i in range(3)]
+    with Detector(flexible, conf=0.0, max_detections=20, threads=1) as detector:
+        together = detector.predict_batch(images)
+        for image, found in zip(images, together, strict=True):
+            alone = detector.predict(image)
+            np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
+            assert 0 < len(found) <= 20  # boxes in the padding vanish
+            assert (found.boxes[:, 2:] <= [image.shape[1], image.shape[0]]).all()
+
+
+@pytest.fixture
+def quick_export(nano_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports start from the graph of `nano_artifact` instead of tracing the network again."""
+
+    def make_source(subject: Subject, *_: Any) -> Source:
+        return Source(fuse(subject.network), nano_artifact.path, nano_artifact.info)
+
+    monkeypatch.setattr(exporter, "_make_source", make_source)
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_a_failed_gate_exits_5_and_keeps_the_old_file(
+    nano_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "nano.onnx"
+    out.write_bytes(b"the file of yesterday")
+    monkeypatch.setattr(verify, "RAW_TOLERANCE", 0.0)  # no two libraries round alike
+    arguments = ["export", "yolox_nano", "--weights", str(nano_weights), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["yolox-deploy", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 5
+    assert "differs too much from PyTorch and was not kept: " in capsys.readouterr().err
+    assert out.read_bytes() == b"the file of yesterday"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_a_file_without_proof_says_so(nano_weights: Path, tmp_path: Path) -> None:
+    steps: list[str] = []
+    artifact = export(
+        None, weights=nano_weights, out=tmp_path / "nano.onnx", verify=False, report=steps.append
+    )
+    assert artifact.parity == {"verified": False, "reason": "skipped on request (--no-verify)"}
+    assert "comparing with PyTorch" not in steps
+    with open_runtime(artifact.path) as runtime:
+        assert runtime.artifact == artifact.info
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_an_export_replaces_the_file_of_before(nano_weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "nano.onnx"
+    out.write_bytes(b"the file of yesterday")
+    assert export("yolox_nano", weights=nano_weights, out=out).parity["passed"] is True
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"to": "tensorflow"}, r"no target 'tensorflow'; expected --to onnx"),
+        ({"fp16": True, "int8": True}, "choose one precision; --fp16 and --int8 were given"),
+        ({"int8": True}, "--int8 needs pictures to calibrate on: add --calib DIR"),
+        ({"imgsz": 100}, "nearest sizes are 96x96 and 128x128"),
+        ({"imgsz": (64, 90)}, "nearest sizes are 64x64 and 64x96"),
+        ({"imgsz": 0}, "does not work"),
+        ({"batch": 0}, "the batch is 0; expected a number from 1"),
+        ({"batch": -1}, "the batch is -1"),
+        ({"batch": "2"}, "the batch is '2'"),
+        ({"unit8_input": True}, "unit8_input"),
+        ({"annotations": "a.json"}, "add --images DIR"),
+        ({"out": "nano.xml"}, r"--to onnx writes \.onnx files; --out is nano\.xml"),
+        ({"out": "."}, r"--to onnx writes \.onnx files"),
+        ({"model": "yolox_nono"}, "Did you mean yolox_nano"),
+        ({"model": None}, "random weights need the name of a model"),
+        ({"model": None, "weights": None}, "name a model .* or give --weights"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        export(**{"model": "yolox_nano", "weights": RANDOM_WEIGHTS, **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_what_a_target_lacks_is_refused_with_the_targets_that_have_it(target: Any, tmp_path: Path) -> None:
+    lacking = [name for name in ("fp16", "bf16", "int8") if name not in target.precisions]
+    flags = {"decode": {"decode": True}, "nms": {"nms": True}, "uint8_input": {"uint8_input": True}}
+    refused: list[dict[str, Any]] = [{name: True, "calib": tmp_path} for name in lacking]
+    refused += [options for flag, options in flags.items() if flag not in target.flags]
+    refused += [{"batch": None}] if "dynamic_batch" not in target.flags else []
+    for options in refused:
+        with pytest.raises(UsageError, match=r"Targets (with|that do)"):
+            export("yolox_nano", target.name, weights=RANDOM_WEIGHTS, out=tmp_path / "never", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_pictures_is_found_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no picture at"):
+        export("yolox_nano", weights=RANDOM_WEIGHTS, images=tmp_path / "none", out=tmp_path / "a.onnx")
+
+
+def test_a_checkpoint_names_its_own_model(nano_weights: Path) -> None:
+    subject = load_subject(None, nano_weights, None)
+    assert subject.network.config.name == "yolox_nano"
+    assert not subject.network.training
+    assert len(subject.class_names) == 80
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "error"),
+    [("yolox_tiny", None, CheckpointError), ("yolox_nano", ("cat", "dog"), UsageError)],
+)
+def test_weights_that_do_not_fit_are_refused(
+    nano_weights: Path, model: str, names: tuple[str, ...] | None, error: type[YoloxDeployError]
+) -> None:
+    with pytest.raises(error):
+        load_subject(model, nano_weights, names)
+
+
+def test_missing_weights_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_subject("yolox_nano", tmp_path / "none.pth", None)
+
+
+def test_random_weights_are_the_same_each_time() -> None:
+    first, second = (load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict() for _ in range(2))
+    assert all((first[key] == second[key]).all() for key in first)
+
+
+def test_the_proof_as_a_table(nano_artifact: Artifact) -> None:
+    rows = parity_rows(nano_artifact.parity)
+    assert rows[0][0] == "compared with PyTorch float32"
+    assert [row[2] for row in rows[1:]] == [verify.RAW_TOLERANCE] * 2
+    assert parity_rows({"verified": False, "reason": "asked"}) == [("not compared", "asked", None)]

@@ -1,0 +1,59 @@
+"""Every command and code block of the README and the docs runs, in order, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, kinds: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(language, text) of the fenced blocks of a page, in order."""
+    return [(kind, text) for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind in kinds]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run(page: Path, shared: Path, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "yolox_deploy" / "assets" / "astronaut.jpg", tmp_path / "street.jpg")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "YOLOX_DEPLOY_CACHE": str(tmp_path / "cache"),
+        "YOLOX_DEPLOY_WEIGHTS_URL": (shared / "real").as_uri(),
+    }
+    (tmp_path / "val2017").symlink_to(shared / "real" / "coco_mini" / "images")
+    (tmp_path / "calibration").symlink_to(shared / "real" / "calibration")
+    shutil.copy(shared / "real" / "coco_mini" / "instances.json", tmp_path / "instances.json")
+    for kind, text in blocks(page, ("bash", "python")):
+        command = ["bash", "-euc", text] if kind == "bash" else [sys.executable, "-c", text]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_has_a_known_kind(page: Path) -> None:
+    for kind, _ in BLOCK.findall(page.read_text(encoding="utf-8")):
+        assert kind in ("bash", "python", "console", "json", "toml", "text")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_console_blocks_name_what_exists(page: Path) -> None:
+    """`make` targets and extras cannot run inside the tests (CI runs the targets); they must exist."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for _, text in blocks(page, ("console",)):
+        for line in text.splitlines():
+            if match := re.match(r"make ([\w-]+)", line):
+                assert f"\n{match[1]}:" in makefile, line
+            for extras in re.findall(r"yolox-deploy\[([\w,-]+)\]", line):
+                assert set(extras.split(",")) <= set(project["optional-dependencies"]), line

@@ -1,0 +1,147 @@
+"""Pictures, folders, globs, videos and live streams."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from yolox_deploy.errors import InputError
+from yolox_deploy.sources import Frame, image_paths, is_live, open_source
+
+FRAMES = 30
+
+
+def picture(path: Path, level: int = 128) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((48, 64, 3), level, np.uint8))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pictures, and things that are none."""
+    root = tmp_path / "pictures"
+    for name in ("b.png", "a.JPG", "c.bmp", "sub/d.png"):
+        picture(root / name)
+    (root / "notes.txt").write_text("no picture")
+    (root / "folder.png").mkdir()
+    return root
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frame i of 30 is grey of level 8 i."""
+    path = tmp_path_factory.mktemp("video") / "grey.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for index in range(FRAMES):
+        writer.write(np.full((48, 64, 3), 8 * index, np.uint8))
+    writer.release()
+    return path
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+def test_a_folder_means_its_pictures_in_order(folder: Path) -> None:
+    assert names(image_paths(folder)) == ["a.JPG", "b.png", "c.bmp"]
+
+
+def test_a_glob_and_a_file(folder: Path) -> None:
+    assert names(image_paths(f"{folder}/[bc].*")) == ["b.png", "c.bmp"]
+    assert names(image_paths(f"{folder}/**/d.png")) == ["d.png"]
+    assert image_paths(folder / "notes.txt") == [folder / "notes.txt"]  # a named file is taken at its word
+
+
+def test_a_name_with_brackets_is_a_file_and_no_pattern(tmp_path: Path) -> None:
+    path = picture(tmp_path / "photo[1].png")
+    assert image_paths(path) == [path]
+
+
+@pytest.mark.parametrize("name", ["missing.png", "*.tif", "empty"])
+def test_no_picture_is_an_error_that_says_what_was_expected(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no picture at .*; expected"):
+        image_paths(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("source", "live"),
+    [(0, True), ("1", True), ("rtsp://host/stream", True), ("a.mp4", False), (Path("folder"), False)],
+)
+def test_what_is_live(source: str | int | Path, live: bool) -> None:
+    assert is_live(source) is live
+
+
+def test_frames_of_a_folder_are_numbered_and_named(folder: Path) -> None:
+    frames = list(open_source(folder))
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert [Path(frame.name).name for frame in frames] == ["a.JPG", "b.png", "c.bmp"]
+    assert frames[0].image.shape == (48, 64, 3)
+
+
+def test_a_broken_picture_is_named_when_its_turn_comes(folder: Path) -> None:
+    (folder / "b.png").write_bytes(b"broken")
+    frames = open_source(folder)
+    next(frames)
+    with pytest.raises(InputError, match=r"b\.png"):
+        next(frames)
+
+
+@pytest.mark.parametrize("name", ["missing.mp4", "missing", "missing-*.png"])
+def test_a_missing_source_is_an_error_at_once(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="missing"):
+        open_source(tmp_path / name)
+
+
+def level(frame: Frame) -> int:
+    return round(float(frame.image.mean()) / 8)
+
+
+def test_a_video_yields_every_frame_in_order(video: Path) -> None:
+    frames = list(open_source(video))
+    assert [frame.index for frame in frames] == list(range(FRAMES))
+    assert [level(frame) for frame in frames] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.mp4"):
+        list(open_source(path))
+
+
+@pytest.fixture
+def stream(video: Path) -> Iterator[str]:
+    """The video under an address, which makes it a stream; no reading thread may outlive the test."""
+    yield video.as_uri()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("frames of")]
+
+
+def test_a_live_source_drops_what_came_while_the_caller_was_busy(stream: str) -> None:
+    seen = []
+    for frame in open_source(stream):
+        seen.append(frame.index)
+        assert level(frame) == frame.index
+        time.sleep(0.1)
+    assert seen == sorted(set(seen))
+    assert len(seen) < FRAMES
+    assert seen[-1] == FRAMES - 1, "the newest frame is never dropped"
+
+
+def test_closing_a_live_source_early_stops_its_thread(stream: str) -> None:
+    frames = open_source(stream)
+    next(frames)
+    frames.close()  # type: ignore[attr-defined]
+
+
+def test_a_live_source_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be opened"):
+        next(open_source((tmp_path / "nothing.avi").as_uri()))

@@ -1,0 +1,37 @@
+"""YOLOX detectors from checkpoint to production.
+
+    from yolox_deploy import Detector
+    detections = Detector("yolox_l.engine").predict(image)
+
+Importing this package imports NumPy and nothing else; the rest is loaded where it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from yolox_deploy.types import Detections
+
+if TYPE_CHECKING:
+    from yolox_deploy.detector import Detector
+    from yolox_deploy.exporter import Artifact, export
+
+__version__ = "0.1.0"
+__all__ = ["Artifact", "Detections", "Detector", "__version__", "export"]
+
+_LAZY = {
+    "Artifact": "yolox_deploy.exporter",
+    "Detector": "yolox_deploy.detector",
+    "export": "yolox_deploy.exporter",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

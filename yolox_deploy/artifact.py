@@ -1,0 +1,173 @@
+"""What travels with a model file: its conventions, its origin and the proof that it is right.
+
+An ONNX file carries this as one JSON text in its metadata under `METADATA_KEY`. Formats without room for it
+(`.xml`, `.param`, `.engine`) have a sidecar, `FILE.json`, with the SHA-256 of each file of the set in it too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolox_deploy.errors import ArtifactError
+from yolox_deploy.types import InputConvention
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "yolox_deploy"
+BOXES = ("raw", "decoded")
+SUPPRESSION = ("none", "in_graph", "not_needed")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class ArtifactInfo:
+    """The description of one exported model.
+
+    Attributes:
+        model: name in the zoo, or "unknown".
+        class_names: one name a class, in the order of the output.
+        input_size: (H, W) in pixels.
+        batch: the fixed batch size, or None where it is free at run time.
+        input: layout, dtype, colour order, padding and normalisation of the input tensor.
+        boxes: "raw" (tx, ty, tw, th: decode outside) or "decoded" (cx, cy, w, h in input pixels).
+        suppression: "none" (NMS is the caller's), "in_graph" (the output is final detections) or
+            "not_needed" (a model trained to answer once an object).
+        precision: the one achieved, read back from the file.
+        format: "onnx", "openvino", "ncnn", "tensorrt", "tensorrt-rtx" or "torch".
+        origin: "metadata" (written by the export) or "inferred" (read from the graph of a foreign file).
+        weights_sha256: of the checkpoint the export started from, hexadecimal.
+        versions: package -> version at export.
+        parity: figures of the comparison with the reference, or None where it was not made.
+        details: what only this format needs (GPU, compute capability, output names).
+    """
+
+    model: str
+    class_names: tuple[str, ...]
+    input_size: tuple[int, int]
+    batch: int | None = 1
+    input: InputConvention = field(default_factory=InputConvention)
+    boxes: str = "raw"
+    suppression: str = "none"
+    precision: str = "fp32"
+    format: str = "onnx"
+    origin: str = "metadata"
+    weights_sha256: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    parity: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        allowed = {"boxes": BOXES, "suppression": SUPPRESSION, "precision": PRECISIONS}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ArtifactError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(values)}")
+        if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
+            raise ArtifactError(f"class_names is {self.class_names!r}; expected at least one text")
+        if not all(_is_count(side) for side in self.input_size):
+            raise ArtifactError(f"input_size is {self.input_size}; expected (H, W) in pixels")
+        if self.batch is not None and not _is_count(self.batch):
+            raise ArtifactError(f"batch is {self.batch!r}; expected at least 1, or None where it is free")
+
+    def to_json(self, **extra: Any) -> str:
+        """A JSON text that `from_json` reads back; `extra` keys stand beside the description."""
+        return json.dumps(
+            {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), **extra}, indent=1, sort_keys=True
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ArtifactInfo:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ArtifactError: not such a text, or of a newer schema than this version knows.
+        """
+        try:
+            values = dict(json.loads(text))
+            version = int(values["schema_version"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ArtifactError(f"the model's yolox-deploy metadata cannot be read ({error})") from error
+        if version > SCHEMA_VERSION:
+            raise ArtifactError(
+                f"the model's metadata has schema version {version}, this yolox-deploy reads up to "
+                f"{SCHEMA_VERSION}; update it with: pip install -U yolox-deploy"
+            )
+        known = {f.name for f in dataclasses.fields(cls)}
+        try:
+            values = {key: value for key, value in values.items() if key in known}
+            convention: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in values["input"].items()
+            }
+            values["input"] = InputConvention(**convention)
+            values["class_names"] = tuple(values["class_names"])
+            height, width = values["input_size"]
+            values["input_size"] = (int(height), int(width))
+            return cls(**values)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise ArtifactError(f"the model's yolox-deploy metadata is damaged ({error})") from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sidecar_path(path: Path) -> Path:
+    """Where the description of a file without room for metadata lies: `FILE.json`."""
+    return path.with_name(path.name + ".json")
+
+
+def write_sidecar(path: Path, info: ArtifactInfo, siblings: Sequence[Path] = ()) -> Path:
+    """Write the description of `path` beside it, with the SHA-256 of it and of its `siblings`."""
+    files = {file.name: sha256(file) for file in (path, *siblings)}
+    target = sidecar_path(path)
+    write_atomically(target, info.to_json(files=files))
+    return target
+
+
+def read_sidecar(path: Path) -> ArtifactInfo | None:
+    """The description beside `path`, checked against the files; None where there is no sidecar.
+
+    Raises:
+        ArtifactError: a file of the set is missing or is not the one that was exported.
+    """
+    sidecar = sidecar_path(path)
+    if not sidecar.is_file():
+        return None
+    text = sidecar.read_text(encoding="utf-8", errors="replace")
+    info = ArtifactInfo.from_json(text)
+    files = json.loads(text).get("files", {})
+    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
+        raise ArtifactError(f"{sidecar} is damaged: 'files' is no list of SHA-256; export again")
+    for name, expected in files.items():
+        file = path.parent / name
+        if not file.is_file():
+            raise ArtifactError(
+                f"{path} needs {name} beside it, which is missing; copy it too or export again"
+            )
+        if (found := sha256(file)) != expected:
+            raise ArtifactError(
+                f"{file} is damaged or was replaced: its SHA-256 is {found[:12]}…, {sidecar.name} names "
+                f"{expected[:12]}…; copy the set again or export again"
+            )
+    return info
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` under a temporary name and rename it, so that no reader sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

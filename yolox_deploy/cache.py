@@ -1,0 +1,133 @@
+"""The cache folder, and the official weights that are fetched into it once.
+
+`YOLOX_DEPLOY_CACHE` moves the folder, `YOLOX_DEPLOY_OFFLINE=1` forbids every connection, and
+`YOLOX_DEPLOY_WEIGHTS_URL` names a mirror: the address of a folder that holds the official file names.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+
+import platformdirs
+
+from yolox_deploy.artifact import sha256, write_atomically
+from yolox_deploy.errors import ArtifactError
+from yolox_deploy.models.zoo import ModelConfig
+
+TIMEOUT_SECONDS = 30
+BLOCK_BYTES = 1 << 18
+
+
+def cache_dir() -> Path:
+    """Where downloads and compiled models are kept; created on first use by whoever writes to it."""
+    override = os.environ.get("YOLOX_DEPLOY_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("yolox-deploy"))
+
+
+def is_offline() -> bool:
+    """Whether `YOLOX_DEPLOY_OFFLINE` forbids connections."""
+    return os.environ.get("YOLOX_DEPLOY_OFFLINE", "0") not in ("", "0")
+
+
+def fetch_weights(config: ModelConfig) -> Path:
+    """The official checkpoint of a zoo model, from the cache or fetched into it.
+
+    An interrupted download goes on where it stopped. The SHA-256 is recorded on arrival and checked at every
+    later use, so a damaged cache is noticed.
+
+    Raises:
+        ArtifactError: offline, unreachable, cut short, or the cached file is not the one that arrived.
+    """
+    if config.weights_url is None:
+        raise ArtifactError(f"{config.name} has no published weights; pass --weights FILE")
+    url = _mirrored(config.weights_url)
+    target = cache_dir() / "weights" / url.rsplit("/", 1)[-1]
+    digest_file = target.with_name(target.name + ".sha256")
+    if target.is_file() and digest_file.is_file():
+        if sha256(target) != digest_file.read_text(encoding="ascii").strip():
+            raise ArtifactError(f"{target} is damaged (its SHA-256 changed); delete it and try again")
+        return target
+    if is_offline():
+        raise ArtifactError(
+            f"{config.name}'s weights are not in {target.parent} and YOLOX_DEPLOY_OFFLINE is set; "
+            f"fetch {url} elsewhere and pass --weights FILE"
+        )
+    download(url, target)
+    write_atomically(digest_file, sha256(target))
+    return target
+
+
+def download(url: str, target: Path) -> None:
+    """Fetch `url` to `target` with a progress bar: into `.part` first, renamed when whole.
+
+    Raises:
+        ArtifactError: it cannot be reached or ends early (what arrived is kept for the next try).
+    """
+    if "://" not in url:
+        raise ArtifactError(f"{url!r} is no address; expected https://... (see YOLOX_DEPLOY_WEIGHTS_URL)")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    try:
+        _receive(url, part)
+    except urllib.error.HTTPError as error:
+        raise _unreachable(url, f"the server answered {error.code} {error.reason}") from error
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        raise _unreachable(url, str(getattr(error, "reason", error)) or type(error).__name__) from error
+    part.replace(target)
+
+
+def _receive(url: str, part: Path) -> None:
+    have = part.stat().st_size if part.is_file() else 0
+    try:
+        response = _request(url, have)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # what is here already reaches the end or beyond: start afresh
+            raise
+        have, response = 0, _request(url, 0)
+    with response:
+        resumed = response.status == 206
+        have = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length is not None else None
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(response, file, url, have, total)
+    if total is not None and part.stat().st_size != total:
+        raise _unreachable(url, f"the connection ended at {part.stat().st_size} of {total} bytes")
+
+
+def _request(url: str, start: int) -> HTTPResponse:
+    headers = {"User-Agent": "yolox-deploy", **({"Range": f"bytes={start}-"} if start else {})}
+    request = urllib.request.Request(url, headers=headers)
+    response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    return response
+
+
+def _copy(response: HTTPResponse, file: BinaryIO, url: str, have: int, total: int | None) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(f"fetching {url.rsplit('/', 1)[-1]}", total=total, completed=have)
+        while block := response.read(BLOCK_BYTES):
+            file.write(block)
+            progress.advance(task, len(block))
+
+
+def _mirrored(url: str) -> str:
+    mirror = os.environ.get("YOLOX_DEPLOY_WEIGHTS_URL")
+    return f"{mirror.rstrip('/')}/{url.rsplit('/', 1)[-1]}" if mirror else url
+
+
+def _unreachable(url: str, reason: str) -> ArtifactError:
+    return ArtifactError(
+        f"could not fetch {url}: {reason}. Try again to go on where it stopped, or fetch it by hand and pass "
+        "--weights FILE"
+    )

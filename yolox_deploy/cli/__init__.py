@@ -1,0 +1,68 @@
+"""The command line: one module a command, put together here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from yolox_deploy import __version__
+from yolox_deploy.cli import demo, doctor, evaluate, export, models, predict
+from yolox_deploy.errors import UsageError, YoloxDeployError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="yolox-deploy",
+    help="YOLOX detectors from checkpoint to production.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 ok, 2 usage, 3 missing extra, 4 broken or incompatible artifact, "
+    "5 parity or accuracy gate, 6 regression against a baseline.",
+)
+app.command("export")(export.export_command)
+app.command("predict")(predict.predict_command)
+app.command("eval")(evaluate.eval_command)
+app.command("models")(models.models_command)
+app.command("doctor")(doctor.doctor_command)
+app.command("demo")(demo.demo_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"yolox-deploy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """YOLOX detectors from checkpoint to production."""
+
+
+def main() -> None:
+    """Run the command line; our own errors become one message and their exit code."""
+    try:
+        app()
+    except (Exception, KeyboardInterrupt) as error:
+        if _was_interrupted(error):
+            typer.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        if not isinstance(error, YoloxDeployError | OSError):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        # The system's own errors are about paths: a folder that cannot be written, a full disk.
+        sys.exit(error.exit_code if isinstance(error, YoloxDeployError) else UsageError.exit_code)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C began it: a library interrupted while it imports its parts raises something else."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -1,0 +1,72 @@
+"""`yolox-deploy eval`: COCO average precision of a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolox_deploy.cli.common import (
+    AsJson,
+    Backend,
+    Classes,
+    Device,
+    Threads,
+    print_json,
+    print_table,
+    progress,
+)
+from yolox_deploy.cli.predict import overrides
+
+
+def eval_command(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
+    annotations: Annotated[Path, typer.Option(help="COCO instances JSON.")],
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.01,
+    iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
+    ] = 0.65,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
+    ] = False,
+    class_agnostic: Annotated[
+        bool, typer.Option("--class-agnostic", help="Let different classes suppress each other.")
+    ] = False,
+    classes: Classes = None,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
+    ] = False,
+    backend: Backend = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a model file on a COCO-format data set."""
+    from yolox_deploy.detector import Detector
+    from yolox_deploy.evaluation import coco_ap
+
+    with Detector(
+        model,
+        backend=backend,
+        device=device,
+        threads=threads,
+        multi_label=multi_label,
+        class_agnostic=class_agnostic,
+        override=overrides(classes, legacy),
+    ) as detector:
+        figures = coco_ap(
+            detector,
+            images,
+            annotations,
+            conf=conf,
+            iou=iou,
+            track=lambda pictures: progress(pictures, "evaluating"),
+        )
+        info = detector.info
+    if as_json:
+        print_json({**figures, "model": str(model), "backend": info.backend, "precision": info.precision})
+        return
+    title = f"{model} on {info.backend} ({info.device}, {info.precision}), conf {conf}, IoU {iou}"
+    print_table(tuple(figures), [[f"{value:.4f}" for value in figures.values()]], title)

@@ -1,0 +1,125 @@
+"""`yolox-deploy export`: a checkpoint becomes a model file that is proven equal to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from yolox_deploy.cli.common import (
+    AsJson,
+    Classes,
+    console,
+    parse_size,
+    print_json,
+    print_table,
+    read_class_names,
+)
+from yolox_deploy.errors import UsageError
+
+DEFAULT_MODEL = "yolox_l"
+
+
+def export_command(
+    model: Annotated[
+        str | None,
+        typer.Argument(help=f"Name in the zoo [default: {DEFAULT_MODEL}, or what --weights holds]."),
+    ] = None,
+    to: Annotated[str, typer.Option(help="onnx, openvino, ncnn, trt or trt-rtx.")] = "onnx",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint; official weights are fetched without it; 'random' to time."),
+    ] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision.")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit integers; needs --calib.")] = False,
+    imgsz: Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")] = None,
+    batch: Annotated[str, typer.Option(help="Images at a time, or 'dynamic'.")] = "1",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write [default: MODEL[_PRECISION].SUFFIX].")
+    ] = None,
+    calib: Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")] = None,
+    classes: Classes = None,
+    decode: Annotated[bool, typer.Option("--decode", help="Decode boxes in the graph.")] = False,
+    nms: Annotated[bool, typer.Option("--nms", help="Suppress in the graph.")] = False,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score of --nms.")] = 0.25,
+    iou: Annotated[float, typer.Option(min=0, max=1, help="Overlap limit of --nms.")] = 0.45,
+    uint8_input: Annotated[
+        bool, typer.Option("--uint8-input", help="Take H×W×3 uint8 and convert it in the graph.")
+    ] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the proof; the file says so.")] = False,
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures to compare on.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare AP too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export a model and prove the file equal to PyTorch before it gets its name."""
+    from yolox_deploy.exporter import export
+
+    out_console = console()
+    with out_console.status("exporting") as spinner:
+        artifact = export(
+            model or (None if weights else DEFAULT_MODEL),
+            to,
+            weights=weights,
+            fp16=fp16,
+            bf16=bf16,
+            int8=int8,
+            imgsz=parse_size(imgsz),
+            batch=_parse_batch(batch),
+            out=out,
+            class_names=read_class_names(classes),
+            calib=calib,
+            verify=not no_verify,
+            images=images,
+            annotations=annotations,
+            report=spinner.update,
+            decode=decode,
+            nms=nms,
+            conf=conf,
+            iou=iou,
+            uint8_input=uint8_input,
+        )
+    if as_json:
+        print_json({"path": str(artifact.path), "parity": dict(artifact.parity)})
+        return
+    info = artifact.info
+    size, batch_text = "x".join(map(str, info.input_size)), "dynamic" if info.batch is None else info.batch
+    typer.echo(f"{artifact.path}: {info.model}, {info.format} {info.precision}, {size}, batch {batch_text}")
+    print_table(("proof", "found", "limit"), parity_rows(artifact.parity))
+
+
+def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:
+    """The comparison with PyTorch as table rows: what, found, limit."""
+    if not parity.get("verified"):
+        return [("not compared", parity.get("reason", "no reason recorded"), None)]
+    limits = parity["limits"]
+    compared = f"{parity['photographs']} photographs on {parity['backend']} ({parity['device']})"
+    rows: list[tuple[str, object, object]] = [("compared with PyTorch float32", compared, None)]
+    if parity["kind"] == "numbers":
+        rows.append(("largest error, boxes", f"{parity['max_error_boxes']:.1e}", limits["max_error"]))
+        rows.append(("largest error, scores", f"{parity['max_error_scores']:.1e}", limits["max_error"]))
+    else:
+        rows += [
+            (
+                f"matched at IoU {limits['match_iou']}",
+                f"{parity['share_matched']:.3f}",
+                f"≥ {limits['share']}",
+            ),
+            ("mean IoU of the matched", f"{parity['mean_matched_iou']:.4f}", f"≥ {limits['mean_iou']}"),
+            ("same class", f"{parity['class_agreement']:.3f}", f"≥ {limits['classes']}"),
+            ("mean score difference", f"{parity['mean_score_difference']:.4f}", f"≤ {limits['score']}"),
+        ]
+    if "ap" in parity:
+        least = parity["ap_reference"] - parity["ap_limit"]
+        rows.append((f"AP (PyTorch {parity['ap_reference']:.4f})", f"{parity['ap']:.4f}", f"≥ {least:.4f}"))
+    return rows
+
+
+def _parse_batch(text: str) -> int | None:
+    if text in ("dynamic", "0"):
+        return None
+    if not text.isdigit():
+        raise UsageError(f"the batch is {text!r}; expected a number from 1, or 'dynamic'")
+    return int(text)

@@ -1,0 +1,160 @@
+"""`yolox-deploy predict`: pictures in, annotated pictures and JSON out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yolox_deploy.cli.common import (
+    AsJson,
+    Backend,
+    Classes,
+    Device,
+    Threads,
+    console,
+    print_json,
+    progress,
+    read_class_names,
+)
+from yolox_deploy.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from yolox_deploy.types import Detections
+
+
+WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+
+
+def predict_command(
+    source: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.", metavar="SOURCE...")],
+    model: Annotated[Path, typer.Option(help="Model file; its suffix names the backend.")],
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.25,
+    iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
+    ] = 0.45,
+    out: Annotated[Path, typer.Option(help="Folder for the annotated pictures.")] = Path("predictions"),
+    save_json: Annotated[Path | None, typer.Option(help="Write all detections to this JSON file.")] = None,
+    no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
+    class_agnostic: Annotated[
+        bool, typer.Option("--class-agnostic", help="Let different classes suppress each other.")
+    ] = False,
+    max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
+    classes: Classes = None,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
+    ] = False,
+    backend: Backend = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Detect objects in pictures. Those that cannot be read are named; the others are done all the same."""
+    from yolox_deploy.detector import Detector
+    from yolox_deploy.sources import image_paths
+
+    paths = [path for item in source for path in image_paths(item)]
+    targets = [None if no_images else out / name for name in output_names(paths)]
+    _keep_sources(paths, targets)
+    with Detector(
+        model,
+        backend=backend,
+        device=device,
+        conf=conf,
+        iou=iou,
+        class_agnostic=class_agnostic,
+        max_detections=max_detections,
+        threads=threads,
+        override=overrides(classes, legacy),
+    ) as detector:
+        records, failures = [], []
+        for path, target in progress(list(zip(paths, targets, strict=True)), "detecting"):
+            try:
+                detections = _predict_one(detector, path, target)
+            except InputError as error:
+                failures.append(str(error))
+                continue
+            records.append({"image": str(path), **detections.to_dict()})
+            if not as_json:
+                typer.echo(f"{path}: {summary(detections)}")
+    _report(records, failures, save_json, as_json)
+    if not no_images and records:
+        console().print(f"{len(records)} annotated pictures in {out}")
+    if failures:
+        raise InputError(f"{len(failures)} of {len(paths)} pictures could not be read: {'; '.join(failures)}")
+
+
+def overrides(classes: Path | None, legacy: bool) -> dict[str, Any]:
+    """The conventions that the command line replaces."""
+    from yolox_deploy.types import InputConvention
+
+    names = read_class_names(classes)
+    chosen: dict[str, Any] = {"class_names": names} if names else {}
+    return {**chosen, "input": InputConvention.legacy()} if legacy else chosen
+
+
+def output_names(paths: list[Path]) -> list[str]:
+    """A file name for each picture: its own, numbered where two folders hold the same one.
+
+    Formats that OpenCV does not write in colour become PNG.
+    """
+    names: list[str] = []
+    for path in paths:
+        suffix = path.suffix if path.suffix.lower() in WRITABLE else f"{path.suffix}.png"
+        count, name = 1, f"{path.stem}{suffix}"
+        while name in names:
+            count += 1
+            name = f"{path.stem}_{count}{suffix}"
+        names.append(name)
+    return names
+
+
+def _keep_sources(paths: list[Path], targets: list[Path | None]) -> None:
+    sources = {path.resolve() for path in paths}
+    for target in targets:
+        if target is not None and target.resolve() in sources:
+            raise UsageError(f"{target} is one of the pictures to read; choose another folder with --out")
+
+
+def summary(detections: Detections) -> str:
+    """`2 person, 1 dog`, or `nothing found`."""
+    counts: dict[str, int] = {}
+    for item in detections:
+        counts[item.class_name] = counts.get(item.class_name, 0) + 1
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing found"
+
+
+def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
+    from yolox_deploy.images import load_image
+
+    image = load_image(path)
+    detections: Detections = detector.predict(image)
+    if target is not None:
+        save_image(target, detections.plot(image))
+    return detections
+
+
+def save_image(path: Path, image: Any) -> None:
+    """Encode by the suffix and write under a temporary name, so that no half picture is left."""
+    import cv2
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    success, data = cv2.imencode(path.suffix, image)
+    if not success:
+        raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data.tobytes())
+    temporary.replace(path)
+
+
+def _report(records: list[Any], failures: list[str], save_json: Path | None, as_json: bool) -> None:
+    from yolox_deploy.artifact import write_atomically
+
+    content = {"images": records, "failures": failures}
+    if save_json is not None:
+        save_json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(save_json, json.dumps(content, indent=1))
+    if as_json:
+        print_json(content)

@@ -1,0 +1,61 @@
+"""`yolox-deploy tune`: the fastest way to run a model on this machine that is accurate enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yolox_deploy.cli.bench import (
+    Annotations,
+    Images,
+    MaxApDrop,
+    Out,
+    ThreadCounts,
+    choose_protocol,
+    numbers,
+    show,
+    steps,
+    writer,
+)
+from yolox_deploy.cli.common import AsJson, Device, print_json
+
+
+def tune_command(
+    files: Annotated[list[Path], typer.Argument(help="Model file, and other exports of the same model.")],
+    images: Images = None,
+    annotations: Annotations = None,
+    max_ap_drop: MaxApDrop = 0.01,
+    threads: ThreadCounts = None,
+    device: Device = "auto",
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="60 s or 1,000 iterations for each way instead of 3 s.")
+    ] = False,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
+    from yolox_deploy.benchmarks.bench import BenchOptions
+    from yolox_deploy.benchmarks.choice import read_choice
+    from yolox_deploy.benchmarks.tuning import tune
+
+    writers = [writer(path) for path in out or []]
+    options = BenchOptions(
+        protocol=choose_protocol(quick=not thorough, mlperf=False),
+        images=images,
+        annotations=annotations,
+        max_ap_drop=max_ap_drop,
+        peaks=False,
+    )
+    with steps() as tell:
+        tuned = tune(files, options, threads=numbers(threads), device=device, report=tell)
+    for write in writers:
+        write(tuned.report)
+    choice = read_choice(files[0])
+    if as_json and choice is not None:
+        print_json({"choice": vars(choice), "written": str(tuned.path)})
+        return
+    show(tuned.report, as_json=False)
+    typer.echo(f"\nchosen: {tuned.row.subject.label}, for Detector({str(files[0])!r}, backend='auto')")
+    typer.echo(f"kept in {tuned.path}")

@@ -1,0 +1,294 @@
+"""The one class people use: an image goes in, boxes in that image's pixels come out."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.conventions import infer_info
+from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
+from yolox_deploy.images import ImageSource, load_image
+from yolox_deploy.postprocess import anchor_points, final_rows, postprocess
+from yolox_deploy.preprocess import Preprocessor
+from yolox_deploy.runtimes.base import Runtime
+from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.sources import Frame, open_source
+from yolox_deploy.types import Detections, TensorSpec
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What a Detector runs, and where: the file's description and what the backend really gave.
+
+    Attributes:
+        artifact: the description stored in the file, or read from its graph (`artifact.origin`).
+        device: the device obtained.
+        precision: the precision in force at execution.
+        details: versions, providers, threads.
+    """
+
+    path: str
+    backend: str
+    device: str
+    precision: str
+    artifact: ArtifactInfo
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+class Prepared(NamedTuple):
+    """A letterboxed image: `tensor` for the network, `ratio` and source `size` (H, W) for the way back."""
+
+    tensor: NDArray[Any]
+    ratio: float
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What counts as a detection; the fields are those of `Detector`."""
+
+    conf: float = 0.25
+    iou: float = 0.45
+    class_agnostic: bool = False
+    max_detections: int | None = 300
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("conf", self.conf), ("iou", self.iou)):
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name} is {value}; expected a number from 0 to 1")
+        if self.max_detections is not None and self.max_detections < 1:
+            raise UsageError(f"max_detections is {self.max_detections}; expected at least 1, or None")
+
+
+class StreamResult(NamedTuple):
+    """One frame of a stream and what was found in it."""
+
+    frame: Frame
+    detections: Detections
+
+
+class Detector:
+    """Detects objects with an exported model. May be called from several threads.
+
+    Args:
+        model: path to a model file; its suffix names the backend.
+        backend: a backend's name, where another than the suffix's default is wanted.
+        device: "auto", "cpu", "cuda:0", …; what was obtained is in `info.device`.
+        conf: least score (objectness x class probability) that is kept, 0-1.
+        iou: two boxes that overlap by more than this are one object, 0-1.
+        class_agnostic: let boxes of different classes suppress each other.
+        max_detections: the best so many are kept; None keeps all.
+        threads: CPU threads of one inference.
+        multi_label: give an anchor point every class that reaches `conf`, not only its best one.
+        override: fields of `ArtifactInfo` to replace, for foreign files whose conventions differ
+            (`{"input": InputConvention.legacy(), "class_names": ("cat", "dog")}`).
+        runtime_options: settings of the backend (its `options_type`).
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or no detector that this machine can run.
+        MissingExtraError: the backend is not installed.
+        UsageError: an argument that cannot work.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        backend: str | None = None,
+        device: str = "auto",
+        conf: float = 0.25,
+        iou: float = 0.45,
+        class_agnostic: bool = False,
+        max_detections: int | None = 300,
+        threads: int | None = None,
+        multi_label: bool = False,
+        override: Mapping[str, Any] | None = None,
+        runtime_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.thresholds = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
+        options = {"device": device, "threads": threads, **(runtime_options or {})}
+        self._runtime = open_runtime(model, backend, **options)
+        try:
+            artifact = self._runtime.artifact or infer_info(self._runtime)
+            self._artifact = _overridden(artifact, override or {})
+            if len(self._runtime.inputs) != 1 or len(self._runtime.outputs) != 1:
+                raise ArtifactError(f"{model}: expected one input and one output")
+            _check_fit(self._artifact, self._runtime, UsageError if override else ArtifactError)
+        except BaseException:
+            self._runtime.close()
+            raise
+        self._input = self._runtime.inputs[0]
+        self._output = self._runtime.outputs[0]
+        self._grid = anchor_points(self._artifact.input_size) if self._artifact.boxes == "raw" else None
+        self._local = threading.local()  # a canvas and a tensor each thread
+
+    @property
+    def info(self) -> DetectorInfo:
+        """The model's conventions and what the backend obtained on this machine."""
+        loaded = self._runtime.loaded
+        return DetectorInfo(
+            path=str(self._runtime.path),
+            backend=self._runtime.name,
+            device=loaded.device,
+            precision=loaded.precision,
+            artifact=self._artifact,
+            details=loaded.details,
+        )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by class id."""
+        return self._artifact.class_names
+
+    def predict(self, image: ImageSource, **thresholds: Any) -> Detections:
+        """Detect the objects in one image.
+
+        Args:
+            image: H×W×3 uint8 BGR array, path, encoded bytes or PIL image.
+            thresholds: fields of `Thresholds` that differ for this call (`conf=0.01`).
+
+        Returns:
+            Boxes in pixels of this image, clipped to it, best first.
+
+        Raises:
+            InputError: the image cannot be read.
+            ClosedError: after `close()`.
+        """
+        prepared = self.prepare(load_image(image))
+        return self.finish(self.run(prepared.tensor)[0], prepared, **thresholds)
+
+    def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
+        """Detect in several images, as many at a time as the model's batch takes (all, where it is free)."""
+        loaded = [load_image(image) for image in images]
+        size = self._artifact.batch or max(len(loaded), 1)
+        results: list[Detections] = []
+        for start in range(0, len(loaded), size):
+            results += self._predict_chunk(loaded[start : start + size], size)
+        return results
+
+    def stream(self, source: str | int | Path) -> Iterator[StreamResult]:
+        """Detect in each frame of a folder, glob, video, camera number or stream address, one by one.
+
+        A video yields every frame; a live source yields its newest frame and drops the others.
+        """
+        for frame in open_source(source):
+            yield StreamResult(frame, self.predict(frame.image))
+
+    def warmup(self, iterations: int = 3) -> None:
+        """Run the network on a grey image, so that the first real one does not pay for set-up."""
+        height, width = self._artifact.input_size
+        grey = np.full((height, width, 3), self._artifact.input.pad_value, np.uint8)
+        for _ in range(iterations):
+            self.predict(grey)
+
+    def close(self) -> None:
+        """Free the model; calling it twice is harmless."""
+        self._runtime.close()
+
+    def __enter__(self) -> Detector:
+        self._runtime.__enter__()  # refuses a closed one
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+        """Letterbox one (H, W, 3) uint8 BGR image; the tensor is this thread's own until its next call."""
+        tensor, ratio = self._preprocessor()(image)
+        return Prepared(tensor, ratio, (image.shape[0], image.shape[1]))
+
+    def run(self, tensor: NDArray[Any]) -> Sequence[NDArray[np.float32]]:
+        """The network alone: input tensor to one output array an image."""
+        batch = self._artifact.batch
+        if batch is not None and len(tensor) < batch:
+            tensor = np.concatenate([tensor, np.repeat(tensor[-1:], batch - len(tensor), axis=0)])
+        output = self._runtime.infer({self._input.name: tensor})[self._output.name]
+        if self._artifact.suppression == "in_graph":
+            return [output[output[:, 0] == image, 1:] for image in range(len(tensor))]
+        return output
+
+    def finish(self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Any) -> Detections:
+        """One image's output, as `run` gives it, to detections in the source image's pixels."""
+        keep = dataclasses.replace(self.thresholds, **thresholds) if thresholds else self.thresholds
+        if self._artifact.suppression == "in_graph":
+            boxes, scores, class_ids = final_rows(
+                predictions, conf=keep.conf, max_detections=keep.max_detections
+            )
+        else:
+            boxes, scores, class_ids = postprocess(
+                predictions,
+                conf=keep.conf,
+                iou=keep.iou,
+                class_agnostic=keep.class_agnostic,
+                max_detections=keep.max_detections,
+                multi_label=keep.multi_label,
+                grid=self._grid,
+                suppress=self._artifact.suppression == "none",
+            )
+        height, width = prepared.size
+        boxes /= np.float32(prepared.ratio)
+        np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
+        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # the rest lay in the padding
+        if not inside.all():
+            boxes, scores, class_ids = boxes[inside], scores[inside], class_ids[inside]
+        return Detections(boxes, scores, class_ids, self._artifact.class_names)
+
+    def _predict_chunk(self, images: Sequence[NDArray[np.uint8]], size: int) -> list[Detections]:
+        if size == 1:
+            return [self.predict(image) for image in images]
+        preprocessor = self._preprocessor()
+        tensor = preprocessor.batch(len(images))
+        ratios = [preprocessor.fill(slot, image) for slot, image in zip(tensor, images, strict=True)]
+        predictions = self.run(tensor)[: len(images)]  # the rest answers the padding of a fixed batch
+        return [
+            self.finish(row, Prepared(tensor, ratio, (image.shape[0], image.shape[1])))
+            for row, ratio, image in zip(predictions, ratios, images, strict=True)
+        ]
+
+    def _preprocessor(self) -> Preprocessor:
+        """This thread's own: it keeps a canvas and a tensor between calls."""
+        if not hasattr(self._local, "preprocessor"):
+            self._local.preprocessor = Preprocessor(self._artifact.input_size, self._artifact.input)
+        preprocessor: Preprocessor = self._local.preprocessor
+        return preprocessor
+
+
+def _check_fit(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployError]) -> None:
+    """Raise `error` where the description does not fit the tensors of the file: size, layout, classes."""
+    found = runtime.inputs[0]
+    size = info.input_size
+    shape = (info.batch, 3, *size) if info.input.layout == "NCHW" else (info.batch, *size, 3)
+    want = TensorSpec(found.name, shape, np.dtype(info.input.dtype))
+    known = [(a, b) for a, b in zip(want.shape, found.shape, strict=False) if a is not None and b is not None]
+    if len(found.shape) != 4 or found.dtype != want.dtype or any(a != b for a, b in known):
+        described = f"described as {want.dtype} {shape}"
+        raise error(f"{runtime.path}: the input is {found.dtype} {found.shape}, but {described}")
+    columns = runtime.outputs[0].shape[-1] if info.suppression != "in_graph" else None
+    if columns is not None and columns != 5 + len(info.class_names):
+        raise error(
+            f"{runtime.path}: {len(info.class_names)} class names for the {columns - 5} classes of its output"
+        )
+
+
+def _overridden(info: ArtifactInfo, fields: Mapping[str, Any]) -> ArtifactInfo:
+    known = [f.name for f in dataclasses.fields(ArtifactInfo)]
+    for name in fields:
+        if name not in known:
+            raise UsageError(f"cannot override {name!r}; a model file's conventions are: {', '.join(known)}")
+    return dataclasses.replace(info, **fields)

@@ -1,0 +1,202 @@
+"""From a checkpoint to a model file with proof: load, convert, compare, and only then take the final name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
+from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
+from yolox_deploy.errors import GateError, UsageError, require
+from yolox_deploy.models.zoo import check_size
+from yolox_deploy.proof import Evidence, prove
+from yolox_deploy.subject import RANDOM_WEIGHTS, Subject, load_subject
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An exported file: the `path` to open, its description and the proof in it."""
+
+    path: Path
+    info: ArtifactInfo
+
+    @property
+    def parity(self) -> Mapping[str, Any]:
+        """Figures of the comparison with PyTorch; `{"verified": False, ...}` where it was not made."""
+        return self.info.parity or {"verified": False}
+
+
+def export(
+    model: str | None,
+    to: str = "onnx",
+    *,
+    weights: str | Path | None = None,
+    fp16: bool = False,
+    bf16: bool = False,
+    int8: bool = False,
+    imgsz: int | tuple[int, int] | None = None,
+    batch: int | None = 1,
+    out: str | Path | None = None,
+    class_names: tuple[str, ...] | None = None,
+    calib: str | Path | None = None,
+    verify: bool = True,
+    images: str | Path | None = None,
+    annotations: str | Path | None = None,
+    report: Report = lambda message: None,
+    **options: Any,
+) -> Artifact:
+    """Export a model and prove the result equal to PyTorch.
+
+    Args:
+        model: name in the zoo; None to recognise it from `weights`.
+        to: "onnx", "openvino", "ncnn", "trt" or "trt-rtx".
+        weights: a checkpoint; None for the official weights of that name (fetched once to the cache);
+            "random" for timing only.
+        fp16, bf16, int8: the precision, float32 without any.
+        imgsz: side or (H, W) in pixels, multiples of 32; None for the model's test size.
+        batch: images at a time; None leaves it free at run time.
+        out: the file to write; None for `MODEL[_PRECISION].SUFFIX` here.
+        class_names: one a class; None for those in the checkpoint, else COCO's.
+        calib: folder of pictures for INT8.
+        verify: compare with PyTorch. Skipping it is recorded in the file.
+        images: folder of pictures to compare on; None for the package's photographs.
+        annotations: COCO file of `images`; AP is then compared too.
+        report: called with a sentence at each step.
+        options: further fields of `ExportOptions` (`decode`, `nms`, `uint8_input`, …).
+
+    Returns:
+        The file's path and description.
+
+    Raises:
+        UsageError: a combination that the target does not have (before any work).
+        CheckpointError: weights that cannot be loaded or do not fit.
+        GateError: the file differs too much; nothing is left under the final name.
+        MissingExtraError: a package that the target or the comparison needs is missing.
+    """
+    target = get_target(to)
+    wanted = _options(options, fp16=fp16, bf16=bf16, int8=int8, batch=batch, calib=calib, imgsz=imgsz)
+    target.check(wanted)
+    evidence = Evidence.build(verify, images, annotations)
+    require("torch", "export")
+    report("loading the weights")
+    subject = load_subject(model, weights, class_names)
+    config = subject.network.config
+    size = wanted.imgsz or (config.test_size, config.test_size)
+    suffix = "" if wanted.precision == "fp32" else f"_{wanted.precision}"
+    path = Path(out) if out is not None else Path(f"{config.name}{suffix}{target.suffix}")
+    if path.suffix != target.suffix:
+        raise UsageError(f"--to {target.name} writes {target.suffix} files; --out is {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    info = ArtifactInfo(
+        model=config.name,
+        class_names=subject.class_names,
+        input_size=size,
+        weights_sha256=subject.weights_sha256,
+        versions={"yolox-deploy": _version(), "numpy": np.__version__},
+        details={} if subject.weights_sha256 else {"weights": RANDOM_WEIGHTS},
+    )
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
+        stage = Path(folder)
+        source = _make_source(subject, info, wanted, stage, report)
+        converted = _convert_with_proof(target, source, stage / path.name, wanted, subject, evidence, report)
+        _publish(converted, path)
+    return Artifact(path, converted.info)
+
+
+def store_info(converted: Converted) -> None:
+    """Write the description where the format keeps it: inside an ONNX file, else in a sidecar."""
+    if converted.path.suffix == ".onnx":
+        from yolox_deploy.converters.onnx_target import write_metadata
+
+        write_metadata(converted.path, converted.info)
+    else:
+        write_sidecar(converted.path, converted.info, converted.siblings)
+
+
+def _options(options: dict[str, Any], *, fp16: bool, bf16: bool, int8: bool, **fields: Any) -> ExportOptions:
+    asked = [name for name, on in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if on]
+    if len(asked) > 1:
+        raise UsageError(f"choose one precision; {' and '.join('--' + name for name in asked)} were given")
+    batch = fields["batch"]
+    if batch is not None and (not isinstance(batch, int) or batch < 1):
+        raise UsageError(f"the batch is {batch!r}; expected a number from 1, or None to leave it free")
+    imgsz = fields.pop("imgsz")
+    size = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
+    calib = fields.pop("calib")
+    try:
+        return ExportOptions(
+            precision=asked[0] if asked else "fp32",
+            imgsz=check_size(size) if size is not None else None,
+            calib=Path(calib) if calib is not None else None,
+            **fields,
+            **options,
+        )
+    except TypeError as error:
+        raise UsageError(f"export: {error}") from error
+
+
+def _make_source(
+    subject: Subject, info: ArtifactInfo, options: ExportOptions, stage: Path, report: Report
+) -> Source:
+    from yolox_deploy.converters.onnx_target import make_source
+    from yolox_deploy.models import fuse
+
+    report("writing the ONNX graph")
+    return make_source(fuse(subject.network), info, options, stage)
+
+
+def _convert_with_proof(
+    target: Target,
+    source: Source,
+    path: Path,
+    options: ExportOptions,
+    subject: Subject,
+    evidence: Evidence,
+    report: Report,
+) -> Converted:
+    """Convert, store the description, compare, and store the figures too.
+
+    An INT8 file that fails is made again with more layers left in floating point, until one passes.
+    """
+    ladder: tuple[tuple[str, ...], ...] = ((), *target.float_layers) if options.precision == "int8" else ((),)
+    for attempt, layers in enumerate(ladder, start=1):
+        report(f"converting to {target.name} {options.precision}")
+        keep_float = (*options.float_layers, *layers)
+        converted = target.load()(source, path, replace(options, float_layers=keep_float))
+        store_info(converted)
+        report("comparing with PyTorch")
+        parity = prove(target.runtime, converted, subject, evidence)
+        converted = replace(converted, info=replace(converted.info, parity=parity))
+        if parity.get("passed", True):
+            store_info(converted)
+            return converted
+        if attempt < len(ladder):
+            report(f"not equal enough; leaving {', '.join(ladder[attempt])} in floating point")
+    raise GateError(_failure(target, parity))
+
+
+def _failure(target: Target, parity: Mapping[str, Any]) -> str:
+    shown = {key: value for key, value in parity.items() if key not in ("verified", "passed")}
+    figures = ", ".join(f"{key} {value}" for key, value in shown.items())
+    return f"the {target.name} file differs too much from PyTorch and was not kept: {figures}"
+
+
+def _publish(converted: Converted, path: Path) -> None:
+    """Rename the staged set into place, the file that people open last."""
+    for file in (*converted.siblings, sidecar_path(converted.path), converted.path):
+        if file.exists():
+            os.replace(file, path.parent / file.name)
+
+
+def _version() -> str:
+    from yolox_deploy import __version__
+
+    return __version__

@@ -1,0 +1,230 @@
+"""From a YOLOX network's output to boxes: decode, threshold, suppress.
+
+A row of the output is (x, y, w, h, objectness, C class scores), one row an anchor point; levels of stride 8,
+16, 32 in this order and row-major inside a level. Undecoded boxes become pixels of the input by
+(t_xy + grid) · stride and exp(t_wh) · stride. score = objectness · class score.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.errors import ArtifactError, UsageError
+from yolox_deploy.nms import descending, nms
+
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the N anchor points of one input size lie; the arrays are read-only.
+
+    Attributes:
+        offsets: (N, 2) float32 column and row inside the level.
+        strides: (N,) float32 stride in pixels.
+    """
+
+    offsets: NDArray[np.float32]
+    strides: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+def anchor_points(size: Sequence[int], strides: Sequence[int] = STRIDES) -> Grid:
+    """Return the grid of an input of `size` (H, W) pixels; the same size gives the same object.
+
+    Raises:
+        UsageError: a side is not a positive multiple of the largest stride.
+    """
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        raise UsageError(f"the input size is {size!r}; expected two integers (height, width)") from None
+    step = max(strides)
+    if min(height, width) < step or height % step or width % step:
+        raise UsageError(f"the input size is {height}x{width}; both sides must be multiples of {step}")
+    return _grid(height, width, tuple(strides))
+
+
+@lru_cache(maxsize=32)
+def _grid(height: int, width: int, strides: tuple[int, ...]) -> Grid:
+    offsets, steps = [], []
+    for stride in strides:
+        rows, columns = np.mgrid[: height // stride, : width // stride]
+        offsets.append(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+        steps.append(np.full(rows.size, stride))
+    grid = Grid(np.concatenate(offsets).astype(np.float32), np.concatenate(steps).astype(np.float32))
+    grid.offsets.flags.writeable = False
+    grid.strides.flags.writeable = False
+    return grid
+
+
+def decode(raw: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
+    """Turn undecoded rows into centre x, centre y, width, height in pixels of the input.
+
+    Args:
+        raw: (..., N, 5 + C) floating, columns 0–3 undecoded; not modified.
+        size: (H, W) of the network's input in pixels.
+
+    Returns:
+        A new array of the same shape (float32, or float64 where `raw` is). A size that overflows is Inf.
+
+    Raises:
+        UsageError: `size` is not a multiple of 32.
+        ArtifactError: N is not the number of anchor points of `size`.
+    """
+    grid = anchor_points(size)
+    if raw.ndim < 2 or raw.shape[-1] < 6 or raw.shape[-2] != len(grid):
+        raise ArtifactError(
+            f"the output has shape {raw.shape}; expected (..., {len(grid)}, 5 + classes) "
+            f"for an input of {size[0]}x{size[1]}"
+        )
+    decoded = np.array(raw, dtype=np.result_type(raw.dtype, np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):
+        _decode_in_place(decoded, grid.offsets, grid.strides)
+    return decoded
+
+
+def _decode_in_place(rows: NDArray[Any], offsets: NDArray[np.float32], strides: NDArray[np.float32]) -> None:
+    np.exp(rows[..., 2:4], out=rows[..., 2:4])
+    rows[..., :2] += offsets
+    rows[..., :4] *= strides[:, None]
+
+
+def postprocess(
+    predictions: NDArray[Any],
+    *,
+    conf: float,
+    iou: float,
+    class_agnostic: bool = False,
+    max_detections: int | None = None,
+    multi_label: bool = False,
+    suppress: bool = True,
+    grid: Grid | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """Turn the output for one image into detections.
+
+    Kept where objectness · class score ≥ `conf`; a box is suppressed where its IoU with a kept one of a
+    higher score (and, unless `class_agnostic`, of the same class) is strictly above `iou`. Objectness alone
+    is thresholded first, which is exact because a class score is at most 1. A detection whose box or score is
+    NaN or Inf, or whose width or height is negative, is dropped. `predictions` is not modified.
+
+    Args:
+        predictions: (A, 5 + C) floating: centre x, centre y, width, height, objectness, class scores.
+        conf: lowest score, 0 to 1.
+        iou: highest IoU of two kept boxes, 0 to 1.
+        class_agnostic: suppress across classes.
+        max_detections: keep at most this many, those of the highest score.
+        multi_label: every class that reaches `conf` is a detection, not only an anchor point's best.
+        suppress: False leaves non-maximum suppression out, for networks that need none.
+        grid: given, `predictions` are undecoded and only the rows that reach `conf` are decoded.
+
+    Returns:
+        boxes (N, 4) float32 x1, y1, x2, y2 in pixels of the input (not clipped), scores (N,) float32
+        descending, equal ones in the order of the anchor points, and class_ids (N,) int64.
+
+    Raises:
+        UsageError: `conf`, `iou` or `max_detections` is out of range.
+        ArtifactError: `predictions` has another shape or dtype, or does not fit `grid`.
+    """
+    conf, iou = _check_unit("conf", conf), _check_unit("iou", iou)
+    if max_detections is not None and max_detections < 1:
+        raise UsageError(f"max_detections is {max_detections}; expected at least 1, or None for no limit")
+    _check_predictions(predictions, grid)
+    with np.errstate(all="ignore"):
+        points = np.flatnonzero(predictions[:, 4] >= conf)
+        rows = predictions[points].astype(np.float32, copy=False)
+        picked, scores, class_ids = (_all_labels if multi_label else _best_label)(rows, conf)
+        centred = rows[picked, :4]
+        if grid is not None:
+            points = points[picked]
+            _decode_in_place(centred, grid.offsets[points], grid.strides[points])
+        boxes = _corners(centred)
+        sound = _sound(boxes, scores)
+    if not sound.all():
+        boxes, scores, class_ids = boxes[sound], scores[sound], class_ids[sound]
+    kept = nms(boxes, scores, class_ids, iou, class_agnostic) if suppress else descending(scores)
+    kept = kept[:max_detections]
+    return boxes[kept], scores[kept], class_ids[kept]
+
+
+def _check_unit(name: str, value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise UsageError(f"{name} is {value}; expected 0 to 1")
+    # A NumPy double would pull float32 comparisons up to double precision.
+    return float(value)
+
+
+def _check_predictions(predictions: NDArray[Any], grid: Grid | None) -> None:
+    if predictions.ndim != 2 or predictions.shape[1] < 6:
+        raise ArtifactError(
+            f"the predictions have shape {predictions.shape}; expected (A, 5 + classes) of one image"
+        )
+    if not np.issubdtype(predictions.dtype, np.floating):
+        raise ArtifactError(f"the predictions are {predictions.dtype}; expected floating numbers")
+    if grid is not None and len(predictions) != len(grid):
+        raise ArtifactError(
+            f"the predictions have {len(predictions)} rows; the grid has {len(grid)} anchor points"
+        )
+
+
+def _best_label(
+    rows: NDArray[np.float32], conf: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Return (row, score, class) of each row whose best class reaches `conf`."""
+    class_ids = rows[:, 5:].argmax(axis=1)
+    scores = rows[:, 4] * rows[np.arange(len(rows)), class_ids + 5]
+    picked = np.flatnonzero(scores >= conf)
+    return picked, scores[picked], class_ids[picked]
+
+
+def _all_labels(
+    rows: NDArray[np.float32], conf: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Return (row, score, class) of each pair that reaches `conf`, row by row."""
+    scores = rows[:, 4:5] * rows[:, 5:]
+    picked, class_ids = np.nonzero(scores >= conf)
+    return picked, scores[picked, class_ids], class_ids
+
+
+def _corners(centred: NDArray[np.float32]) -> NDArray[np.float32]:
+    half = centred[:, 2:] * np.float32(0.5)
+    boxes = np.empty_like(centred)
+    np.subtract(centred[:, :2], half, out=boxes[:, :2])
+    np.add(centred[:, :2], half, out=boxes[:, 2:])
+    return boxes
+
+
+def _sound(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+    x1, y1, x2, y2 = boxes.T
+    # A sum is finite only if its terms are, and one test of it is cheaper than five.
+    sound: NDArray[np.bool_] = np.isfinite(x1 + y1 + x2 + y2 + scores) & (x2 >= x1) & (y2 >= y1)
+    return sound
+
+
+def final_rows(
+    rows: NDArray[np.float32], *, conf: float, max_detections: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """Turn the rows of a graph that suppresses by itself into the same three arrays as `postprocess`.
+
+    Args:
+        rows: (K, 6) float32 of one image: x1, y1, x2, y2, score, class.
+        conf: lowest score; the graph has one of its own, below which it gives nothing.
+        max_detections: keep at most this many, those of the highest score.
+
+    Raises:
+        ArtifactError: `rows` has another shape.
+    """
+    if rows.ndim != 2 or rows.shape[1] != 6:
+        raise ArtifactError(f"the graph's detections have shape {rows.shape}; expected (K, 6) of one image")
+    rows = rows[rows[:, 4] >= conf]
+    rows = rows[descending(rows[:, 4])][:max_detections]
+    return rows[:, :4].copy(), rows[:, 4].copy(), rows[:, 5].astype(np.int64)

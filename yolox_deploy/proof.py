@@ -1,0 +1,99 @@
+"""Runs an exported file against PyTorch: numbers or detections, and AP where annotations are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolox_deploy.converters.base import Converted
+from yolox_deploy.detector import Detector
+from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError
+from yolox_deploy.evaluation import coco_ap
+from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.sources import image_paths
+from yolox_deploy.subject import Subject
+from yolox_deploy.verify import verify
+
+MOST_PICTURES = 64
+"""Pictures of a given folder that an export is compared on; more only take longer."""
+
+AP_LOSS = {"fp32": 0.0005, "fp16": 0.004, "bf16": 0.004, "int8": 0.015}
+"""How much AP an export may lose against PyTorch float32 on the same pictures."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an export is compared on.
+
+    Attributes:
+        wanted: False records that the comparison was skipped on request.
+        pictures: photographs; those of the package where empty.
+        images, annotations: folder and COCO file to compare AP on, or None.
+    """
+
+    wanted: bool = True
+    pictures: tuple[Path, ...] = ()
+    images: Path | None = None
+    annotations: Path | None = None
+
+    @classmethod
+    def build(cls, wanted: bool, images: str | Path | None, annotations: str | Path | None) -> Evidence:
+        """Check the arguments before any work is done.
+
+        Raises:
+            UsageError: annotations without pictures.
+            InputError: there is no picture in `images`.
+        """
+        if annotations is not None and images is None:
+            raise UsageError("annotations need the pictures they describe: add --images DIR")
+        if images is None:
+            return cls(wanted)
+        file = Path(annotations) if annotations is not None else None
+        return cls(wanted, tuple(image_paths(images)[:MOST_PICTURES]), Path(images), file)
+
+
+def prove(backend: str, converted: Converted, subject: Subject, evidence: Evidence) -> dict[str, Any]:
+    """Figures for the file's metadata; `passed` tells whether they are within the limits.
+
+    A file built for a device that is not here cannot be run: that is recorded, not passed over in silence.
+
+    Raises:
+        MissingExtraError: the backend that runs the file is not installed.
+    """
+    if not evidence.wanted:
+        return {"verified": False, "reason": "skipped on request (--no-verify)"}
+    try:
+        with open_runtime(converted.path, backend) as runtime:
+            parity = verify(runtime, converted.info, subject.run, evidence.pictures)
+    except DeviceError as error:
+        return {"verified": False, "reason": f"it cannot run on this machine: {error}"}
+    except MissingExtraError as error:
+        raise MissingExtraError(
+            f"the exported file is proven by running it: {error} (or skip the proof with --no-verify)"
+        ) from error
+    if evidence.annotations is not None:
+        parity |= compare_accuracy(backend, converted, subject, evidence)
+        parity["passed"] = parity["passed"] and parity["ap"] >= parity["ap_reference"] - parity["ap_limit"]
+    return parity
+
+
+def compare_accuracy(
+    backend: str, converted: Converted, subject: Subject, evidence: Evidence
+) -> dict[str, float]:
+    """AP of the file and of its checkpoint in PyTorch, on the same pictures at the same size.
+
+    Raises:
+        UsageError: random weights, which have no accuracy.
+    """
+    if subject.weights is None:
+        raise UsageError("random weights have no accuracy to compare; leave --annotations out")
+    assert evidence.images is not None
+    assert evidence.annotations is not None
+    names = {"class_names": subject.class_names}
+    size = {"imgsz": converted.info.input_size}
+    with Detector(converted.path, backend=backend) as detector:
+        found = coco_ap(detector, evidence.images, evidence.annotations)["AP"]
+    with Detector(subject.weights, backend="torch", override=names, runtime_options=size) as detector:
+        expected = coco_ap(detector, evidence.images, evidence.annotations)["AP"]
+    return {"ap": found, "ap_reference": expected, "ap_limit": AP_LOSS[converted.info.precision]}

@@ -1,0 +1,185 @@
+"""The values that flow between the parts: tensors, how a model wants its input, what was detected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.errors import ArtifactError, UsageError, require
+
+if TYPE_CHECKING:
+    import supervision
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and dtype of one input or output; `None` in `shape` is a dimension free at run time."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: np.dtype[Any]
+
+    def check(self, array: object) -> None:
+        """Raise UsageError unless `array` is a NumPy array of this dtype and shape."""
+        if not isinstance(array, np.ndarray):
+            raise UsageError(f"input {self.name!r}: expected a NumPy array, got {type(array).__name__}")
+        if array.dtype != self.dtype:
+            raise UsageError(f"input {self.name!r}: expected dtype {self.dtype}, got {array.dtype}")
+        fits = len(array.shape) == len(self.shape) and all(
+            want is None or want == got for want, got in zip(self.shape, array.shape, strict=True)
+        )
+        if not fits:
+            want = tuple("any" if size is None else size for size in self.shape)
+            raise UsageError(f"input {self.name!r}: expected shape {want}, got {array.shape}")
+
+
+@dataclass(frozen=True)
+class InputConvention:
+    """How pixels become the input tensor: the part of a model file that is wrong most often.
+
+    The default is that of YOLOX since 0.1.1: BGR, 0-255, no mean or deviation, padded with 114.
+    Values are `(pixel * scale - mean) / std` per channel in `color_order`.
+    """
+
+    layout: str = "NCHW"
+    dtype: str = "float32"
+    color_order: str = "BGR"
+    pad_value: int = 114
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if (self.layout, self.dtype) not in (("NCHW", "float32"), ("NHWC", "uint8")):
+            raise ArtifactError(
+                f"input is {self.layout} {self.dtype}; expected NCHW float32 or NHWC uint8 (export again)"
+            )
+        if self.color_order not in ("BGR", "RGB"):
+            raise ArtifactError(f"colour order is {self.color_order!r}; expected 'BGR' or 'RGB'")
+        if not 0 <= self.pad_value <= 255 or 0 in self.std:
+            raise ArtifactError(f"padding {self.pad_value} (expected 0-255) or deviation {self.std} (not 0)")
+        if self.dtype == "uint8" and not self.is_identity:
+            raise ArtifactError("a uint8 input cannot be scaled or normalised outside the graph")
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether pixel values enter the network as they are."""
+        return self.scale == 1.0 and self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0)
+
+    @classmethod
+    def legacy(cls) -> InputConvention:
+        """Files from before YOLOX 0.1.1: RGB, divided by 255, ImageNet mean and deviation."""
+        return cls(color_order="RGB", scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+class Detection(NamedTuple):
+    """One object: `box` is x1, y1, x2, y2 in pixels of the source image."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    class_id: int
+    class_name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The objects found in one image, best first.
+
+    Attributes:
+        boxes: (N, 4) float32, x1, y1, x2, y2 in pixels of the source image.
+        scores: (N,) float32 in 0-1, descending.
+        class_ids: (N,) int64, indices into `class_names`.
+        class_names: every class that the model knows.
+
+    Raises:
+        ArtifactError: the arrays do not belong together (a corrupt model output dies here).
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+    class_names: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        count = int(np.size(self.scores))
+        expected: tuple[tuple[str, tuple[int, ...], type], ...] = (
+            ("boxes", (count, 4), np.float32),
+            ("scores", (count,), np.float32),
+            ("class_ids", (count,), np.int64),
+        )
+        for name, shape, dtype in expected:
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray):
+                raise ArtifactError(f"detections: {name} is a {type(array).__name__}, expected a NumPy array")
+            if array.shape != shape or array.dtype != dtype:
+                raise ArtifactError(
+                    f"detections: {name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
+                )
+        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
+            raise ArtifactError("detections: boxes or scores are not finite; the model file is broken")
+        if (self.scores[1:] > self.scores[:-1]).any():
+            raise ArtifactError("detections: scores are not in descending order")
+        if count and not 0 <= self.class_ids.min() <= self.class_ids.max() < len(self.class_names):
+            low, high = self.class_ids.min(), self.class_ids.max()
+            raise ArtifactError(
+                f"detections: class ids are {low} to {high}, with {len(self.class_names)} class names"
+            )
+
+    @classmethod
+    def empty(cls, class_names: Sequence[str] = ()) -> Detections:
+        """No object found."""
+        boxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        return cls(boxes, scores, np.zeros(0, np.int64), tuple(class_names))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[Detection]:
+        for box, score, class_id in zip(
+            self.boxes.tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True
+        ):
+            yield Detection(tuple(box), score, class_id, self.class_names[class_id])
+
+    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
+        """`{"detections": [{"box": [x1, y1, x2, y2], "score", "class_id", "class_name"}, ...]}`."""
+        return {"detections": [{**item._asdict(), "box": list(item.box)} for item in self]}
+
+    def to_json(self) -> str:
+        """`to_dict()` as a JSON text."""
+        return json.dumps(self.to_dict())
+
+    def to_coco(self, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """COCO result rows: bbox is x, y, width, height; `category_ids[class_id]` names the category."""
+        rows: list[dict[str, Any]] = []
+        for item in self:
+            x1, y1, x2, y2 = item.box
+            category = int(category_ids[item.class_id])
+            bbox = [x1, y1, x2 - x1, y2 - y1]
+            rows.append({"image_id": image_id, "category_id": category, "bbox": bbox, "score": item.score})
+        return rows
+
+    def to_supervision(self) -> supervision.Detections:
+        """The same as `supervision.Detections`, for its annotators, trackers and sinks.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        names = np.array([self.class_names[i] for i in self.class_ids], dtype=str)
+        detections: supervision.Detections = require("supervision", "supervision").Detections(
+            xyxy=self.boxes.copy(),
+            confidence=self.scores.copy(),
+            class_id=self.class_ids.copy(),
+            data={"class_name": names},
+        )
+        return detections
+
+    def plot(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A copy of `image` (H, W, 3 uint8 BGR) with boxes, class names and scores drawn on it."""
+        from yolox_deploy.drawing import draw
+
+        return draw(image, self)
