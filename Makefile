@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WEIGHTS ?=
+GPU_EXTRA ?= tensorrt-rtx
+ARGS ?=
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -27,8 +29,10 @@ imports: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-gpu-acceptance: $(VENV)/.dev
-	$(BIN)/python -m yolox_deploy.benchmarks.gpu_acceptance
+# On a machine with an NVIDIA GPU: GPU_EXTRA=tensorrt, or tensorrt-volta on a V100.
+gpu-acceptance: $(VENV)/.demo
+	$(PIP) install -q -e ".[$(GPU_EXTRA)]"
+	$(BIN)/python -m yolox_deploy.benchmarks.gpu_acceptance $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo predictions build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -74,11 +74,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion left: the file to open, those that belong to it, and its description."""
+    """What a conversion left: the file to open, those that belong to it, and its description.
+
+    `stand_in` is the ONNX file, types included, that an engine was built from: what can still be compared where
+    the engine itself cannot run. It stays in the temporary folder.
+    """
 
     path: Path
     info: ArtifactInfo
     siblings: tuple[Path, ...] = ()
+    stand_in: Path | None = None
 
 
 Converter = Callable[[Source, Path, ExportOptions], Converted]
@@ -139,9 +144,19 @@ class Target:
                     f"--to {self.name} does not take {flag.replace('_', ' ')}. "
                     f"Targets that do: {', '.join(others) or 'none'}"
                 )
+        if options.size_range is not None and self.runtime != "tensorrt":
+            raise UsageError(
+                "a range of sizes is for TensorRT engines; other targets take one --imgsz a file"
+            )
+        if options.size_range is not None and (options.decode or options.nms):
+            raise UsageError(
+                "boxes are decoded in the graph for one size; leave --size-range or --decode out"
+            )
         if options.precision == "int8" and options.calib is None:
             raise UsageError("--int8 needs pictures to calibrate on: add --calib DIR (64 or more are good)")
 
+
+_ONNX_FLOAT_LAYERS = (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3"))
 
 TARGETS = (
     Target(
@@ -152,7 +167,7 @@ TARGETS = (
         "export",
         ("fp32", "fp16", "int8"),
         ("dynamic_batch", "decode", "nms", "uint8_input"),
-        (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3")),
+        _ONNX_FLOAT_LAYERS,
     ),
     Target(
         "openvino",
@@ -185,7 +200,7 @@ TARGETS = (
         "tensorrt",
         ("fp32", "fp16", "bf16", "int8"),
         ("dynamic_batch", "decode", "nms", "uint8_input"),
-        (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3")),
+        _ONNX_FLOAT_LAYERS,
     ),
     Target(
         "trt-rtx",
@@ -194,8 +209,8 @@ TARGETS = (
         "tensorrt",
         "tensorrt-rtx",
         ("fp32", "fp16", "bf16", "int8"),
-        ("dynamic_batch", "decode", "nms", "uint8_input"),
-        (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3")),
+        ("dynamic_batch", "decode", "uint8_input"),
+        _ONNX_FLOAT_LAYERS,
     ),
 )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,23 @@ MOST_PICTURES = 300
 """More do not make the ranges better, only the export slower."""
 
 
-def calibration_tensors(folder: Path, info: ArtifactInfo) -> Iterator[NDArray[Any]]:
-    """The pictures of `folder` as the model takes them, one (1, …) tensor at a time, in name order.
+@dataclass(frozen=True)
+class CalibrationSet:
+    """The pictures of `folder` as the model takes them; may be iterated more than once.
 
-    Raises:
-        InputError: there is no picture, or one cannot be read.
+    Yields (B, …) tensors of the network's batch size (1 where it is free) in name order; the last one is filled
+    by repetition. Iterating raises InputError where there is no picture, or one cannot be read.
     """
-    preprocessor = Preprocessor(info.input_size, info.input)
-    for path in image_paths(folder)[:MOST_PICTURES]:
-        tensor = preprocessor.batch(1)
-        preprocessor.fill(tensor[0], load_image(path))
-        yield tensor
+
+    folder: Path
+    info: ArtifactInfo
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        batch = self.info.batch or 1
+        preprocessor = Preprocessor(self.info.input_size, self.info.input)
+        paths = iter(image_paths(self.folder)[:MOST_PICTURES])
+        while chunk := list(islice(paths, batch)):
+            tensor = preprocessor.batch(batch)
+            for slot, path in zip(tensor, (chunk * batch)[:batch], strict=True):
+                preprocessor.fill(slot, load_image(path))
+            yield tensor

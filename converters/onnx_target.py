@@ -16,6 +16,7 @@ from yolox_deploy.converters import nms, onnx_int8
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.float16 import cast_file
 from yolox_deploy.errors import ArtifactError, require
+from yolox_deploy.postprocess import STRIDES
 from yolox_deploy.types import InputConvention
 
 if TYPE_CHECKING:
@@ -47,14 +48,18 @@ def make_source(module: nn.Module, info: ArtifactInfo, options: ExportOptions, f
     batch = options.batch or 2  # torch treats a traced size of 1 as fixed
     shape = (batch, height, width, 3) if options.uint8_input else (batch, 3, height, width)
     example = torch.zeros(shape, dtype=torch.uint8 if options.uint8_input else torch.float32)
-    dynamic = ({0: torch.export.Dim("batch")},) if options.batch is None else None
+    free: dict[int, Any] = {0: torch.export.Dim("batch")} if options.batch is None else {}
+    if options.size_range is not None:
+        rows, columns = (1, 2) if options.uint8_input else (2, 3)
+        step = max(STRIDES)
+        free |= {rows: step * torch.export.Dim("rows"), columns: step * torch.export.Dim("columns")}
     with _quiet_exporter():
         program = torch.onnx.export(
             graph.eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            dynamic_shapes=dynamic,
+            dynamic_shapes=(free,) if free else None,
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
             verbose=False,

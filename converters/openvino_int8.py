@@ -7,27 +7,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.converters.base import ExportOptions
-from yolox_deploy.converters.calibration import MOST_PICTURES, calibration_tensors
+from yolox_deploy.converters.calibration import MOST_PICTURES, CalibrationSet
 from yolox_deploy.errors import RuntimeFailure, UsageError, YoloxDeployError, require
 from yolox_deploy.sources import image_paths
-
-FLOAT_LAYER_LADDER = (
-    ("_preds.", "backbone.stem."),
-    ("_preds.", "backbone.stem.", ".dconv"),
-    ("head.", "backbone.stem.", ".dconv"),
-)
-"""Parts of layer names to leave in floating point, step by step, where INT8 fails its gate: the first and
-last convolutions, then the depthwise ones too, then the whole head."""
 
 
 def quantize(model: Any, info: ArtifactInfo, options: ExportOptions) -> tuple[Any, dict[str, Any]]:
@@ -60,11 +46,11 @@ def quantize(model: Any, info: ArtifactInfo, options: ExportOptions) -> tuple[An
         warnings.simplefilter("ignore")
         nncf = _import_nncf()
         with _quiet():
-            quantized = _quantize(nncf, model, _Pictures(options.calib, info), kept)
+            quantized = _quantize(nncf, model, CalibrationSet(options.calib, info), kept)
     return quantized, {"calibration": pictures, "float_layers": sorted(kept), "nncf": nncf.__version__}
 
 
-def _quantize(nncf: Any, model: Any, pictures: _Pictures, kept: list[str]) -> Any:
+def _quantize(nncf: Any, model: Any, pictures: CalibrationSet, kept: list[str]) -> Any:
     excluded = nncf.IgnoredScope(
         names=[*kept, *after_last_convolutions(model)], types=["Sigmoid"], validate=False
     )
@@ -99,20 +85,6 @@ def after_last_convolutions(model: Any) -> list[str]:
         found[node.get_friendly_name()] = None
         waiting += parents
     return list(found)
-
-
-@dataclass(frozen=True)
-class _Pictures:
-    """The calibration set in tensors of the network's batch size; NNCF reads it more than once."""
-
-    folder: Path
-    info: ArtifactInfo
-
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        batch = self.info.batch or 1
-        singles = calibration_tensors(self.folder, self.info)
-        while chunk := list(islice(singles, batch)):
-            yield np.concatenate((chunk * batch)[:batch])  # the last one is filled by repetition
 
 
 def _is_convolution(node: Any) -> bool:

@@ -16,7 +16,6 @@ from yolox_deploy.converters.nms import add_nms, describe
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, require
 from yolox_deploy.telemetry import no_telemetry
 
-FLOAT_LAYER_LADDER = openvino_int8.FLOAT_LAYER_LADDER
 COUNTED_TYPES = ("f32", "f16", "i8", "u8")
 
 

@@ -7,6 +7,7 @@ when the engine is loaded.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,9 @@ def build_engine(sdk: Sdk, source: Source, path: Path, options: ExportOptions, g
         UsageError: options that cannot work.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        parsed = parse(sdk, typed_onnx(source, options, Path(folder)))
+        typed = typed_onnx(source, options, Path(folder))
+        stand_in = Path(shutil.copyfile(typed, path.with_suffix(".typed.onnx")))
+        parsed = parse(sdk, typed)
         precision = achieved_precision(parsed, options.precision)
         config = make_config(sdk, parsed.builder, options)
         profile = add_profile(parsed, config, options.max_batch, source.info.input_size, options.size_range)
@@ -94,7 +97,7 @@ def build_engine(sdk: Sdk, source: Source, path: Path, options: ExportOptions, g
             "note": NOT_YET_RUN,
         },
     )
-    return Converted(path, describe(info, options))
+    return Converted(path, describe(info, options), stand_in=stand_in)
 
 
 def typed_onnx(source: Source, options: ExportOptions, folder: Path) -> Path:

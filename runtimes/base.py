@@ -83,6 +83,7 @@ class Loaded:
         metadata: texts stored in the file itself.
         details: versions, providers, threads and the like, for `Detector.info` and benchmark reports.
         artifact: the description, where the adapter makes it from the file itself.
+        max_batch: most images at a time where the batch is free, None for any number.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -92,6 +93,7 @@ class Loaded:
     metadata: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     artifact: ArtifactInfo | None = None
+    max_batch: int | None = None
 
 
 class Runtime(ABC):
@@ -146,6 +148,10 @@ class Runtime(ABC):
             self._check_open()
             with self._translated(RuntimeFailure, "run"):
                 return self._infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+
+    def last_device_ms(self) -> float | None:
+        """Milliseconds that the network took on the device in the latest `infer`; None where it cannot tell."""
+        return None
 
     def close(self) -> None:
         """Free the model and its memory; calling it twice is harmless."""
@@ -217,5 +223,10 @@ class Runtime(ABC):
         except (YoloxDeployError, MemoryError):
             raise
         except Exception as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise kind(f"{self.name} could not {verb} {self.path}: {reason}") from error
+            if kind is RuntimeFailure:
+                self._check_open()  # another thread may have closed it meanwhile
+            raise kind(f"{self.name} could not {verb} {self.path}: {self._reason(error)}") from error
+
+    def _reason(self, error: Exception) -> str:
+        """The part of a vendor's message that tells people what went wrong."""
+        return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -159,24 +159,23 @@ def parse_param(path: Path) -> tuple[Layer, ...]:
     """Read the layers of a `.param` text.
 
     Raises:
-        ArtifactError: it is no such text, is truncated, or uses a blob that no layer above makes.
+        ArtifactError: it is no such text, is truncated, or is wired wrongly: NCNN makes each blob once and
+            uses it once (Split multiplies).
     """
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     if lines[0].strip() != MAGIC:
-        raise ArtifactError(
-            f"{path} does not begin with {MAGIC}: it is no NCNN .param text (a binary or older .param is not "
-            f"read); {EXPORT_AGAIN}"
-        )
+        raise ArtifactError(f"{path} is no NCNN .param text: line 1 is not {MAGIC}; {EXPORT_AGAIN}")
     try:
         layer_count, blob_count = (int(field) for field in lines[1].split())
         layers = tuple(_parse_line(line.split()) for line in lines[2:] if line.strip())
     except (ValueError, IndexError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); {EXPORT_AGAIN}") from error
-    made: set[str] = set()
+    unused: set[str] = set()
     for layer in layers:
-        if not made.issuperset(layer.inputs):
-            raise ArtifactError(f"{path}: {layer.name} uses a blob that no layer above makes; {EXPORT_AGAIN}")
-        made.update(layer.outputs)
+        if not unused.issuperset(layer.inputs):
+            raise ArtifactError(f"{path}: {layer.name} uses a blob not made above or used up; {EXPORT_AGAIN}")
+        unused = unused.difference(layer.inputs).union(layer.outputs)
+    made = {name for layer in layers for name in layer.outputs}
     if (len(layers), len(made)) != (layer_count, blob_count):
         raise ArtifactError(
             f"{path} announces {layer_count} layers and {blob_count} blobs and has {len(layers)} and "

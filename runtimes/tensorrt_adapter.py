@@ -96,6 +96,7 @@ class TensorRT(Runtime):
             device=f"cuda:{index}",
             precision=self.artifact.precision if self.artifact else "fp32",
             details=self._details(sdk, gpu, device.package),
+            max_batch=self._session.max_batch,
         )
 
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

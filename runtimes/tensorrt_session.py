@@ -92,6 +92,11 @@ class EngineSession:
             self._device.synchronize()
         return {name: array.copy() for name, array in results.items()}
 
+    @property
+    def max_batch(self) -> int:
+        """Most images that the engine's profile takes at once."""
+        return self._inputs[0].largest[0]
+
     def device_ms(self) -> float:
         """Milliseconds that the GPU spent on the network of the latest run, without the copies."""
         with self._device.active():

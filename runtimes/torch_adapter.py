@@ -112,7 +112,8 @@ class TorchRuntime(Runtime):
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         torch = self._torch
         with torch.inference_mode():
-            images = torch.from_numpy(inputs["images"])
+            # PyTorch warns of read-only memory, though nothing here writes to it.
+            images = torch.from_numpy(np.require(inputs["images"], requirements="W"))
             images = images.to(device=self._device, dtype=self._dtype, memory_format=self._layout)
             output = self._network(images).float().cpu().numpy()
         return {"output": output}

@@ -174,7 +174,7 @@ class Detector:
     def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
         """Detect in several images, as many at a time as the model's batch takes (all, where it is free)."""
         loaded = [load_image(image) for image in images]
-        size = self._artifact.batch or max(len(loaded), 1)
+        size = self._artifact.batch or self._runtime.loaded.max_batch or max(len(loaded), 1)
         results: list[Detections] = []
         for start in range(0, len(loaded), size):
             results += self._predict_chunk(loaded[start : start + size], size)
@@ -194,6 +194,10 @@ class Detector:
         grey = np.full((height, width, 3), self._artifact.input.pad_value, np.uint8)
         for _ in range(iterations):
             self.predict(grey)
+
+    def last_device_ms(self) -> float | None:
+        """Milliseconds that the latest network call took on its device; None where the backend cannot tell."""
+        return self._runtime.last_device_ms()
 
     def close(self) -> None:
         """Free the model; calling it twice is harmless."""
@@ -221,7 +225,7 @@ class Detector:
         output = self._runtime.infer({self._input.name: tensor})[self._output.name]
         if self._artifact.suppression == "in_graph":
             return [output[output[:, 0] == image, 1:] for image in range(len(tensor))]
-        return output
+        return list(output)
 
     def finish(self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Any) -> Detections:
         """One image's output, as `run` gives it, to detections in the source image's pixels."""

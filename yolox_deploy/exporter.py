@@ -67,7 +67,7 @@ def export(
         class_names: one a class; None for those in the checkpoint, else COCO's.
         calib: folder of pictures for INT8.
         verify: compare with PyTorch. Skipping it is recorded in the file.
-        images: folder of pictures to compare on; None for the package's photographs.
+        images: folder of pictures to compare on; None for those of `calib`, else the package's photographs.
         annotations: COCO file of `images`; AP is then compared too.
         report: called with a sentence at each step.
         options: further fields of `ExportOptions` (`decode`, `nms`, `uint8_input`, …).
@@ -84,7 +84,10 @@ def export(
     target = get_target(to)
     wanted = _options(options, fp16=fp16, bf16=bf16, int8=int8, batch=batch, calib=calib, imgsz=imgsz)
     target.check(wanted)
-    evidence = Evidence.build(verify, images, annotations)
+    if annotations is not None and images is None:
+        raise UsageError("annotations need the pictures they describe: add --images DIR")
+    # INT8 needs many pictures to be judged, and those of the calibration are at hand.
+    evidence = Evidence.build(verify, images if images is not None else wanted.calib, annotations)
     require("torch", "export")
     report("loading the weights")
     subject = load_subject(model, weights, class_names)
@@ -172,7 +175,8 @@ def _convert_with_proof(
         keep_float = (*options.float_layers, *layers)
         converted = target.load()(source, path, replace(options, float_layers=keep_float))
         store_info(converted)
-        report("comparing with PyTorch")
+        if evidence.wanted:
+            report("comparing with PyTorch")
         parity = prove(target.runtime, converted, subject, evidence)
         converted = replace(converted, info=replace(converted.info, parity=parity))
         if parity.get("passed", True):

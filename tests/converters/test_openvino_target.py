@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.converters.base import ExportOptions, Source
+from yolox_deploy.converters.base import ExportOptions, Source, get_target
 from yolox_deploy.converters.onnx_target import make_source
 from yolox_deploy.converters.openvino_int8 import _Pictures, after_last_convolutions, quantize
-from yolox_deploy.converters.openvino_target import FLOAT_LAYER_LADDER, convert, precision_of
+from yolox_deploy.converters.openvino_target import convert, precision_of
 from yolox_deploy.errors import InputError, RuntimeFailure, UsageError
 from yolox_deploy.models import build_model, fuse
 from yolox_deploy.runtimes.onnxruntime_adapter import OnnxRuntime
@@ -117,7 +117,7 @@ def test_free_batch_and_suppression_in_the_graph(make: MakeSource, tmp_path: Pat
 def test_int8(make: MakeSource, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = make(decode=True)
     logger_class = logging.getLoggerClass()
-    options = ExportOptions(precision="int8", decode=True, calib=pictures, float_layers=FLOAT_LAYER_LADDER[0])
+    options = ExportOptions(precision="int8", decode=True, calib=pictures, float_layers=get_target("openvino").float_layers[0])
     converted = convert(source, tmp_path / "model.xml", options)
     assert capfd.readouterr() == ("", "")
     assert logging.getLoggerClass() is logger_class
@@ -214,7 +214,7 @@ def test_conversion_sends_nothing_and_writes_nothing_home(source: Source, tmp_pa
         "sys.addaudithook(refuse)\n"
         "from pathlib import Path\n"
         "from yolox_deploy.artifact import ArtifactInfo\n"
-        "from yolox_deploy.converters.base import ExportOptions, Source\n"
+        "from yolox_deploy.converters.base import ExportOptions, Source, get_target\n"
         "from yolox_deploy.converters.openvino_int8 import _import_nncf\n"
         "from yolox_deploy.converters.openvino_target import convert\n"
         "from yolox_deploy.telemetry import no_telemetry\n"

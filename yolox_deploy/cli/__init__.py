@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from yolox_deploy.cli import demo, doctor, evaluate, export, models, predict
 from yolox_deploy.errors import UsageError, YoloxDeployError
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 app = typer.Typer(
     name="yolox-deploy",
@@ -48,6 +50,7 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; our own errors become one message and their exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are cleared
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:

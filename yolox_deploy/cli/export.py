@@ -49,6 +49,14 @@ def export_command(
     uint8_input: Annotated[
         bool, typer.Option("--uint8-input", help="Take H×W×3 uint8 and convert it in the graph.")
     ] = False,
+    max_batch: Annotated[int, typer.Option(min=1, help="TensorRT: most images of a dynamic batch.")] = 8,
+    size_range: Annotated[
+        str | None, typer.Option(help="TensorRT: smallest and largest size, 320x320:640x640.")
+    ] = None,
+    workspace_mib: Annotated[int | None, typer.Option(min=1, help="TensorRT: scratch memory.")] = None,
+    compute_capability: Annotated[
+        str | None, typer.Option(help="TensorRT-RTX: GPU to build for, such as 8.6.")
+    ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the proof; the file says so.")] = False,
     images: Annotated[Path | None, typer.Option(help="Folder of pictures to compare on.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare AP too.")] = None,
@@ -80,6 +88,11 @@ def export_command(
             conf=conf,
             iou=iou,
             uint8_input=uint8_input,
+            max_batch=max_batch,
+            size_range=_parse_range(size_range),
+            workspace_mib=workspace_mib,
+            compute_capability=_parse_capability(compute_capability),
+            progress=lambda phase, done, total: spinner.update(f"{phase} {done}/{total}"),
         )
     if as_json:
         print_json({"path": str(artifact.path), "parity": dict(artifact.parity)})
@@ -93,10 +106,14 @@ def export_command(
 def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:
     """The comparison with PyTorch as table rows: what, found, limit."""
     if not parity.get("verified"):
-        return [("not compared", parity.get("reason", "no reason recorded"), None)]
+        rows: list[tuple[str, object, object]] = [
+            ("not compared", parity.get("reason", "not recorded"), None)
+        ]
+        stand_in = parity.get("stand_in")
+        return [*rows, ("its typed ONNX graph:", None, None), *parity_rows(stand_in)] if stand_in else rows
     limits = parity["limits"]
     compared = f"{parity['photographs']} photographs on {parity['backend']} ({parity['device']})"
-    rows: list[tuple[str, object, object]] = [("compared with PyTorch float32", compared, None)]
+    rows = [("compared with PyTorch float32", compared, None)]
     if parity["kind"] == "numbers":
         rows.append(("largest error, boxes", f"{parity['max_error_boxes']:.1e}", limits["max_error"]))
         rows.append(("largest error, scores", f"{parity['max_error_scores']:.1e}", limits["max_error"]))
@@ -123,3 +140,24 @@ def _parse_batch(text: str) -> int | None:
     if not text.isdigit():
         raise UsageError(f"the batch is {text!r}; expected a number from 1, or 'dynamic'")
     return int(text)
+
+
+def _parse_range(text: str | None) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """`320x320:640x640` to the smallest and the largest (H, W)."""
+    if text is None:
+        return None
+    smallest, _, largest = text.partition(":")
+    low, high = parse_size(smallest), parse_size(largest or None)
+    if low is None or high is None:
+        raise UsageError(f"the range of sizes is {text!r}; expected HxW:HxW, such as 320x320:640x640")
+    return low, high
+
+
+def _parse_capability(text: str | None) -> tuple[int, int] | None:
+    """`8.6` to (8, 6)."""
+    if text is None:
+        return None
+    major, _, minor = text.partition(".")
+    if not (major.isdigit() and minor.isdigit()):
+        raise UsageError(f"the compute capability is {text!r}; expected MAJOR.MINOR, such as 8.6")
+    return int(major), int(minor)
