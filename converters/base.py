@@ -98,7 +98,6 @@ class Target:
         suffix: of the file to open.
         converter: "module:function", called with (source, path of the file to write, options).
         runtime: the backend that runs the file.
-        extra: brings the packages that the conversion needs.
         precisions: that it can be exported in.
         flags: which of "dynamic_batch", "decode", "nms", "uint8_input" it takes.
         float_layers: what to leave in floating point, step by step, where INT8 fails its gate.
@@ -108,7 +107,6 @@ class Target:
     suffix: str
     converter: str
     runtime: str
-    extra: str
     precisions: tuple[str, ...]
     flags: tuple[str, ...]
     float_layers: tuple[tuple[str, ...], ...] = ()
@@ -164,7 +162,6 @@ TARGETS = (
         ".onnx",
         "yolox_deploy.converters.onnx_target:convert",
         "onnxruntime",
-        "export",
         ("fp32", "fp16", "int8"),
         ("dynamic_batch", "decode", "nms", "uint8_input"),
         _ONNX_FLOAT_LAYERS,
@@ -173,7 +170,6 @@ TARGETS = (
         "openvino",
         ".xml",
         "yolox_deploy.converters.openvino_target:convert",
-        "openvino",
         "openvino",
         ("fp32", "fp16", "bf16", "int8"),
         ("dynamic_batch", "decode", "nms", "uint8_input"),
@@ -188,7 +184,6 @@ TARGETS = (
         ".param",
         "yolox_deploy.converters.ncnn_target:convert",
         "ncnn",
-        "ncnn",
         ("fp32", "fp16"),
         (),
     ),
@@ -196,7 +191,6 @@ TARGETS = (
         "trt",
         ".engine",
         "yolox_deploy.converters.tensorrt_target:convert_tensorrt",
-        "tensorrt",
         "tensorrt",
         ("fp32", "fp16", "bf16", "int8"),
         ("dynamic_batch", "decode", "nms", "uint8_input"),
@@ -207,7 +201,6 @@ TARGETS = (
         ".engine",
         "yolox_deploy.converters.tensorrt_target:convert_tensorrt_rtx",
         "tensorrt",
-        "tensorrt-rtx",
         ("fp32", "fp16", "bf16", "int8"),
         ("dynamic_batch", "decode", "uint8_input"),
         _ONNX_FLOAT_LAYERS,

@@ -21,14 +21,8 @@ from yolox_deploy.converters.base import ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import convert
 from yolox_deploy.errors import ArtifactError, ClosedError, UsageError
 from yolox_deploy.models import YOLOX, build_model, fuse
-from yolox_deploy.runtimes.ncnn_adapter import (
-    NcnnOptions,
-    NcnnRuntime,
-    blob_names,
-    input_size,
-    parse_param,
-    read_storage,
-)
+from yolox_deploy.runtimes.ncnn_adapter import NcnnOptions, NcnnRuntime
+from yolox_deploy.runtimes.ncnn_files import blob_names, input_size, parse_param, read_storage
 
 SIZE = (96, 160)
 ONE_THREAD = NcnnOptions(threads=1)  # two wait for each other where the machine is busy
