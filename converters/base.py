@@ -150,6 +150,8 @@ class Target:
             raise UsageError(
                 "boxes are decoded in the graph for one size; leave --size-range or --decode out"
             )
+        if options.precision != "int8" and options.calib is not None:
+            raise UsageError("pictures for calibration are for INT8 only: add --int8, or leave --calib out")
         if options.precision == "int8" and options.calib is None:
             raise UsageError("--int8 needs pictures to calibrate on: add --calib DIR (64 or more are good)")
 

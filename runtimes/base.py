@@ -23,6 +23,9 @@ from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo, read_sidecar
 from yolox_deploy.errors import ArtifactError, ClosedError, RuntimeFailure, UsageError, YoloxDeployError
 from yolox_deploy.types import TensorSpec
 
+MOST_THREADS = 512
+"""More than any machine's cores: a backend really starts as many as it is told, and the machine hangs."""
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -58,8 +61,10 @@ class RuntimeOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads is {self.threads}; expected at least 1, or None for the default")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise UsageError(
+                f"threads is {self.threads}; expected 1 to {MOST_THREADS}, or None for the backend's default"
+            )
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> RuntimeOptions:

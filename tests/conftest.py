@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def nano_weights(has_real_weights: bool, tmp_path_factory: pytest.TempPathFactor
         return SHARED / "real" / "yolox_nano.pth"
     import torch
 
-    from yolox_deploy.exporter import RANDOM_WEIGHTS, load_subject
+    from yolox_deploy.subject import RANDOM_WEIGHTS, load_subject
 
     path = tmp_path_factory.mktemp("weights") / "yolox_nano.pth"
     torch.save({"model": load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()}, path)
@@ -112,6 +113,31 @@ def run() -> Run:
         )
 
     return start
+
+
+@pytest.fixture(scope="session")
+def flexible_onnx(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """yolox_nano with random weights, 3 classes, 64x96, free batch, decoded, uint8: by the command line."""
+    folder = tmp_path_factory.mktemp("flexible")
+    (folder / "names.txt").write_text("cat\ndog\nbird\n")
+    options = [
+        "--imgsz",
+        "64x96",
+        "--batch",
+        "dynamic",
+        "--decode",
+        "--uint8-input",
+        "--classes",
+        "names.txt",
+    ]
+    out = Path("new folder", "flexible.onnx")
+    done = run("export", "yolox-nano", "--weights", "random", *options, "--out", out, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["path"] == str(out)
+    assert printed["parity"]["passed"] is True
+    assert [path.name for path in (folder / out).parent.iterdir()] == [out.name]
+    return folder / out
 
 
 @pytest.fixture(scope="session")

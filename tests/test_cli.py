@@ -111,7 +111,7 @@ def test_eval_prints_figures(run: Any, toy: Path, picture: Path, tmp_path: Path)
         "image_id": 9,
         "category_id": 1,
         "iscrowd": 0,
-        "bbox": [31.9, 15.9, 32.2, 32.2],
+        "bbox": [23.9, 7.9, 32.2, 32.2],
         "area": 1037,
     }
     images = [{"id": 9, "file_name": picture.name, "width": 192, "height": 128}]
@@ -150,6 +150,20 @@ def test_demo_does_the_main_job(run: Any, nano_weights: Path, tmp_path: Path, ha
 
 
 def test_an_interrupted_export_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
+    for attempt in range(4):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        code, err = interrupted_export(folder)
+        # Python drops a KeyboardInterrupt that arrives inside a destructor, and torch has many: once more then.
+        if "Exception ignored in" not in err:
+            break
+    assert code == 130, err
+    assert "Traceback" not in err
+    assert list(folder.iterdir()) == []
+
+
+def interrupted_export(folder: Path) -> tuple[int, str]:
+    """Send Ctrl-C to an export while it works in `folder`; its exit code and standard error."""
     arguments = [
         "export",
         "yolox_nano",
@@ -158,7 +172,7 @@ def test_an_interrupted_export_exits_130_and_leaves_nothing(tmp_path: Path) -> N
         "--imgsz",
         "64",
         "--out",
-        str(tmp_path / "a.onnx"),
+        str(folder / "a.onnx"),
     ]
     process = subprocess.Popen(
         [sys.executable, "-c", "from yolox_deploy.cli import main; main()", *arguments],
@@ -169,7 +183,7 @@ def test_an_interrupted_export_exits_130_and_leaves_nothing(tmp_path: Path) -> N
     try:
         # Past torch's own imports, in which Ctrl-C is not safe.
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".yolox-deploy-*/*.onnx")) and time.monotonic() < deadline:
+        while not list(folder.glob(".yolox-deploy-*/*.onnx")) and time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
@@ -177,9 +191,29 @@ def test_an_interrupted_export_exits_130_and_leaves_nothing(tmp_path: Path) -> N
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
+    return process.returncode, err
+
+
+def test_a_terminated_command_exits_143_and_leaves_no_half_picture(
+    toy: Path, picture: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["predict", *[str(picture)] * 3000, "--model", str(toy), "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from yolox_deploy.cli import main; main()", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 30
+    while not out.is_dir() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert b"Traceback" not in err
+    for written in out.iterdir():
+        assert not written.name.endswith(".tmp")
+        assert cv2.imread(str(written)) is not None, written
 
 
 @pytest.mark.parametrize("command", COMMANDS)

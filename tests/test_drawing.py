@@ -43,7 +43,7 @@ def test_a_label_stands_above_its_box_or_inside_where_there_is_no_room() -> None
     above = draw(image, detections((50, 60, 150, 160)))
     assert above[45:58, 50:100].any()
     inside = draw(image, detections((50, 0, 150, 160)))
-    assert (inside[5, 55] == class_color(0)).all()
+    assert (inside[5, 51] == class_color(0)).all()
 
 
 def test_the_best_is_drawn_last() -> None:

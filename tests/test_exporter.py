@@ -12,13 +12,13 @@ import numpy as np
 import onnx
 import pytest
 
-from yolox_deploy import Artifact, Detector, cli, export, exporter, verify
+from yolox_deploy import Artifact, Detector, cli, export, exporter, proof, verify
 from yolox_deploy.cli.export import parity_rows
 from yolox_deploy.converters.base import TARGETS, Source
-from yolox_deploy.errors import CheckpointError, InputError, UsageError, YoloxDeployError
-from yolox_deploy.exporter import RANDOM_WEIGHTS, Subject, load_subject
+from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
 from yolox_deploy.models import fuse
 from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.subject import RANDOM_WEIGHTS, Subject, load_subject
 
 
 def test_the_description_is_in_the_file_and_tells_its_origin(
@@ -57,33 +57,8 @@ def test_stem_and_normalisation_are_folded(nano_onnx: Path) -> None:
     assert tuple(weights.dims) == (16, 3, 6, 6)
 
 
-@pytest.fixture(scope="module")
-def flexible(run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Free batch, rectangular, decoded, uint8, by the command line in a process of its own."""
-    folder = tmp_path_factory.mktemp("flexible")
-    (folder / "names.txt").write_text("cat\ndog\nbird\n")
-    options = [
-        "--imgsz",
-        "64x96",
-        "--batch",
-        "dynamic",
-        "--decode",
-        "--uint8-input",
-        "--classes",
-        "names.txt",
-    ]
-    out = Path("new folder", "flexible.onnx")
-    done = run("export", "yolox-nano", "--weights", "random", *options, "--out", out, "--json", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
-    assert printed["path"] == str(out)
-    assert printed["parity"]["passed"] is True
-    assert [path.name for path in (folder / out).parent.iterdir()] == [out.name]
-    return folder / out
-
-
-def test_options_of_the_graph_are_proven_and_recorded(flexible: Path) -> None:
-    with open_runtime(flexible) as runtime:
+def test_options_of_the_graph_are_proven_and_recorded(flexible_onnx: Path) -> None:
+    with open_runtime(flexible_onnx) as runtime:
         info = runtime.artifact
     assert info is not None
     assert info.parity is not None
@@ -95,10 +70,10 @@ def test_options_of_the_graph_are_proven_and_recorded(flexible: Path) -> None:
     assert info.details["weights"] == "random"
 
 
-def test_a_detector_obeys_the_options_of_the_graph(flexible: Path) -> None:
+def test_a_detector_obeys_the_options_of_the_graph(flexible_onnx: Path) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (50 + 30 * i, 80, 3), np.uint8) for i in range(3)]
-    with Detector(flexible, conf=0.0, max_detections=20, threads=1) as detector:
+    with Detector(flexible_onnx, conf=0.0, max_detections=20, threads=1) as detector:
         together = detector.predict_batch(images)
         for image, found in zip(images, together, strict=True):
             alone = detector.predict(image)
@@ -155,6 +130,40 @@ def test_an_export_replaces_the_file_of_before(nano_weights: Path, tmp_path: Pat
     out.write_bytes(b"the file of yesterday")
     assert export("yolox_nano", weights=nano_weights, out=out).parity["passed"] is True
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.fixture
+def six_pictures(shared: Path, tmp_path: Path) -> dict[str, Any]:
+    """A part of coco_mini, as `export` takes it."""
+    data = shared / "real" / "coco_mini"
+    content = json.loads((data / "instances.json").read_text())
+    content["images"] = content["images"][:6]
+    kept = {image["id"] for image in content["images"]}
+    content["annotations"] = [row for row in content["annotations"] if row["image_id"] in kept]
+    annotations = tmp_path / "instances.json"
+    annotations.write_text(json.dumps(content))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for image in content["images"]:
+        (folder / image["file_name"]).symlink_to(data / "images" / image["file_name"])
+    return {"images": folder, "annotations": annotations}
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_accuracy_is_compared_where_annotations_are_given(
+    six_pictures: dict[str, Any], nano_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out" / "nano.onnx"
+    parity = export("yolox_nano", weights=nano_weights, out=out, **six_pictures).parity
+    assert parity["passed"] is True
+    assert parity["photographs"] == 6
+    assert 0.1 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
+    assert parity_rows(parity)[-1][0].startswith("AP (PyTorch")
+    monkeypatch.setattr(proof, "AP_LOSS", {"fp32": -0.1})  # asks for more than the checkpoint has
+    out.write_bytes(b"the file of yesterday")
+    with pytest.raises(GateError, match="ap_reference"):
+        export("yolox_nano", weights=nano_weights, out=out, **six_pictures)
+    assert out.read_bytes() == b"the file of yesterday"
 
 
 @pytest.mark.parametrize(

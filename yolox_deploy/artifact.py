@@ -169,5 +169,8 @@ def _is_count(value: object) -> bool:
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` under a temporary name and rename it, so that no reader sees half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

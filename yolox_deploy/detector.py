@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.conventions import infer_info
-from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
+from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError
 from yolox_deploy.images import ImageSource, load_image
 from yolox_deploy.postprocess import anchor_points, final_rows, postprocess
 from yolox_deploy.preprocess import Preprocessor
@@ -235,6 +235,10 @@ class Detector:
                 predictions, conf=keep.conf, max_detections=keep.max_detections
             )
         else:
+            if np.isnan(predictions[:, 4].sum()):
+                raise RuntimeFailure(
+                    f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
+                )
             boxes, scores, class_ids = postprocess(
                 predictions,
                 conf=keep.conf,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from yolox_deploy.types import Detections
 
 GOLDEN_RATIO = 0.618034
+MARGIN = 2
+"""Pixels on either side of a label's text."""
 
 
 def class_color(class_id: int) -> tuple[int, int, int]:
@@ -43,10 +45,11 @@ def _label(
     """Text on a filled rectangle above the box's corner, or inside the box where there is no room above."""
     scale = 0.4 + 0.1 * thickness
     (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    width += 2 * MARGIN
     left = max(0, min(corner[0], canvas.shape[1] - width))
     bottom = corner[1] if corner[1] >= height + baseline else corner[1] + height + baseline
     cv2.rectangle(canvas, (left, bottom - height - baseline), (left + width, bottom), color, cv2.FILLED)
     dark = (0.114, 0.587, 0.299) @ np.array(color) > 140  # BT.601 luma: black text on light colours
     ink = (0, 0, 0) if dark else (255, 255, 255)
-    origin = (left, bottom - baseline // 2 - 1)
+    origin = (left + MARGIN, bottom - baseline // 2 - 1)
     cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)

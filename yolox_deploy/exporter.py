@@ -18,6 +18,9 @@ from yolox_deploy.models.zoo import check_size
 from yolox_deploy.proof import Evidence, prove
 from yolox_deploy.subject import RANDOM_WEIGHTS, Subject, load_subject
 
+EVALUATION_CONF = 0.01
+"""The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
+
 Report = Callable[[str], None]
 
 
@@ -86,6 +89,10 @@ def export(
     target.check(wanted)
     if annotations is not None and images is None:
         raise UsageError("annotations need the pictures they describe: add --images DIR")
+    if annotations is not None and wanted.nms and wanted.conf > EVALUATION_CONF:
+        raise UsageError(
+            f"AP needs scores from {EVALUATION_CONF} on: add --conf {EVALUATION_CONF}, or leave --nms out"
+        )
     # INT8 needs many pictures to be judged, and those of the calibration are at hand.
     evidence = Evidence.build(verify, images if images is not None else wanted.calib, annotations)
     require("torch", "export")

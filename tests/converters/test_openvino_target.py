@@ -19,8 +19,9 @@ import torch
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.converters.base import ExportOptions, Source, get_target
+from yolox_deploy.converters.calibration import CalibrationSet
 from yolox_deploy.converters.onnx_target import make_source
-from yolox_deploy.converters.openvino_int8 import _Pictures, after_last_convolutions, quantize
+from yolox_deploy.converters.openvino_int8 import after_last_convolutions, quantize
 from yolox_deploy.converters.openvino_target import convert, precision_of
 from yolox_deploy.errors import InputError, RuntimeFailure, UsageError
 from yolox_deploy.models import build_model, fuse
@@ -117,7 +118,9 @@ def test_free_batch_and_suppression_in_the_graph(make: MakeSource, tmp_path: Pat
 def test_int8(make: MakeSource, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = make(decode=True)
     logger_class = logging.getLoggerClass()
-    options = ExportOptions(precision="int8", decode=True, calib=pictures, float_layers=get_target("openvino").float_layers[0])
+    options = ExportOptions(
+        precision="int8", decode=True, calib=pictures, float_layers=get_target("openvino").float_layers[0]
+    )
     converted = convert(source, tmp_path / "model.xml", options)
     assert capfd.readouterr() == ("", "")
     assert logging.getLoggerClass() is logger_class
@@ -157,7 +160,7 @@ def test_int8_refuses_what_cannot_work(source: Source, pictures: Path, tmp_path:
 
 def test_calibration_tensors_fill_the_batch_and_can_be_read_twice(source: Source, pictures: Path) -> None:
     info = ArtifactInfo("yolox-nano", ("a",), SIZE, batch=2)
-    batches = _Pictures(pictures, info)
+    batches = CalibrationSet(pictures, info)
     first, second = list(batches), list(batches)
     assert [batch.shape for batch in first] == [(2, 3, *SIZE)] * 2
     np.testing.assert_array_equal(first[1][0], first[1][1])

@@ -9,21 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, Device, console, parse_size, print_json, print_table
+from yolox_deploy.cli.bench_output import show, writer
+from yolox_deploy.cli.common import AsJson, Device, console, parse_size
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.plan import Plan
     from yolox_deploy.benchmarks.protocol import Protocol
-    from yolox_deploy.benchmarks.results import BenchReport
 
 ALL = "all"
-WIDE = 200
-"""Columns of a table that goes to a file or a pipe."""
 
 Images = Annotated[Path | None, typer.Option(help="Folder of pictures [default: generated ones].")]
 Annotations = Annotated[
@@ -72,6 +70,9 @@ def bench_command(
     streams: Annotated[
         str | None, typer.Option(help="Streams of --throughput [default: 1 and one a core].")
     ] = None,
+    latency_only: Annotated[
+        bool, typer.Option("--latency-only", help="Leave out loading time, memory and the machine's peak.")
+    ] = False,
     paper: Annotated[
         bool, typer.Option("--paper", help="Print the paper's tables with the measured figures beside them.")
     ] = False,
@@ -84,6 +85,8 @@ def bench_command(
 ) -> None:
     """Measure latency by a protocol that others can repeat."""
     from yolox_deploy.benchmarks import bench as harness
+    from yolox_deploy.benchmarks.compare import check_comparable, check_regressions, compare_reports
+    from yolox_deploy.benchmarks.environment import describe
     from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, with_threads
     from yolox_deploy.benchmarks.results import BenchReport
     from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
@@ -92,8 +95,15 @@ def bench_command(
     base = BenchReport.load(compare) if compare is not None else None
     writers = [writer(path) for path in out or []]
     protocol = choose_protocol(quick, mlperf)
+    if base is not None:
+        check_comparable(base, protocol, describe())  # before minutes of measuring
     options = harness.BenchOptions(
-        protocol=protocol, images=images, annotations=annotations, max_ap_drop=max_ap_drop
+        protocol=protocol,
+        images=images,
+        annotations=annotations,
+        max_ap_drop=max_ap_drop,
+        startup=not latency_only,
+        peaks=not latency_only,
     )
     wanted = PlanOptions(
         models=_models(models),
@@ -120,9 +130,10 @@ def bench_command(
     report = replace(report, warnings=(*report.warnings, *(f"left out: {text}" for text in plan.skipped)))
     for write in writers:
         write(report)
-    show(report, as_json, paper)
-    if base is not None:
-        _compare(base, report, limit)
+    changes = compare_reports(base, report) if base is not None else None
+    show(report, as_json, paper, changes)
+    if base is not None and changes is not None:
+        check_regressions(changes, limit, base, report)
 
 
 def plan_files(files: Sequence[Path], backends: str | None, device: str) -> Plan:
@@ -155,53 +166,6 @@ def choose_protocol(quick: bool, mlperf: bool) -> Protocol:
     if quick and mlperf:
         raise UsageError("choose one of --quick and --mlperf")
     return Protocol.quick() if quick else Protocol.mlperf() if mlperf else Protocol()
-
-
-def show(report: BenchReport, as_json: bool, paper: bool = False) -> None:
-    """Print the report to standard output: JSON without samples, or tables and notes."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from yolox_deploy.benchmarks.table import notes, tables
-
-    if as_json:
-        print_json(without_samples(report.to_dict()))
-        return
-    out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
-    for content in tables(report):
-        table = Table(
-            title=content.title, title_justify="left", box=None, header_style="bold", pad_edge=False
-        )
-        for index, name in enumerate(content.columns):
-            table.add_column(name, justify="right" if index else "left", overflow="fold")
-        for index, row in enumerate(content.rows):
-            style = "strike" if index in content.struck else ""
-            table.add_row(*(Text(cell, style=style) for cell in row))
-        out.print(table)
-        out.print()
-    for note in notes(report):
-        out.print(note, soft_wrap=True)
-
-
-def without_samples(value: Any) -> Any:
-    """The report's plain values with statistics but without the single samples."""
-    if isinstance(value, dict):
-        return {key: without_samples(item) for key, item in value.items() if key != "milliseconds"}
-    if isinstance(value, list):
-        return [without_samples(item) for item in value]
-    return value
-
-
-def writer(path: Path) -> Callable[[BenchReport], object]:
-    """What writes a report to `path`, by its suffix.
-
-    Raises:
-        UsageError: an unknown suffix, before anything is measured.
-    """
-    if path.suffix == ".json":
-        return lambda report: report.save(path)
-    raise UsageError(f"--out {path}: expected a name that ends in .json, .csv, .md or .html")
 
 
 def parse_share(text: str) -> float:
@@ -248,23 +212,3 @@ def _models(text: str | None) -> tuple[str, ...]:
     from yolox_deploy.models.zoo import ZOO
 
     return tuple(ZOO) if text == ALL else _names(text) or (DEFAULT_MODEL,)
-
-
-def _compare(base: BenchReport, report: BenchReport, limit: float) -> None:
-    """Print the comparison; a regression ends with its own code."""
-    from yolox_deploy.benchmarks.compare import check_regressions, compare_reports, describe
-
-    changes = compare_reports(base, report)
-    rows = [
-        (
-            change.label,
-            scope,
-            describe(ratio),
-            describe(change.relative[scope]) if scope in change.relative else None,
-        )
-        for change in changes
-        for scope, ratio in change.ratios.items()
-    ]
-    columns = ("time now over then", "scope", "ratio", "over the yardstick")
-    print_table(columns, rows, f"compared with the report of {base.created}")
-    check_regressions(changes, limit, base, report)

@@ -100,15 +100,16 @@ def output_names(paths: list[Path]) -> list[str]:
 
     Formats that OpenCV does not write in colour become PNG.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
+    counts: dict[str, int] = {}
     for path in paths:
         suffix = path.suffix if path.suffix.lower() in WRITABLE else f"{path.suffix}.png"
-        count, name = 1, f"{path.stem}{suffix}"
+        first = name = f"{path.stem}{suffix}"
         while name in names:
-            count += 1
-            name = f"{path.stem}_{count}{suffix}"
-        names.append(name)
-    return names
+            counts[first] = counts.get(first, 1) + 1
+            name = f"{path.stem}_{counts[first]}{suffix}"
+        names[name] = None
+    return list(names)
 
 
 def _keep_sources(paths: list[Path], targets: list[Path | None]) -> None:
@@ -145,8 +146,11 @@ def save_image(path: Path, image: Any) -> None:
     if not success:
         raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data.tobytes())
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data.tobytes())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _report(records: list[Any], failures: list[str], save_json: Path | None, as_json: bool) -> None:

@@ -15,10 +15,9 @@ from yolox_deploy.cli.bench import (
     ThreadCounts,
     choose_protocol,
     numbers,
-    show,
     steps,
-    writer,
 )
+from yolox_deploy.cli.bench_output import show, writer
 from yolox_deploy.cli.common import AsJson, Device, print_json
 
 
@@ -46,6 +45,7 @@ def tune_command(
         images=images,
         annotations=annotations,
         max_ap_drop=max_ap_drop,
+        startup=False,
         peaks=False,
     )
     with steps() as tell:

@@ -1,0 +1,86 @@
+"""Accuracy beside speed: AP of the very file whose latency stands in the row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from yolox_deploy.benchmarks.results import Accuracy, Row
+from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Pictures with COCO annotations; `max_drop` is the AP (0-1) that reduced precision may cost."""
+
+    images: Path
+    annotations: Path
+    max_drop: float
+
+    @classmethod
+    def of(cls, images: Path | None, annotations: Path | None, max_drop: float) -> Truth | None:
+        """None without annotations.
+
+        Raises:
+            UsageError: annotations without pictures.
+        """
+        if annotations is None:
+            return None
+        if images is None or not images.is_dir():
+            raise UsageError("annotations need the folder of pictures that they describe: add --images DIR")
+        return cls(images, annotations, max_drop)
+
+
+def measure_accuracy(
+    rows: Sequence[Row], candidates: Sequence[Candidate], truth: Truth, report: Callable[[str], None]
+) -> list[Row]:
+    """The rows with AP at YOLOX's own thresholds (0.01, 0.65), each held against its model's float32 row.
+
+    Rows that differ in threads only share one evaluation.
+    """
+    found: dict[tuple[object, ...], Accuracy] = {}
+    measured = []
+    for row, candidate in zip(rows, candidates, strict=True):
+        key = (candidate.path, row.subject.backend, row.subject.device, row.subject.precision)
+        if key not in found:
+            report(f"measuring AP of {row.subject.label}")
+            found[key] = _evaluate(candidate, truth)
+        measured.append(replace(row, accuracy=found[key]))
+    return [hold(row, measured, truth.max_drop) for row in measured]
+
+
+def hold(row: Row, rows: Sequence[Row], max_drop: float) -> Row:
+    """The row with the AP it must reach: that of the first float32 row of its model, weights and size, less
+    `max_drop`."""
+    reference = next((other for other in rows if is_reference(other, row)), None)
+    if row.accuracy is None or reference is None or reference.accuracy is None or reference is row:
+        return row
+    least = reference.accuracy.figures["AP"] - max_drop
+    return replace(row, accuracy=replace(row.accuracy, reference=reference.subject.label, least=least))
+
+
+def is_reference(other: Row, row: Row) -> bool:
+    """Whether `other` is a float32 row of the same network as `row`."""
+    ours, theirs = row.subject, other.subject
+    same = (ours.model, ours.weights, ours.input_size) == (theirs.model, theirs.weights, theirs.input_size)
+    return same and theirs.precision == "fp32"
+
+
+def _evaluate(candidate: Candidate, truth: Truth) -> Accuracy:
+    from yolox_deploy.detector import Detector
+    from yolox_deploy.evaluation import coco_ap
+    from yolox_deploy.evaluation.coco import read_annotations
+
+    with Detector(
+        candidate.path,
+        backend=candidate.backend,
+        device=candidate.device,
+        threads=candidate.threads,
+        override=candidate.override,
+        runtime_options=candidate.runtime_options,
+    ) as detector:
+        figures = coco_ap(detector, truth.images, truth.annotations)
+        images = len(read_annotations(truth.images, truth.annotations, detector.class_names).images)
+    return Accuracy(figures, images)

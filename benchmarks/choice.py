@@ -1,0 +1,82 @@
+"""What `tune` chose for a model file on this machine, kept in the cache under the file's SHA-256."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolox_deploy.artifact import sha256, write_atomically
+from yolox_deploy.cache import cache_dir
+from yolox_deploy.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to open a model on this machine: arguments of `Detector`.
+
+    Attributes:
+        path: the file to open; another export of the model asked for where that is faster.
+        backend, device, threads, runtime_options: as of `Detector`.
+        figures: why: milliseconds, AP, what it was compared with.
+    """
+
+    path: str
+    backend: str
+    device: str = "auto"
+    threads: int | None = None
+    runtime_options: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choice_path(model: Path) -> Path:
+    """Where the choice for a model file is kept.
+
+    Raises:
+        ArtifactError: there is no such file.
+    """
+    if not model.is_file():
+        raise ArtifactError(f"no model file at {model}")
+    return cache_dir() / "tuned" / f"{sha256(model)[:16]}.json"
+
+
+def write_choice(model: Path, choice: Choice) -> Path:
+    """Keep the choice for `model`; returns the file written."""
+    path = choice_path(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"schema_version": SCHEMA_VERSION, "machine": machine(), "model": str(model), **asdict(choice)}
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def read_choice(model: Path) -> Choice | None:
+    """The choice for `model`; None where none was made, it was made on another machine, or its file is gone.
+
+    Raises:
+        ArtifactError: there is no such model file, or the choice is damaged.
+    """
+    path = choice_path(model)
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if (values.pop("schema_version"), values.pop("machine")) != (SCHEMA_VERSION, machine()):
+            return None
+        values.pop("model")
+        choice = Choice(**values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error!r}); delete it, or run `yolox-deploy tune` again"
+        ) from error
+    return choice if Path(choice.path).is_file() else None
+
+
+def machine() -> str:
+    """What tells machines apart that share a home folder."""
+    return f"{platform.system()} {platform.machine()} {platform.processor()} {os.cpu_count()} cores".strip()

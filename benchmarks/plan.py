@@ -1,0 +1,256 @@
+"""Which files to measure: those named, or what this machine can run, exported into the cache where missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from yolox_deploy import __version__
+from yolox_deploy.artifact import sha256
+from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.subject import RANDOM
+from yolox_deploy.cache import cache_dir, fetch_weights
+from yolox_deploy.converters.base import TARGETS, get_target
+from yolox_deploy.errors import UsageError, YoloxDeployError
+from yolox_deploy.models.zoo import ModelConfig, get_config
+from yolox_deploy.runtimes.registry import RuntimeEntry, entries
+
+Report = Callable[[str], None]
+
+DEFAULT_MODEL = "yolox_s"
+DEFAULT_PRECISIONS = ("fp32", "bf16")
+GPU_BACKEND, GPU_PRECISIONS = "tensorrt", ("fp16",)
+"""On a GPU with TensorRT the paper's protocol: FP16, batch 1, the model's test size."""
+
+CHECKPOINT_SUFFIX = ".pth"
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What to export and measure; None: what suits this machine.
+
+    Attributes:
+        models: names in the zoo.
+        backends: names of runtimes.
+        precisions: of exported files.
+        weights: a checkpoint, for one model; None for the official weights where they are in the cache, else
+            random ones (timing only).
+        fetch: fetch the official weights where they are not in the cache.
+        imgsz: (H, W); None for each model's test size.
+        batch: images at a time; None leaves it free where the format can.
+        calib: folder of pictures, for INT8.
+        device: as of `Detector`.
+    """
+
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    backends: tuple[str, ...] | None = None
+    precisions: tuple[str, ...] | None = None
+    weights: Path | None = None
+    fetch: bool = False
+    imgsz: tuple[int, int] | None = None
+    batch: int | None = 1
+    calib: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a model here; `target` None runs the checkpoint itself."""
+
+    backend: str
+    precision: str
+    target: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The files to measure, and what was left out, with reasons."""
+
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[str, ...] = field(default=())
+
+
+def plan_models(options: PlanOptions, report: Report = lambda message: None) -> Plan:
+    """Export what is missing into the cache and return it as candidates, model by model.
+
+    A way that this machine cannot go is skipped with its reason, unless its backend was named.
+
+    Raises:
+        UsageError: an unknown model or backend, weights for several models, or nothing that could be measured.
+        MissingExtraError: a backend that was named is not installed.
+    """
+    configs = [get_config(name) for name in options.models]
+    if options.weights is not None and len(configs) != 1:
+        raise UsageError(f"--weights is for one model; {len(configs)} are to be measured")
+    candidates: list[Candidate] = []
+    skipped: list[str] = []
+    ways = variants(options)
+    for config in configs:
+        weights, origin = _find_weights(config, options)
+        for way in ways:
+            try:
+                candidates.append(_candidate(config, way, weights, origin, options, report))
+            except YoloxDeployError as error:
+                skipped.append(f"{config.name} {way.backend} {way.precision}: {error}")
+    if not candidates:
+        raise UsageError("nothing can be measured: " + ("; ".join(skipped) or "no backend fits"))
+    return Plan(tuple(candidates), tuple(skipped))
+
+
+def variants(options: PlanOptions) -> list[Variant]:
+    """Every way to run a model on this machine that the options allow.
+
+    Raises:
+        UsageError: a backend is unknown, or none can run here.
+        MissingExtraError, ArtifactError: a backend that was named cannot run here.
+    """
+    chosen = usable_entries(options.backends)
+    if options.backends is None and any(entry.name == GPU_BACKEND for entry in chosen):
+        chosen = [entry for entry in chosen if entry.name == GPU_BACKEND]
+    found = []
+    for entry in chosen:
+        default = GPU_PRECISIONS if entry.name == GPU_BACKEND else DEFAULT_PRECISIONS
+        for target, offered in _ways(entry):
+            wanted = options.precisions or default
+            found += [Variant(entry.name, one, target) for one in wanted if one in offered]
+    if not found:
+        raise UsageError(
+            f"no way to run a model: backends {[entry.name for entry in chosen]}, precisions "
+            f"{list(options.precisions or DEFAULT_PRECISIONS)}; `yolox-deploy doctor` tells what is installed"
+        )
+    return found
+
+
+def usable_entries(names: Sequence[str] | None = None) -> list[RuntimeEntry]:
+    """The runtimes that work on this machine; with `names`, exactly those.
+
+    Raises:
+        UsageError: an unknown name.
+        MissingExtraError, ArtifactError: a runtime that was named cannot run here.
+    """
+    known = {entry.name: entry for entry in entries()}
+    if names is not None:
+        for name in names:
+            if name not in known:
+                raise UsageError(f"no backend {name!r}; expected one of {', '.join(known)}")
+            known[name].load().probe()
+        return [known[name] for name in names]
+    return [entry for entry in known.values() if entry.installed and _works(entry)]
+
+
+def with_threads(candidates: Sequence[Candidate], counts: Sequence[int]) -> tuple[Candidate, ...]:
+    """Each candidate at each number of threads, where its backend takes one."""
+    spread: list[Candidate] = []
+    for candidate in candidates:
+        sweeps = counts and candidate.takes_threads
+        spread += [replace(candidate, threads=count) for count in counts] if sweeps else [candidate]
+    return tuple(spread)
+
+
+def _works(entry: RuntimeEntry) -> bool:
+    try:
+        entry.load().probe()
+    except YoloxDeployError:
+        return False
+    return True
+
+
+def _ways(entry: RuntimeEntry) -> list[tuple[str | None, tuple[str, ...]]]:
+    """Targets whose files the runtime is meant for, each with its precisions; None is the checkpoint."""
+    if CHECKPOINT_SUFFIX in entry.suffixes:
+        return [(None, entry.load().capabilities.precisions)]
+    return [(target.name, target.precisions) for target in TARGETS if target.runtime == entry.name]
+
+
+def _find_weights(config: ModelConfig, options: PlanOptions) -> tuple[Path | None, str]:
+    """The checkpoint and what to call it; None for random weights."""
+    if options.weights is not None:
+        return options.weights, f"sha256 {sha256(options.weights)[:12]}"
+    if config.weights_url is not None:
+        cached = cache_dir() / "weights" / config.weights_url.rsplit("/", 1)[-1]
+        if options.fetch or cached.is_file():
+            return fetch_weights(config), "official"
+    return None, RANDOM
+
+
+def _candidate(
+    config: ModelConfig,
+    way: Variant,
+    weights: Path | None,
+    origin: str,
+    options: PlanOptions,
+    report: Report,
+) -> Candidate:
+    size = options.imgsz or (config.test_size, config.test_size)
+    if way.target is None:
+        path = weights or _random_checkpoint(config, report)
+        extra: dict[str, Any] = {"precision": way.precision, "imgsz": size}
+    else:
+        path, extra = _exported(config, way, weights, size, options, report), {}
+    candidate = Candidate(
+        path,
+        way.backend,
+        device=options.device,
+        runtime_options=extra or None,
+        weights=origin,
+        group=config.name,
+    )
+    if way.precision != "fp32":
+        candidate.open(Protocol()).close()  # fails here where this machine does not have that precision
+    return candidate
+
+
+def _exported(
+    config: ModelConfig,
+    way: Variant,
+    weights: Path | None,
+    size: tuple[int, int],
+    options: PlanOptions,
+    report: Report,
+) -> Path:
+    """The file in the cache, exported where it is not there yet."""
+    from yolox_deploy.exporter import export
+
+    target = get_target(str(way.target))
+    free = options.batch is None and "dynamic_batch" in target.flags
+    batch = None if free else options.batch or 1
+    tag = sha256(weights)[:8] if weights is not None else RANDOM
+    name = f"{config.name}_{size[0]}x{size[1]}_b{batch or 'free'}_{way.precision}_{tag}"
+    # A folder for each target: OpenVINO and NCNN would both call their weights NAME.bin.
+    path = cache_dir() / "bench" / __version__ / target.name / f"{name}{target.suffix}"
+    if path.is_file():
+        return path
+    report(f"exporting {config.name} to {target.name} {way.precision}")
+    return export(
+        config.name,
+        target.name,
+        weights=weights or RANDOM,
+        imgsz=size,
+        batch=batch,
+        out=path,
+        calib=options.calib if way.precision == "int8" else None,
+        verify=weights is not None,
+        fp16=way.precision == "fp16",
+        bf16=way.precision == "bf16",
+        int8=way.precision == "int8",
+    ).path
+
+
+def _random_checkpoint(config: ModelConfig, report: Report) -> Path:
+    """A checkpoint of random weights in the cache, for runtimes that take checkpoints."""
+    path = cache_dir() / "bench" / __version__ / f"{config.name}_{RANDOM}{CHECKPOINT_SUFFIX}"
+    if not path.is_file():
+        import torch
+
+        from yolox_deploy.models import build_model
+
+        report(f"writing random weights of {config.name}")
+        torch.manual_seed(0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        torch.save({"model": build_model(config.name).state_dict()}, temporary)
+        temporary.replace(path)
+    return path

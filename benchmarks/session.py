@@ -1,0 +1,236 @@
+"""Several model files measured in turn in one process, so that their ratios survive a noisy machine.
+
+Each round gives every file one block of iterations of every scope, in an order drawn anew; rounds go on until
+every file and scope has its time or its count.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolox_deploy.benchmarks.pictures import Pictures
+from yolox_deploy.benchmarks.protocol import PHASES, Protocol
+from yolox_deploy.benchmarks.results import Samples
+from yolox_deploy.benchmarks.stats import FEWEST_ROUNDS
+from yolox_deploy.benchmarks.timing import (
+    WARM_UP_LIMIT_MS,
+    YARDSTICK_BLOCK,
+    Tensor,
+    Yardstick,
+    time_e2e,
+    time_host,
+    warm_up,
+)
+from yolox_deploy.detector import Detector, DetectorInfo
+from yolox_deploy.errors import UsageError, require
+from yolox_deploy.runtimes.registry import find
+
+OPENING_SHARE = 2.0
+"""A file is opened anew once it was measured for so many times what opening it took."""
+
+LATER_WARM_UP_LIMIT_MS = 1_000.0
+
+TENSORS_AT_ONCE = 16
+"""Input tensors kept for one block (5 MB each at 640), so that memory stays bounded."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What to measure: a model file and how to open it; arguments as of `Detector`.
+
+    `weights` says where the weights came from ("official", "random"), where that is known. Candidates of
+    one `group` are measured in turn, the groups one after the other.
+    """
+
+    path: Path
+    backend: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    override: Mapping[str, Any] | None = None
+    runtime_options: Mapping[str, Any] | None = None
+    weights: str | None = None
+    group: str = ""
+
+    @property
+    def takes_threads(self) -> bool:
+        """Whether its backend runs on the CPU, where the number of threads means something."""
+        return "cpu" in find(self.path, self.backend).load().capabilities.devices
+
+    def open(self, protocol: Protocol) -> Detector:
+        """A Detector with the protocol's thresholds."""
+        return Detector(
+            self.path,
+            backend=self.backend,
+            device=self.device,
+            threads=self.threads,
+            conf=protocol.conf,
+            iou=protocol.iou,
+            override=self.override,
+            runtime_options=self.runtime_options,
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The samples of one candidate, and what it turned out to be."""
+
+    candidate: Candidate
+    info: DetectorInfo
+    steady: bool
+    openings: int
+    scopes: Mapping[str, Samples]
+    phases: Mapping[str, Samples]
+
+
+@dataclass(frozen=True)
+class Session:
+    """All candidates of a run, and the yardstick's times in the same rounds."""
+
+    measured: tuple[Measured, ...]
+    yardstick: Samples
+
+
+class _Entrant:
+    """A candidate while it is measured; closed at the end of the run."""
+
+    def __init__(self, candidate: Candidate, protocol: Protocol, pictures: Pictures) -> None:
+        self._candidate, self._protocol = candidate, protocol
+        # A walk of its own for each use, so that each comes to every picture.
+        self._settling, self._for_host, self._for_e2e = (itertools.cycle(pictures.images) for _ in range(3))
+        self._host: list[float] = []
+        self._device: list[float] = []
+        self._phases: list[tuple[float, float, float]] = []
+        self._steady = True
+        self._openings = 0
+        self._open()
+        self._info = self._detector.info
+        latency = self._warm_up.latency_ms
+        self._block, self._settled = protocol.block(latency), protocol.settle(latency)
+
+    def measure(self) -> None:
+        """One block of each scope."""
+        start = time.perf_counter()
+        if self._info.backend == "torch":
+            _restore_torch_threads(self._info)
+        self._settle()
+        host, device = time_host(self._detector, self._tensors(), self._detector.last_device_ms)
+        self._host += host
+        self._device += device
+        self._settle()
+        self._phases += time_e2e(self._detector, list(itertools.islice(self._for_e2e, self._block)))
+        self._seconds_since += time.perf_counter() - start
+
+    def open_anew(self) -> None:
+        """Close and open the file, once that takes less than half of what was measured since the last time."""
+        cheap = self._seconds_since >= OPENING_SHARE * self._opening_seconds
+        if cheap and self._openings < self._protocol.openings:
+            self._detector.close()
+            self._open()
+
+    def close(self) -> None:
+        """Free the model."""
+        self._detector.close()
+
+    def is_done(self) -> bool:
+        """Whether both scopes have what the protocol asks for."""
+        e2e, count = sum(map(sum, self._phases)), len(self._host)
+        reached = self._protocol.is_reached
+        return reached(count, sum(self._host)) and reached(count, e2e)
+
+    def result(self) -> Measured:
+        """What was measured so far."""
+        scopes = {"host": self._host, "e2e": [round(sum(phases), 6) for phases in self._phases]}
+        if len(self._device) == len(self._host):
+            scopes["device"] = self._device
+        parts = zip(*self._phases, strict=True)
+        return Measured(
+            candidate=self._candidate,
+            info=self._info,
+            steady=self._steady,
+            openings=self._openings,
+            scopes={name: Samples(tuple(times), self._block) for name, times in scopes.items()},
+            phases={name: Samples(times, self._block) for name, times in zip(PHASES, parts, strict=True)},
+        )
+
+    def _open(self) -> None:
+        start = time.perf_counter()
+        self._detector = self._candidate.open(self._protocol)
+        try:
+            limit_ms = LATER_WARM_UP_LIMIT_MS if self._openings else WARM_UP_LIMIT_MS
+            self._warm_up = warm_up(self._detector, self._settling, self._protocol, limit_ms)
+        except BaseException:
+            self._detector.close()
+            raise
+        self._steady &= self._warm_up.steady
+        self._openings += 1
+        self._opening_seconds, self._seconds_since = time.perf_counter() - start, 0.0
+
+    def _settle(self) -> None:
+        time_e2e(self._detector, list(itertools.islice(self._settling, self._settled)))
+
+    def _tensors(self) -> list[Tensor]:
+        kept = [
+            self._detector.prepare(image).tensor.copy()
+            for image in itertools.islice(self._for_host, min(self._block, TENSORS_AT_ONCE))
+        ]
+        return [kept[index % len(kept)] for index in range(self._block)]
+
+
+def _restore_torch_threads(info: DetectorInfo) -> None:
+    """PyTorch has one number of threads for the whole process: the last file opened has set it."""
+    require("torch", "export").set_num_threads(info.details["threads"])
+
+
+def run_session(
+    candidates: Sequence[Candidate],
+    protocol: Protocol,
+    pictures: Pictures,
+    *,
+    report: Callable[[str], None] = lambda message: None,
+    midway: Callable[[], None] = lambda: None,
+) -> Session:
+    """Measure the candidates in turn.
+
+    Args:
+        report: called with a sentence at each step.
+        midway: called once, while it runs.
+
+    Raises:
+        UsageError: there is nothing to measure.
+        ArtifactError, MissingExtraError, RuntimeFailure: as `Detector`.
+    """
+    if not candidates:
+        raise UsageError("there is nothing to measure: name a model file, or install a backend")
+    rng = np.random.default_rng(protocol.seed)
+    yardstick = Yardstick()
+    with ExitStack() as stack:
+        entrants = []
+        for candidate in candidates:
+            report(f"warming up {candidate.path.name}")
+            entrants.append(_Entrant(candidate, protocol, pictures))
+            stack.callback(entrants[-1].close)
+        for number in itertools.count():
+            if number >= FEWEST_ROUNDS and all(entrant.is_done() for entrant in entrants):
+                break
+            report(f"round {number + 1} of about {protocol.rounds}")
+            anew = number > 0 and number % math.ceil(protocol.rounds / protocol.openings) == 0
+            yardstick.measure()
+            for index in rng.permutation(len(entrants)):
+                if anew:
+                    entrants[index].open_anew()
+                entrants[index].measure()
+            if number == FEWEST_ROUNDS // 2:
+                midway()
+        return Session(
+            tuple(entrant.result() for entrant in entrants),
+            Samples(tuple(yardstick.milliseconds), YARDSTICK_BLOCK),
+        )

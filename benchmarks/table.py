@@ -1,0 +1,192 @@
+"""The report as tables of text, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
+from yolox_deploy.benchmarks.results import BenchReport, Row, Samples
+from yolox_deploy.benchmarks.stats import Comparison
+
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text; `struck` are indices of rows whose figures must not be used."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    struck: frozenset[int] = frozenset()
+
+
+def tables(report: BenchReport) -> list[Table]:
+    """A table for each scope that was measured, one of the files, and one of throughput."""
+    scopes = [scope for scope in reversed(SCOPES) if any(scope in row.scopes for row in report.rows)]
+    scopes.sort(key=lambda scope: scope != "host")
+    struck = frozenset(index for index, row in enumerate(report.rows) if row.struck_out)
+    found = [_latency(report, scope, struck) for scope in scopes]
+    if report.rows:
+        found.append(_files(report.rows, struck))
+    if report.throughput:
+        found.append(_throughput(report))
+    return found
+
+
+def notes(report: BenchReport) -> list[str]:
+    """What stands under the tables: the protocol, the machine, warnings."""
+    protocol, machine = report.protocol, report.environment
+    found = [
+        f"protocol {protocol.name}: closed loop, one stream, batch 1; host memory to host memory is the headline; "
+        f"conf {protocol.conf}, IoU {protocol.iou}; × is time over the row with 1 above it, paired by round, with its "
+        "95 % interval (! = significant)",
+        f"machine: {machine.cpu}, {machine.usable_cores} usable cores, governor {machine.governor or 'unknown'}, "
+        f"{machine.system}" + "".join(f"; {gpu.name}, driver {gpu.driver}" for gpu in machine.gpus),
+    ]
+    found += [f"images: {text}" for text in dict.fromkeys(row.subject.images for row in report.rows)]
+    if report.image_decoding is not None:
+        found.append(f"image decoding, apart: p50 {_ms(report.image_decoding.summary.p50)} ms a file")
+    if report.rows and not any("device" in row.scopes for row in report.rows):
+        found.append("device scope: absent; no backend of this run times itself")
+    found += [
+        f"matrix-multiply peak: {peak.gflops:.0f} GFLOP/s {peak.precision} ({peak.library}, "
+        f"{peak.threads or 'all'} threads)"
+        for peak in machine.peaks
+    ]
+    if report.overhead_us is not None:
+        found.append(f"the harness itself adds {report.overhead_us:.1f} µs to an iteration")
+    found += [f"warning: {text}" for text in report.warnings]
+    found += [f"warning: {row.subject.label}: {text}" for row in report.rows for text in row.warnings]
+    found += [f"struck out: {row.subject.label}: {_why(row)}" for row in report.rows if row.struck_out]
+    return found
+
+
+def ratio_text(ratio: Comparison | None) -> str:
+    """ "0.56 (0.55-0.57)!" or a dash."""
+    if ratio is None:
+        return ABSENT
+    mark = "!" if ratio.significant else ""
+    return f"{ratio.value:.3f} ({ratio.interval.low:.3f}–{ratio.interval.high:.3f}){mark}"
+
+
+def _latency(report: BenchReport, scope: str, struck: frozenset[int]) -> Table:
+    phases = PHASES if scope == "e2e" else ()
+    early = ("p90 early stop",) if report.protocol.name == "mlperf" else ()
+    columns = (
+        "ms",
+        "p50",
+        "p90",
+        "p95",
+        "p99",
+        "mean",
+        "CoV",
+        "count",
+        "FPS",
+        *early,
+        "rounds",
+        *phases,
+        "×",
+    )
+    rows = []
+    for row in report.rows:
+        if scope not in row.scopes:
+            rows.append((_label(row), *[ABSENT] * (len(columns) - 1)))
+            continue
+        samples = row.scopes[scope]
+        extra = [_ms(samples.early_stopping_p90)] if early else []
+        parts = [_ms(row.phases[phase].summary.p50) for phase in phases]
+        rows.append((_label(row), *_figures(samples), *extra, _moved(samples), *parts, _ratio(row, scope)))
+    titles = {"host": "host: the network, host memory to host memory", "device": "device: its own clock"}
+    title = titles.get(scope, "e2e: decoded image to detections (phases: p50)")
+    return Table(title, columns, tuple(rows), struck)
+
+
+def _figures(samples: Samples) -> list[str]:
+    found = samples.summary
+    times = [_ms(value) for value in (found.p50, found.p90, found.p95, found.p99, found.mean)]
+    return [*times, f"{found.cov:.2f}", str(found.count), f"{found.fps:.1f}"]
+
+
+def _moved(samples: Samples) -> str:
+    return f"{_ms(samples.round_range.low)}–{_ms(samples.round_range.high)}"
+
+
+def _ratio(row: Row, scope: str) -> str:
+    return "1" if row.ratio_to is None else ratio_text(row.ratios.get(scope))
+
+
+def _files(rows: Sequence[Row], struck: frozenset[int]) -> Table:
+    columns = (
+        "files",
+        "size",
+        "weights",
+        "params M",
+        "GFLOPs",
+        "GFLOP/s",
+        "of peak",
+        "MiB",
+        "import ms",
+        "load ms",
+        "first ms",
+        "peak MiB",
+        "AP",
+    )
+    return Table("files, start (a fresh process each) and accuracy", columns, tuple(map(_file, rows)), struck)
+
+
+def _file(row: Row) -> tuple[str, ...]:
+    subject, start = row.subject, row.startup
+    return (
+        _label(row),
+        "x".join(map(str, subject.input_size)),
+        subject.weights,
+        f"{subject.parameters / 1e6:.2f}" if subject.parameters is not None else ABSENT,
+        f"{subject.gflops:.2f}" if subject.gflops is not None else ABSENT,
+        f"{row.achieved_gflops:.0f}" if row.achieved_gflops is not None else ABSENT,
+        f"{row.peak_share:.0%}" if row.peak_share is not None else ABSENT,
+        f"{subject.bytes / 2**20:.1f}",
+        *(
+            f"{value:.0f}" if value is not None else ABSENT
+            for value in (start.import_ms, start.load_ms, start.first_ms, start.peak_memory_mib)
+        ),
+        f"{row.accuracy.figures['AP']:.4f}" if row.accuracy is not None else ABSENT,
+    )
+
+
+def _throughput(report: BenchReport) -> Table:
+    columns = ("throughput", "threads", "images/s", "images", "seconds", "p50 ms", "p99 ms")
+    rows = tuple(
+        (
+            row.subject.label,
+            str(row.subject.threads or "auto"),
+            f"{row.images_per_second:.1f}",
+            str(row.count),
+            f"{row.seconds:.1f}",
+            _ms(row.samples.summary.p50),
+            _ms(row.samples.summary.p99),
+        )
+        for row in report.throughput
+    )
+    return Table("throughput: several images at once, never beside latency", columns, rows)
+
+
+def _label(row: Row) -> str:
+    marks = ("" if row.steady else " (unsteady)") + (" (struck out)" if row.struck_out else "")
+    return row.subject.label + marks
+
+
+def _why(row: Row) -> str:
+    if row.accuracy is not None and not row.accuracy.passed:
+        return (
+            f"AP {row.accuracy.figures['AP']:.4f}, at least {row.accuracy.least:.4f} was asked for "
+            f"({row.accuracy.reference})"
+        )
+    return "the proof stored in the file was not passed"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    return f"{value:.2f}" if value < 100 else f"{value:.1f}"

@@ -1,0 +1,157 @@
+"""The fastest backend, precision and number of threads for a model on this machine, within an accuracy budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+from yolox_deploy.benchmarks.choice import Choice, write_choice
+from yolox_deploy.benchmarks.environment import usable_cores
+from yolox_deploy.benchmarks.plan import usable_entries, with_threads
+from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks.results import BenchReport, Row
+from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.subject import RANDOM
+from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
+from yolox_deploy.runtimes.registry import RuntimeEntry
+
+SCOPE = "e2e"
+"""What users wait for decides."""
+
+TIE = 0.02
+"""Ways that differ by less than this are equally fast."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The report of all that was tried, the row chosen, and the file that the choice was written to."""
+
+    report: BenchReport
+    row: Row
+    path: Path
+
+
+def tune(
+    files: Sequence[Path],
+    options: BenchOptions,
+    *,
+    threads: Sequence[int] = (),
+    device: str = "auto",
+    report: Callable[[str], None] = lambda message: None,
+) -> Tuned:
+    """Measure every way to run the files here and keep the fastest one that is accurate enough.
+
+    Args:
+        files: exports of one model; the choice is kept for each of them.
+        options: with `images` and `annotations`, rows that lose more than `max_ap_drop` AP are out. Without,
+            only float32 and files whose own proof was passed are in.
+        threads: to try; empty for the powers of two up to the number of cores.
+        report: called with a sentence at each step.
+
+    Raises:
+        UsageError: no file, or no backend here opens one.
+        GateError: nothing is accurate enough.
+    """
+    counts = tuple(threads) or _powers_of_two(usable_cores())
+    candidates = with_threads(ways(files, device), counts)
+    found = run_bench(candidates, options, report=report)
+    index = choose(found.rows)
+    if index is None:
+        raise GateError(
+            "no way to run the model is accurate enough: "
+            + "; ".join(row.subject.label for row in found.rows)
+            + ". Allow more with --max-ap-drop"
+        )
+    choice = _choice(candidates[index], found.rows[index], found)
+    written = [write_choice(file, choice) for file in files]
+    return Tuned(found, found.rows[index], written[0])
+
+
+def ways(files: Sequence[Path], device: str = "auto") -> list[Candidate]:
+    """Every file on every backend here that opens it, in every precision that the backend sets itself.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found: list[Candidate] = []
+    for file in files:
+        for entry in usable_entries():
+            if file.suffix in entry.suffixes:
+                found += _precisions(Candidate(file, entry.name, device=device), entry)
+    if not found:
+        raise UsageError(
+            f"no backend here opens {', '.join(file.name for file in files) or 'nothing'}; "
+            "`yolox-deploy doctor` tells what is installed"
+        )
+    return found
+
+
+def choose(rows: Sequence[Row]) -> int | None:
+    """The index of the fastest accurate row, of equally fast ones that with the fewest threads; None without."""
+    times = {index: _relative_time(row) for index, row in enumerate(rows) if is_accurate(row)}
+    if not times:
+        return None
+    fastest = min(times.values())
+    ties = [index for index, time in times.items() if time <= fastest * (1 + TIE)]
+    return min(ties, key=lambda index: (rows[index].subject.threads or 0, times[index]))
+
+
+def is_accurate(row: Row) -> bool:
+    """Whether its accuracy was measured and is within the budget, or is beyond doubt."""
+    if row.struck_out:
+        return False
+    if row.accuracy is not None:
+        return True
+    return row.subject.precision == "fp32" or row.parity_passed is True
+
+
+def _relative_time(row: Row) -> float:
+    """Over the first row's time, paired by round: it survives a noisy machine better than milliseconds do."""
+    return row.ratios[SCOPE].value if SCOPE in row.ratios else 1.0
+
+
+def _precisions(candidate: Candidate, entry: RuntimeEntry) -> list[Candidate]:
+    runtime = entry.load()
+    fields = runtime.options_type.__dataclass_fields__
+    if "precision" not in fields:
+        return [candidate]
+    tried = [candidate]
+    for precision in ("bf16", "fp16"):
+        variant = replace(candidate, runtime_options={"precision": precision})
+        try:
+            variant.open(Protocol()).close()
+        except YoloxDeployError:  # this device does not have it
+            continue
+        tried.append(variant)
+    return tried
+
+
+def _powers_of_two(limit: int) -> tuple[int, ...]:
+    counts = [1]
+    while counts[-1] * 2 <= limit:
+        counts.append(counts[-1] * 2)
+    return tuple(counts)
+
+
+def _choice(candidate: Candidate, row: Row, report: BenchReport) -> Choice:
+    figures: dict[str, object] = {
+        "label": row.subject.label,
+        "precision": row.subject.precision,
+        "created": report.created,
+        "e2e_p50_ms": row.scopes[SCOPE].summary.p50,
+        "host_p50_ms": row.headline.summary.p50,
+    }
+    if row.accuracy is not None:
+        figures["AP"] = row.accuracy.figures["AP"]
+    if row.subject.weights == RANDOM:
+        figures["weights"] = RANDOM
+    return Choice(
+        path=str(candidate.path.resolve()),
+        backend=row.subject.backend,
+        device=candidate.device,
+        threads=candidate.threads,
+        runtime_options=dict(candidate.runtime_options or {}),
+        figures=figures,
+    )

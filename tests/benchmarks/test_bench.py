@@ -1,0 +1,247 @@
+"""From files to a report: rows, accuracy beside speed, throughput, tuning, tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.benchmarks.conftest import MakeReport, MakeRow, samples
+from yolox_deploy import Detector
+from yolox_deploy.benchmarks.accuracy import Truth, hold
+from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+from yolox_deploy.benchmarks.choice import choice_path, read_choice
+from yolox_deploy.benchmarks.pictures import from_folder, generated
+from yolox_deploy.benchmarks.plan import with_threads
+from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks.results import Accuracy, BenchReport
+from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.stats import Comparison, Interval
+from yolox_deploy.benchmarks.subject import complexity, unique_labels
+from yolox_deploy.benchmarks.table import notes, tables
+from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
+from yolox_deploy.benchmarks.tuning import choose, tune
+from yolox_deploy.errors import GateError, InputError, UsageError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures and `truth.json`, which names one box in each."""
+    path = tmp_path_factory.mktemp("pictures")
+    images = generated(6, 2).images
+    for index, image in enumerate(images):
+        cv2.imwrite(str(path / f"{index}.png"), image)
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "height": 64, "width": 96} for i in range(6)],
+        "categories": [{"id": i + 1, "name": f"thing {i}"} for i in range(3)],
+        "annotations": [
+            {"id": i + 1, "image_id": i, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 0}
+            for i in range(6)
+        ],
+    }
+    (path / "truth.json").write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(toy: Path, protocol: Protocol, folder: Path) -> BenchReport:
+    """The toy with two numbers of threads, with accuracy."""
+    options = BenchOptions(protocol, folder, folder / "truth.json", peaks=False)
+    return run_bench(with_threads([Candidate(toy)], (1, 2)), options, command="bench toy.onnx")
+
+
+def test_a_report_describes_the_file_the_machine_and_the_run(report: BenchReport, toy: Path) -> None:
+    subject = report.rows[0].subject
+    assert (subject.backend, subject.precision, subject.input_size) == ("onnxruntime", "fp32", (64, 96))
+    assert subject.bytes == toy.stat().st_size
+    assert [row.subject.threads for row in report.rows] == [1, 2]
+    assert len({row.subject.label for row in report.rows}) == 2
+    assert [state.moment for state in report.environment.states] == ["before", "during", "after"]
+    assert report.overhead_us is not None
+    assert report.image_decoding is not None
+
+
+def test_only_the_later_rows_have_a_ratio(report: BenchReport) -> None:
+    first, second = report.rows
+    assert (first.ratios, first.ratio_to, second.ratio_to) == ({}, None, first.subject.label)
+    assert first.yardstick == second.yardstick
+    assert set(second.ratios) == {"host", "e2e"}
+
+
+def test_loading_and_the_first_inference_come_from_another_process(report: BenchReport) -> None:
+    start = report.rows[0].startup
+    assert None not in (start.import_ms, start.load_ms, start.first_ms)
+    assert start.load_ms is not None
+    assert start.load_ms > 0
+
+
+def test_accuracy_stands_in_the_row_and_is_held_against_float32(report: BenchReport) -> None:
+    first, second = report.rows
+    assert first.accuracy is not None
+    assert second.accuracy is not None
+    assert (first.accuracy.images, first.accuracy.reference) == (6, None)
+    assert second.accuracy.reference == first.subject.label
+
+
+def test_too_few_pictures_are_named_in_the_row(toy: Path, protocol: Protocol, folder: Path) -> None:
+    wide = replace(protocol, images=64)
+    found = run_bench([Candidate(toy)], BenchOptions(wide, folder, startup=False, peaks=False))
+    assert "6 distinct pictures; the protocol asks for 64" in found.rows[0].warnings
+
+
+def test_a_row_that_lost_accuracy_is_struck_out(make_row: MakeRow) -> None:
+    float32 = make_row(fields={"accuracy": Accuracy({"AP": 0.40}, 79)})
+    int8 = make_row(fields={"accuracy": Accuracy({"AP": 0.385}, 79)}, precision="int8", label="int8")
+    other = make_row(fields={"accuracy": Accuracy({"AP": 0.10}, 79)}, model="yolox_s", precision="int8")
+    rows = [float32, int8, other]
+    assert hold(int8, rows, 0.01).struck_out
+    assert not hold(int8, rows, 0.02).struck_out
+    assert not hold(float32, rows, 0.01).struck_out
+    assert not hold(other, rows, 0.01).struck_out
+
+
+def test_annotations_need_pictures(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--images"):
+        Truth.of(None, folder / "truth.json", 0.01)
+    assert Truth.of(folder, None, 0.01) is None
+
+
+def test_generated_pictures_are_distinct_and_the_same_for_a_seed() -> None:
+    first, second = generated(64, 5), generated(64, 5)
+    assert all(np.array_equal(a, b) for a, b in zip(first.images, second.images, strict=True))
+    assert len({image.tobytes() for image in first.images}) == 64
+    assert "64 generated" in first.description
+
+
+def test_generated_pictures_hold_objects(nano_onnx: Path, has_real_weights: bool) -> None:
+    if not has_real_weights:
+        pytest.skip("needs the trained weights in ../shared")
+    with Detector(nano_onnx) as detector:
+        found = [len(detector.predict(image)) for image in generated(12, 20210718).images]
+    assert sum(count > 0 for count in found) >= 9
+
+
+def test_a_folder_gives_evenly_spread_pictures(folder: Path, tmp_path: Path) -> None:
+    found = from_folder(folder, 3)
+    assert len(found.images) == len(found.decoding_ms) == 3
+    assert len(from_folder(folder, 64).images) == 6
+    with pytest.raises(InputError):
+        from_folder(tmp_path, 3)
+
+
+def test_parameters_and_gflops_are_counted(toy: Path) -> None:
+    parameters, gflops = complexity("yolox_nano", 80, (416, 416))
+    assert parameters == 912159
+    assert gflops == pytest.approx(1.05, abs=0.01)
+    assert complexity("unknown", 80, (416, 416)) == (None, None)
+
+
+def test_labels_become_unique_by_what_differs(make_row: MakeRow) -> None:
+    subjects = [make_row().subject, make_row(threads=1).subject, make_row(threads=1).subject]
+    labels = [subject.label for subject in unique_labels(subjects)]
+    assert len(set(labels)) == 3
+    assert "1 threads" in labels[1]
+
+
+def test_throughput_has_rows_of_its_own(toy: Path, toy_model: object, protocol: Protocol) -> None:
+    options = ThroughputOptions(batches=(1, 4), streams=(1, 2))
+    rows = run_throughput([Candidate(toy)], protocol, options, generated(4, 1))
+    assert [(row.mode, row.batch, row.streams) for row in rows] == [
+        ("batch", 1, 1),
+        ("streams", 1, 1),
+        ("streams", 1, 2),
+    ]
+    assert all(row.count == len(row.samples.milliseconds) * row.batch for row in rows)
+    assert all(row.images_per_second > 0 for row in rows)
+
+
+def test_a_free_batch_is_measured_at_each_size(tmp_path: Path, toy_model: object, protocol: Protocol) -> None:
+    free = toy_model(tmp_path / "free.onnx", batch=None)  # type: ignore[operator]
+    rows = run_throughput([Candidate(free)], protocol, ThroughputOptions((1, 3), (1,)), generated(4, 1))
+    assert [(row.mode, row.batch) for row in rows] == [("batch", 1), ("batch", 3), ("streams", 1)]
+
+
+def ratio(value: float) -> dict[str, dict[str, Comparison]]:
+    return {"ratios": {"e2e": Comparison(value, Interval(value, value), True, 24)}}
+
+
+def test_the_fastest_accurate_row_is_chosen(make_row: MakeRow) -> None:
+    slow, fast = make_row(10), make_row(5, fields=ratio(0.5))
+    assert choose([slow, fast]) == 1
+    unproven = make_row(1, precision="bf16", fields=ratio(0.1))
+    assert choose([slow, fast, unproven]) == 1
+    proven = make_row(1, precision="bf16", fields=ratio(0.1) | {"parity_passed": True})
+    assert choose([slow, fast, proven]) == 2
+    inaccurate = make_row(1, fields=ratio(0.1) | {"accuracy": Accuracy({"AP": 0.1}, 9, "toy", 0.3)})
+    assert choose([slow, fast, inaccurate]) == 1
+    assert choose([inaccurate]) is None
+
+
+def test_equally_fast_rows_fall_to_the_fewest_threads(make_row: MakeRow) -> None:
+    two, one = make_row(10, threads=2), make_row(10.1, threads=1, fields=ratio(1.01))
+    assert choose([two, one]) == 1
+
+
+def test_tuning_keeps_its_choice_for_the_file(
+    toy: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
+    assert read_choice(toy) is None
+    tuned = tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
+    choice = read_choice(toy)
+    assert choice is not None
+    assert (choice.path, choice.backend) == (str(toy.resolve()), tuned.row.subject.backend)
+    assert len({row.subject.backend for row in tuned.report.rows}) >= 1
+    with Detector(
+        choice.path,
+        backend=choice.backend,
+        device=choice.device,
+        threads=choice.threads,
+        runtime_options=choice.runtime_options,
+    ) as detector:
+        assert detector.info.precision == tuned.row.subject.precision
+
+
+def test_a_choice_of_another_machine_does_not_count(
+    toy: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
+    tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
+    file = choice_path(toy)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"machine": "another"}))
+    assert read_choice(toy) is None
+
+
+def test_tuning_without_an_accurate_way_fails(
+    toy: Path, protocol: Protocol, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolox_deploy.benchmarks.tuning.choose", lambda rows: None)
+    with pytest.raises(GateError, match="--max-ap-drop"):
+        tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
+
+
+def test_tables_keep_scopes_apart(make_report: MakeReport, make_row: MakeRow) -> None:
+    timed = make_row(fields={})
+    timed = replace(timed, scopes={**timed.scopes, "device": samples(9)})
+    found = tables(make_report(timed, make_row(12, 3)))
+    assert [table.title.split(":")[0].split(",")[0] for table in found] == ["host", "e2e", "device", "files"]
+    assert found[2].rows[1][1:] == ("–",) * (len(found[2].columns) - 1)
+    assert all(len(row) == len(table.columns) for table in found for row in table.rows)
+
+
+def test_tables_mark_what_was_struck_out(make_report: MakeReport, make_row: MakeRow) -> None:
+    bad = make_row(fields={"accuracy": Accuracy({"AP": 0.1}, 9, "toy", 0.3)}, label="bad")
+    report = make_report(make_row(), bad)
+    assert tables(report)[0].struck == {1}
+    assert "bad (struck out)" in tables(report)[0].rows[1][0]
+    assert any("AP 0.1000, at least 0.3000" in note for note in notes(report))
+
+
+def test_mlperf_adds_its_estimate(make_report: MakeReport, make_row: MakeRow) -> None:
+    report = make_report(make_row(), protocol=Protocol.mlperf())
+    assert "p90 early stop" in tables(report)[0].columns
+    assert "p90 early stop" not in tables(make_report(make_row()))[0].columns

@@ -1,0 +1,130 @@
+"""`yolox-deploy bench` and `tune` from the command line's side, and the plan of what to measure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, usable_entries, variants, with_threads
+from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks.results import BenchReport
+from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.cli.bench import bench_command, choose_protocol, numbers, parse_share
+from yolox_deploy.cli.tune import tune_command
+from yolox_deploy.errors import RegressionError, UsageError
+
+
+def call(command: object, *arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(command)  # type: ignore[type-var]
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_protocol(protocol: Protocol) -> Iterator[None]:
+    """`--quick` takes a fraction of a second here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Protocol, "quick", classmethod(lambda cls: protocol))
+        yield
+
+
+@pytest.fixture(scope="module")
+def saved(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of one quick run."""
+    path = tmp_path_factory.mktemp("bench") / "base.json"
+    result = call(bench_command, toy, "--quick", "--latency-only", "--out", path)
+    assert result.exit_code == 0, result.output
+    assert "host" in result.stdout
+    return path
+
+
+def test_a_saved_report_can_be_read(saved: Path) -> None:
+    report = BenchReport.load(saved)
+    assert report.protocol.name == "quick"
+    assert report.rows[0].headline.summary.count >= report.protocol.iterations
+
+
+def test_json_on_standard_output_has_statistics_but_no_samples(toy: Path) -> None:
+    result = call(bench_command, toy, "--quick", "--latency-only", "--json")
+    content = json.loads(result.stdout)
+    assert set(content["rows"][0]["scopes"]["host"]) == {"block", "summary"}
+
+
+def test_a_run_slower_than_its_base_ends_with_a_regression(toy: Path, saved: Path, tmp_path: Path) -> None:
+    content = json.loads(saved.read_text())
+    for row in content["rows"]:
+        for samples in row["scopes"].values():
+            samples["milliseconds"] = [time / 1000 for time in samples["milliseconds"]]
+    base = tmp_path / "faster.json"
+    base.write_text(json.dumps(content))
+    result = call(bench_command, toy, "--quick", "--latency-only", "--compare", base, "--max-slowdown", "5%")
+    assert isinstance(result.exception, RegressionError)
+    assert "now over then" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--quick", "--mlperf"),
+        ("--max-slowdown", "fast"),
+        ("--threads", "0"),
+        ("--out", "report.exe"),
+        ("--models", "nano"),
+        ("--backends", "nonsense"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_measured(
+    toy: Path, arguments: tuple[str, str]
+) -> None:
+    assert isinstance(call(bench_command, toy, *arguments).exception, UsageError)
+
+
+def test_tune_says_what_it_chose(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
+    result = call(tune_command, toy, "--threads", "1", "--json")
+    assert json.loads(result.stdout)["choice"]["path"] == str(toy.resolve())
+
+
+def test_options_are_parsed() -> None:
+    assert (parse_share("5%"), parse_share("0.05"), parse_share("2.5%")) == (0.05, 0.05, 0.025)
+    assert numbers("1,2,2,4") == (1, 2, 4)
+    assert numbers(None) == ()
+    assert choose_protocol(False, False).name == "default"
+    assert choose_protocol(False, True).iterations == 1024
+
+
+def test_the_plan_goes_every_way_that_works_here() -> None:
+    found = variants(PlanOptions(precisions=("fp32",)))
+    assert {way.backend for way in found} == {entry.name for entry in usable_entries()}
+    assert {way.precision for way in found} == {"fp32"}
+    with pytest.raises(UsageError, match="no way to run"):
+        variants(PlanOptions(backends=("onnxruntime",), precisions=("fp64",)))
+
+
+def test_the_plan_exports_once_and_then_uses_its_cache(
+    nano_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
+    options = PlanOptions(("yolox_nano",), ("onnxruntime",), ("fp32",), weights=nano_weights, imgsz=(64, 64))
+    said: list[str] = []
+    first = plan_models(options, said.append)
+    again = plan_models(options, said.append)
+    assert [candidate.path for candidate in first.candidates] == [c.path for c in again.candidates]
+    assert len(said) == 1
+    assert first.candidates[0].path.is_file()
+
+
+def test_weights_belong_to_one_model(nano_weights: Path) -> None:
+    with pytest.raises(UsageError, match="one model"):
+        plan_models(PlanOptions(("yolox_nano", "yolox_tiny"), weights=nano_weights))
+
+
+def test_threads_are_swept_where_they_mean_something(toy: Path) -> None:
+    swept = with_threads([Candidate(toy)], (1, 2))
+    assert [candidate.threads for candidate in swept] == [1, 2]
+    assert with_threads([Candidate(toy)], ()) == (Candidate(toy),)

@@ -1,0 +1,101 @@
+"""Where the report of `bench` and `tune` goes: the terminal, files, the comparison with a saved one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolox_deploy.cli.common import print_json, print_table
+from yolox_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from yolox_deploy.benchmarks.compare import RowChange
+    from yolox_deploy.benchmarks.results import BenchReport
+    from yolox_deploy.benchmarks.table import Table
+
+WIDE = 200
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def show(
+    report: BenchReport, as_json: bool, paper: bool = False, changes: Sequence[RowChange] | None = None
+) -> None:
+    """Print the report to standard output: JSON without samples, or tables and notes.
+
+    Args:
+        changes: against a saved report, where there is one.
+    """
+    from yolox_deploy.benchmarks.paper import paper_notes, paper_tables
+    from yolox_deploy.benchmarks.table import notes, tables
+
+    if as_json:
+        content = without_samples(report.to_dict())
+        if changes is not None:
+            content["comparison"] = [asdict(change) for change in changes]
+        print_json(content)
+        return
+    _print_tables(tables(report), notes(report))
+    if paper:
+        _print_tables(paper_tables(report), paper_notes(report))
+    if changes is not None:
+        _print_changes(changes)
+
+
+def _print_changes(changes: Sequence[RowChange]) -> None:
+    from yolox_deploy.benchmarks.compare import describe
+
+    rows = []
+    for change in changes:
+        for scope, ratio in change.ratios.items():
+            relative = change.relative.get(scope)
+            rows.append((change.label, scope, describe(ratio), describe(relative) if relative else None))
+    print_table(("time now over then", "scope", "ratio", "over the yardstick"), rows)
+
+
+def _print_tables(content: Sequence[Table], notes: Sequence[str]) -> None:
+    from rich import table as rich_table
+    from rich.console import Console
+    from rich.text import Text
+
+    out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
+    for one in content:
+        table = rich_table.Table(title=one.title, title_justify="left", box=None, pad_edge=False)
+        for index, name in enumerate(one.columns):
+            table.add_column(name, justify="right" if index else "left", overflow="fold")
+        for index, row in enumerate(one.rows):
+            style = "strike" if index in one.struck else ""
+            table.add_row(*(Text(cell, style=style) for cell in row))
+        out.print(table)
+        out.print()
+    for note in notes:
+        out.print(note, soft_wrap=True)
+
+
+def without_samples(value: Any) -> Any:
+    """The report's plain values with statistics but without the single samples."""
+    if isinstance(value, dict):
+        return {key: without_samples(item) for key, item in value.items() if key != "milliseconds"}
+    if isinstance(value, list):
+        return [without_samples(item) for item in value]
+    return value
+
+
+def writer(path: Path) -> Callable[[BenchReport], object]:
+    """What writes a report to `path`, by its suffix.
+
+    Raises:
+        UsageError: an unknown suffix, before anything is measured.
+    """
+    from yolox_deploy.benchmarks.reports import write_csv, write_markdown
+
+    writers: dict[str, Callable[[BenchReport, Path], Path]] = {
+        ".json": lambda report, target: report.save(target),
+        ".csv": write_csv,
+        ".md": write_markdown,
+    }
+    if path.suffix not in writers:
+        raise UsageError(f"--out {path}: expected a name that ends in {', '.join(writers)}")
+    return lambda report: writers[path.suffix](report, path)
