@@ -1,0 +1,150 @@
+"""Schedule, optimiser and averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from yolox_deploy.errors import UsageError
+from yolox_deploy.models import YOLOX
+from yolox_deploy.training.ema import ModelEMA, ema_decay
+from yolox_deploy.training.optimizer import build_optimizer, set_learning_rate
+from yolox_deploy.training.schedule import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
+
+
+def test_official_learning_rates(reference: dict[str, Any]) -> None:
+    schedule = WarmupCosine(peak=0.01, total=30_000, warmup=500, flat=1_500)
+    for iteration, rate in reference["lr_yoloxwarmcos"].items():
+        assert yolox_warmup_cosine(schedule, int(iteration)) == pytest.approx(rate, rel=1e-9)
+
+
+def test_schedule_without_some_parts() -> None:
+    plain = WarmupCosine(peak=1.0, total=10, warmup=0, flat=0)
+    assert yolox_warmup_cosine(plain, 0) == 1.0
+    assert yolox_warmup_cosine(plain, 10) == pytest.approx(0.05)
+    only_warmup = WarmupCosine(peak=1.0, total=4, warmup=4, flat=0, start=0.2)
+    assert [yolox_warmup_cosine(only_warmup, i) for i in (0, 2)] == pytest.approx([0.2, 0.4])
+    rates = [yolox_warmup_cosine(WarmupCosine(1.0, 100, 10, 20), i) for i in range(100)]
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert set(rates[80:]) == {0.05}
+
+
+def test_schedule_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match="do not fit into 10"):
+        WarmupCosine(peak=0.01, total=10, warmup=6, flat=5)
+    with pytest.raises(UsageError, match="negative"):
+        WarmupCosine(peak=0.01, total=10, warmup=-1, flat=5)
+
+
+def test_linear_scaling() -> None:
+    assert scaled_learning_rate(64) == 0.01
+    assert scaled_learning_rate(16) == 0.0025
+
+
+def test_three_groups(nano: YOLOX) -> None:
+    optimizer = build_optimizer(nano, learning_rate=0.1)
+    groups = {group["name"]: group for group in optimizer.param_groups}
+    assert {name: group["weight_decay"] for name, group in groups.items()} == {
+        "norm": 0.0,
+        "convolution": 5e-4,
+        "bias": 0.0,
+    }
+    convolutions = [m for m in nano.modules() if isinstance(m, nn.Conv2d)]
+    norms = [m for m in nano.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {id(p) for p in groups["convolution"]["params"]} == {id(m.weight) for m in convolutions}
+    assert {id(p) for p in groups["norm"]["params"]} == {id(m.weight) for m in norms}
+    biases = [m.bias for m in (*convolutions, *norms) if m.bias is not None]
+    assert {id(p) for p in groups["bias"]["params"]} == {id(bias) for bias in biases}
+    assert all(group["nesterov"] and group["momentum"] == 0.9 for group in groups.values())
+    set_learning_rate(optimizer, 0.03)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.03] * 3
+
+
+def test_frozen_parameters_are_left_out(nano: YOLOX) -> None:
+    nano.backbone.requires_grad_(False)
+    optimizer = build_optimizer(nano, learning_rate=0.1)
+    chosen = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert chosen == {id(p) for p in nano.head.parameters()}
+
+
+def test_fused_steps_follow_the_definition() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+    expected = {name: p.detach().clone().double() for name, p in model.named_parameters()}
+    momentum = {name: torch.zeros_like(p) for name, p in expected.items()}
+    optimizer = build_optimizer(model, learning_rate=0.05)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for name, parameter in model.named_parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=rng)
+            decay = 5e-4 if parameter.ndim > 1 else 0.0
+            gradient = parameter.grad.double() + decay * expected[name]
+            momentum[name] = 0.9 * momentum[name] + gradient
+            expected[name] = expected[name] - 0.05 * (gradient + 0.9 * momentum[name])
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.double(), expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_ema_decay_values() -> None:
+    assert ema_decay(0) == 0.0
+    assert ema_decay(2000) == pytest.approx(0.9998 * (1 - math.exp(-1)))
+    assert ema_decay(10**6) == pytest.approx(0.9998)
+
+
+def test_ema_follows_the_definition(nano: YOLOX) -> None:
+    ema = ModelEMA(nano)
+    expected = {k: v.clone().double() for k, v in nano.state_dict().items() if v.is_floating_point()}
+    rng = torch.Generator().manual_seed(0)
+    for update in range(1, 4):
+        with torch.no_grad():
+            for value in nano.state_dict().values():
+                if value.is_floating_point():
+                    value.add_(0.1 * torch.randn(value.shape, generator=rng))
+        ema.update()
+        decay = ema_decay(update)
+        source = nano.state_dict()
+        expected = {k: decay * v + (1 - decay) * source[k].double() for k, v in expected.items()}
+    averaged = ema.model.state_dict()
+    assert ema.updates == 3
+    for key, value in expected.items():
+        torch.testing.assert_close(averaged[key].double(), value, rtol=1e-5, atol=1e-5)
+
+
+def test_ema_is_a_copy_for_evaluation(nano: YOLOX) -> None:
+    for parameter in nano.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = copy.deepcopy(nano.state_dict())
+    ema = ModelEMA(nano)
+    ema.update()
+    assert nano.training
+    assert not ema.model.training
+    assert not any(p.requires_grad or p.grad is not None for p in ema.model.parameters())
+    assert all(torch.equal(before[key], value) for key, value in nano.state_dict().items())
+
+
+def test_ema_resumes(nano: YOLOX) -> None:
+    first = ModelEMA(nano, decay=0.999)
+    first.update()
+    second = ModelEMA(nano, decay=0.999)
+    second.model.load_state_dict(first.model.state_dict())
+    second.updates = first.updates
+    with torch.no_grad():
+        nano.head.stems[0].conv.weight.add_(1.0)
+    first.update()
+    second.update()
+    others = second.model.state_dict()
+    assert all(torch.equal(value, others[key]) for key, value in first.model.state_dict().items())
+
+
+def test_ema_sees_replaced_buffers() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(2))
+    ema = ModelEMA(model, decay=0.0)
+    model[0].running_mean = torch.full((2,), 7.0)
+    ema.update()
+    assert torch.equal(ema.model[0].running_mean, model[0].running_mean)

@@ -1,0 +1,106 @@
+"""What goes into a label assigner and what comes out: shapes that depend on no value, so nothing waits for a GPU.
+
+B images, A anchor points, C classes, M rows of ground truth (padded), P slots for positives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from yolox_deploy.training.anchors import AnchorPoints
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of a batch, detached from the graph.
+
+    `boxes` (B, A, 4) float32 cx, cy, w, h in pixels; `objectness` (B, A) and `classes` (B, A, C) logits in the
+    precision of the model.
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The ground truth of a batch: `boxes` (B, M, 4) float32 cx, cy, w, h in pixels, `classes` (B, M) int64,
+    `valid` (B, M) bool, False for padding.
+    """
+
+    boxes: Tensor
+    classes: Tensor
+    valid: Tensor
+
+    @classmethod
+    def from_padded(cls, targets: Tensor) -> Targets:
+        """From (B, M, 5) rows of class, cx, cy, w, h; a row without area, such as zeros, is padding."""
+        boxes = targets[..., 1:].float()
+        return cls(boxes, targets[..., 0].long(), (boxes[..., 2:] > 0).all(dim=-1))
+
+
+@dataclass(frozen=True)
+class BatchAssignment:
+    """The positives of a batch, in slots of a fixed number, each image's in anchor order.
+
+    All (B, P). `index` int64: the anchor point; `gt` int64: the ground truth it is to predict; `iou` float32:
+    the IoU of its prediction with that box; `positive` bool: False for a slot not in use, whose other values
+    are valid indices without meaning. An anchor point fills at most one slot.
+    """
+
+    index: Tensor
+    gt: Tensor
+    iou: Tensor
+    positive: Tensor
+
+    def foreground(self, num_anchors: int) -> Tensor:
+        """(B, A) bool: the positive anchor points."""
+        mask = torch.zeros((self.index.shape[0], num_anchors), dtype=torch.uint8, device=self.index.device)
+        # Slots not in use share an index with one that is: adding lets either come last.
+        return mask.scatter_add_(1, self.index, self.positive.to(torch.uint8)) > 0
+
+
+Assigner: TypeAlias = Callable[[Predictions, AnchorPoints, Targets], BatchAssignment]
+"""Decides which anchor points are positive, and for which ground truth."""
+
+
+def compact(mask: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+    """The positions of the True values of `mask` (B, N), in order, in `slots` slots a row.
+
+    Returns (index (B, slots) int64, used (B, slots) bool); slots not in use point at 0, and True values beyond
+    the last slot are dropped. Unlike `nonzero`, the shape is known without looking at the values.
+    """
+    rows, length = mask.shape
+    rank = mask.cumsum(dim=1)
+    slot = torch.where(mask, rank - 1, slots).clamp(max=slots)
+    positions = torch.arange(length, device=mask.device).expand(rows, length)
+    index = torch.zeros((rows, slots + 1), dtype=torch.int64, device=mask.device).scatter_(1, slot, positions)
+    used = torch.arange(slots, device=mask.device) < rank[:, -1:]
+    return torch.where(used, index[:, :slots], 0), used
+
+
+def take_rows(values: Tensor, index: Tensor) -> Tensor:
+    """The rows (B, K, D) of `values` (B, N, D) at `index` (B, K) int64; differentiable.
+
+    On a CPU, index_select and its gradient are several times faster than gather.
+    """
+    batch, length, width = values.shape
+    offset = torch.arange(batch, device=index.device).unsqueeze(1) * length
+    rows = values.flatten(0, 1).index_select(0, (index + offset).flatten())
+    return rows.view(*index.shape, width)
+
+
+def trim_padding(targets: Tensor) -> Tensor:
+    """Drop the last columns of host targets (B, M, 5) that pad every image: work grows with M.
+
+    The loader can do this before it sends a batch to a GPU; there the count is not known without waiting.
+    """
+    columns = Targets.from_padded(targets).valid.any(dim=0).tolist()
+    used = max((column + 1 for column, valid in enumerate(columns) if valid), default=0)
+    return targets[:, :used]
