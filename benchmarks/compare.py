@@ -2,7 +2,7 @@
 
 Two runs of the same file minutes apart differ by more than either run's own spread tells (clocks, other
 programs, placement in memory). So a change between runs is significant only where its interval keeps away
-from 1 by `BETWEEN_RUNS_MARGIN`; it must also hold against the yardstick, a fixed product of matrices that
+from 1 by `BETWEEN_RUNS_MARGIN`; it must also hold against the yardstick, a fixed piece of arithmetic that
 each run timed in every round, so that a machine that was busy or clocked lower is not taken for slower code.
 """
 

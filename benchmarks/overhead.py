@@ -3,7 +3,8 @@
     python -m yolox_deploy.benchmarks.overhead OURS.onnx [OFFICIAL.onnx]
 
 Protocol: one thread of calls, batch 1, a decoded 640x480 array in, conf 0.3, IoU 0.45, images in turn. The
-calls to compare alternate in one process, so that a drift of the machine hits all of them; medians and ratios.
+calls to compare alternate in one process by blocks of ten, so that a drift of the machine hits all of them; the
+ratio is the median over the blocks of the ratio of their medians.
 Without images of one's own, the package's photographs resized to 640x480 are used.
 """
 
@@ -25,6 +26,8 @@ from yolox_deploy.images import load_image
 from yolox_deploy.sources import image_paths
 from yolox_deploy.verify import packaged_photographs
 
+BLOCK = 10
+
 Call = Callable[[int], object]
 
 
@@ -32,7 +35,7 @@ def main(
     ours: Annotated[Path, typer.Argument(help="ONNX file exported by yolox-deploy.")],
     official: Annotated[Path | None, typer.Argument(help="Official ONNX file of the same model.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of pictures.")] = None,
-    rounds: Annotated[int, typer.Option(min=10, help="Times each call is made.")] = 400,
+    blocks: Annotated[int, typer.Option(min=5, help="Turns of ten calls each.")] = 60,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Time a bare ONNX Runtime session, the official file's and Detector.predict in turn."""
@@ -46,22 +49,29 @@ def main(
     }
     if official is not None:
         calls["official bare"] = _bare(official, tensors, threads)
-    medians = interleave(calls, rounds)
-    for name, milliseconds in medians.items():
-        typer.echo(f"{name:14} {milliseconds:8.3f} ms   {milliseconds / medians['bare']:.3f} x bare")
+    medians = {name: np.array(values) for name, values in interleave(calls, blocks).items()}
+    for name, values in medians.items():
+        ratio = np.median(values / medians["bare"])
+        typer.echo(f"{name:14} {np.median(values):8.3f} ms   {ratio:.3f} x bare")
 
 
-def interleave(calls: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each call, made in turn; the first tenth of the rounds warms up."""
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    warm_up = rounds // 10
-    for i in range(rounds + warm_up):
+def interleave(calls: dict[str, Call], blocks: int) -> dict[str, list[float]]:
+    """Median milliseconds of each call in each block; the calls take turns block by block.
+
+    The worker threads of one session spin for a while after a call and disturb the next session's, so the first
+    call of a block is not counted, and the first block of all warms up.
+    """
+    medians: dict[str, list[float]] = {name: [] for name in calls}
+    for block in range(blocks + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
-            call(i)
-            if i >= warm_up:
-                samples[name].append((time.perf_counter() - start) * 1e3)
-    return {name: float(np.median(values)) for name, values in samples.items()}
+            times = []
+            for i in range(block * BLOCK, (block + 1) * BLOCK):
+                start = time.perf_counter()
+                call(i)
+                times.append((time.perf_counter() - start) * 1e3)
+            if block:
+                medians[name].append(float(np.median(times[1:])))
+    return medians
 
 
 def _bare(path: Path, tensors: list[NDArray[np.float32]], threads: int) -> Call:

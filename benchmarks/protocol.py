@@ -39,7 +39,7 @@ class Protocol:
         warm_up_ms: warmed up at least so long.
         warm_up_windows: consecutive windows of warm-up whose medians must agree …
         warm_up_agreement: … within this share, else the row is marked unsteady.
-        settle_ms: untimed at the start of each block, after another model had the machine.
+        settle_ms: untimed at the start of a model's turn, after another one had the machine.
         images: distinct images, at least.
         conf, iou: thresholds of the detections in "e2e".
         seed: of the generated pictures, the order of the models and the bootstrap.
@@ -93,9 +93,7 @@ class Protocol:
         return max(1, math.ceil(goal / self.rounds))
 
     def settle(self, latency_ms: float) -> int:
-        """Untimed iterations before a block; none where the disturbance is under a tenth of one iteration."""
-        if latency_ms > 10 * self.settle_ms:
-            return 0
+        """Untimed iterations when a model's turn comes, at least one."""
         return math.ceil(self.settle_ms / max(latency_ms, 1e-3))
 
     def is_reached(self, count: int, milliseconds: float) -> bool:

@@ -163,7 +163,7 @@ class Row:
         phases: of "e2e": "pre", "infer", "post".
         ratios: time over that of the row called `ratio_to` (the first of those measured in turn), by scope,
             paired round by round; empty in that row itself and where the rounds were too few.
-        yardstick: a fixed product of matrices timed in the same rounds: how fast the machine itself was.
+        yardstick: a fixed piece of arithmetic timed in the same rounds: how fast the machine itself was.
         steady: whether the warm-up became steady each time.
         openings: how often the file was opened anew in the course of the rounds.
         warnings: sentences for the reader.

@@ -125,7 +125,6 @@ class _Entrant:
         host, device = time_host(self._detector, self._tensors(), self._detector.last_device_ms)
         self._host += host
         self._device += device
-        self._settle()
         self._phases += time_e2e(self._detector, list(itertools.islice(self._for_e2e, self._block)))
         self._seconds_since += time.perf_counter() - start
 

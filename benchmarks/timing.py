@@ -18,6 +18,7 @@ Tensor = NDArray[Any]
 WINDOW_MS = 100.0
 WARM_UP_LIMIT_MS = 5_000.0
 YARDSTICK_BLOCK = 4
+YARDSTICK_PASSES = 100
 
 
 class Steps(Protocol):
@@ -103,19 +104,21 @@ def warm_up(
 class Yardstick:
     """A fixed piece of work, the same on every run: how fast the machine itself was in each round.
 
-    Four NumPy products of 512x512 float32 matrices a round, on as many threads as NumPy takes.
+    Square roots of 65,536 float32 in NumPy, on one thread. A product of matrices would wake the threads of the
+    BLAS library, which keep spinning for 0.1 s and slow down what is measured next.
     """
 
     def __init__(self) -> None:
-        self._matrix = np.random.default_rng(0).random((512, 512), np.float32)
-        self._out = np.empty_like(self._matrix)
+        self._values = np.random.default_rng(0).random(1 << 16, np.float32)
+        self._out = np.empty_like(self._values)
         self.milliseconds: list[float] = []
 
     def measure(self) -> None:
         """One round."""
         for _ in range(YARDSTICK_BLOCK):
             start = time.perf_counter_ns()
-            np.matmul(self._matrix, self._matrix, out=self._out)
+            for _ in range(YARDSTICK_PASSES):
+                np.sqrt(self._values, out=self._out)
             self.milliseconds.append((time.perf_counter_ns() - start) / 1e6)
 
 

@@ -92,10 +92,10 @@ def test_the_goal_is_time_or_count_and_both_for_mlperf() -> None:
     [
         (Protocol(), 8.0, 17, 3),
         (Protocol(), 100.0, 10, 1),
-        (Protocol(), 1000.0, 1, 0),
+        (Protocol(), 1000.0, 1, 1),
         (Protocol.quick(), 8.0, 16, 3),
         (Protocol.mlperf(), 8.0, 125, 3),
-        (Protocol.mlperf(), 1000.0, 18, 0),
+        (Protocol.mlperf(), 1000.0, 18, 1),
     ],
 )
 def test_blocks_divide_the_goal_into_rounds(

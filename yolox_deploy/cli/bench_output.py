@@ -89,12 +89,14 @@ def writer(path: Path) -> Callable[[BenchReport], object]:
     Raises:
         UsageError: an unknown suffix, before anything is measured.
     """
+    from yolox_deploy.benchmarks.html_report import write_html
     from yolox_deploy.benchmarks.reports import write_csv, write_markdown
 
     writers: dict[str, Callable[[BenchReport, Path], Path]] = {
         ".json": lambda report, target: report.save(target),
         ".csv": write_csv,
         ".md": write_markdown,
+        ".html": write_html,
     }
     if path.suffix not in writers:
         raise UsageError(f"--out {path}: expected a name that ends in {', '.join(writers)}")
