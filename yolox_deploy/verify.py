@@ -57,7 +57,7 @@ GATES = {
     "fp32": Gate(match_iou=0.99, share=0.99, mean_iou=0.999, classes=0.99, score=0.001),
     "fp16": Gate(match_iou=0.9, share=0.95, mean_iou=0.98, classes=0.98, score=0.01),
     "bf16": Gate(match_iou=0.9, share=0.80, mean_iou=0.95, classes=0.95, score=0.03),
-    "int8": Gate(match_iou=0.8, share=0.75, mean_iou=0.90, classes=0.90, score=0.08),
+    "int8": Gate(match_iou=0.8, share=0.75, mean_iou=0.90, classes=0.90, score=0.10),
 }
 
 
