@@ -1,0 +1,224 @@
+"""Each fault of a data set is found, counted and named; a sound one has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolox_deploy.data.checks import check_dataset, require_same_classes
+from yolox_deploy.data.coco_format import read_coco
+from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data.report import DatasetReport, Problem
+from yolox_deploy.errors import InputError, UsageError
+
+Write = Callable[..., Path]
+SIZE = (60, 80)
+SOUND = ((0, (10, 10, 20, 20)), (1, (0, 0, 80, 60)))
+
+
+@pytest.fixture
+def build(tmp_path: Path, write_picture: Write) -> Callable[..., DetectionDataset]:
+    """Builds a data set of pictures `sub/0.jpg`, ... that exist, from (class, box) of each picture."""
+
+    def make(
+        *pictures: Sequence[tuple[int, tuple[float, float, float, float]]],
+        names: Sequence[str] = ("cat", "dog"),
+        crowd: bool = False,
+    ) -> DetectionDataset:
+        rows = []
+        for index, objects in enumerate(pictures):
+            write_picture(tmp_path / f"sub/{index}.jpg", SIZE)
+            items = [ObjectRow(class_id, box, box[2] * box[3], crowd=crowd) for class_id, box in objects]
+            rows.append(PictureRow(f"sub/{index}.jpg", SIZE, index + 1, items))
+        return dataset_from_rows(rows, source=tmp_path / "source", folder=tmp_path, class_names=names)
+
+    return make
+
+
+Build = Callable[..., DetectionDataset]
+
+
+def only(report: DatasetReport) -> Problem:
+    assert len(report.problems) == 1, report.problems
+    return report.problems[0]
+
+
+def test_a_sound_data_set_has_no_problems(build: Build) -> None:
+    report = check_dataset(build(SOUND, (), SOUND), num_classes=2)
+    assert report.problems == ()
+    assert (report.pictures, report.objects, report.crowds) == (3, 4, 0)
+    assert report.to_lines()[0].endswith("source: 3 pictures, 4 objects, 0 crowds")
+    report.raise_for_errors()
+
+
+def test_real_data_is_sound_but_small(shared: Path) -> None:
+    folder = shared / "real/coco_mini"
+    report = check_dataset(read_coco(folder / "instances.json", folder / "images"), num_classes=80)
+    assert {problem.kind for problem in report.problems} <= {"absent_class"}
+    report.raise_for_errors()
+
+
+def test_missing_pictures(build: Build, tmp_path: Path) -> None:
+    data = build(SOUND, SOUND, SOUND)
+    (tmp_path / "sub/1.jpg").unlink()
+    for pictures in (True, False):
+        report = check_dataset(data, pictures=pictures)
+        problem = only(report)
+        assert (problem.kind, problem.count, problem.examples) == ("missing_picture", 1, ("sub/1.jpg",))
+        with pytest.raises(InputError, match=r"cannot be trained on:\n  error: 1 .*sub/1\.jpg"):
+            report.raise_for_errors()
+
+
+def test_a_missing_folder(build: Build, tmp_path: Path) -> None:
+    data = build(SOUND, SOUND)
+    (tmp_path / "sub").rename(tmp_path / "elsewhere")
+    assert only(check_dataset(data)).count == 2
+
+
+@pytest.mark.parametrize("kept", [0, 1, 200])
+def test_broken_pictures(build: Build, tmp_path: Path, kept: int) -> None:
+    data = build(SOUND, SOUND)
+    path = tmp_path / "sub/1.jpg"
+    path.write_bytes(path.read_bytes()[:kept])
+    problem = only(check_dataset(data))
+    assert (problem.kind, problem.severity, problem.count) == ("unreadable_picture", "error", 1)
+    assert "1.jpg" in problem.examples[0]
+    assert check_dataset(data, pictures=False).problems == ()
+
+
+def test_pictures_of_another_size(build: Build, tmp_path: Path, write_picture: Write) -> None:
+    data = build(SOUND, SOUND)
+    write_picture(tmp_path / "sub/1.jpg", (80, 60))
+    problem = only(check_dataset(data))
+    assert (problem.kind, problem.severity, problem.count) == ("other_size", "error", 1)
+    assert problem.examples == ("sub/1.jpg: annotated 80x60, is 60x80",)
+
+
+def test_boxes_that_reach_out_are_clipped(build: Build) -> None:
+    data = build(SOUND, (*SOUND, (0, (70, 50, 20, 20))), ((0, (-0.9, 0, 20, 60.9)),))
+    problem = only(check_dataset(data))
+    assert (problem.kind, problem.severity, problem.count) == ("outside_box", "warning", 1)
+    assert problem.examples == ("sub/1.jpg: x, y, w, h [70.0, 50.0, 20.0, 20.0]",)
+    assert "clipped" in str(problem)
+
+
+@pytest.mark.parametrize("box", [(10, 10, 0, 5), (30, 30, -5, -5), (90, 10, 5, 5)])
+def test_empty_boxes_are_dropped(build: Build, box: tuple[float, float, float, float]) -> None:
+    problem = only(check_dataset(build((*SOUND, (0, box)))))
+    assert (problem.kind, problem.severity, problem.count) == ("empty_box", "warning", 1)
+    assert "dropped" in str(problem)
+
+
+def test_boxes_of_another_order_are_an_error(build: Build) -> None:
+    corners = [(0, (50.0, 40.0, 70.0, 55.0)), (1, (40.0, 30.0, 60.0, 50.0))]
+    problem = only(check_dataset(build(corners, corners[:1])))
+    assert (problem.kind, problem.severity) == ("wrong_boxes", "error")
+
+
+def test_boxes_in_shares_of_the_picture_are_an_error(build: Build) -> None:
+    problem = only(check_dataset(build([(0, (0.1, 0.1, 0.5, 0.5)), (1, (0.2, 0.1, 0.3, 0.5))])))
+    assert (problem.kind, problem.severity) == ("no_objects", "error")
+
+
+@pytest.mark.parametrize("crowd", [True, False])
+def test_no_objects_at_all(build: Build, crowd: bool) -> None:
+    report = check_dataset(build(SOUND if crowd else (), crowd=crowd))
+    assert only(report).kind == "no_objects"
+    assert report.objects == 0
+    with pytest.raises(InputError, match="nothing to learn from"):
+        report.raise_for_errors()
+
+
+def test_copies_of_objects(build: Build) -> None:
+    first, second = SOUND
+    data = build([first, second, first, first], [first, (1, first[1])], SOUND)
+    problem = only(check_dataset(data))
+    assert (problem.kind, problem.severity, problem.count) == ("duplicate_object", "warning", 2)
+    assert all(example.startswith("sub/0.jpg") for example in problem.examples)
+
+
+def test_pictures_listed_twice(tmp_path: Path, build: Build) -> None:
+    names = build(SOUND, SOUND).file_names.tolist()
+    rows = [
+        PictureRow(name.decode(), SIZE, index, [ObjectRow(index % 2, (1, 1, 9, 9), 81)])
+        for index, name in enumerate(names * 2)
+    ]
+    data = dataset_from_rows(rows, source=tmp_path, folder=tmp_path, class_names=("a", "b"))
+    problem = only(check_dataset(data))
+    assert (problem.kind, problem.severity, problem.count) == ("duplicate_picture", "warning", 2)
+    assert problem.examples == ("sub/0.jpg", "sub/1.jpg")
+
+
+def test_the_model_has_another_number_of_classes(build: Build) -> None:
+    report = check_dataset(build(SOUND), num_classes=80)
+    assert only(report).kind == "class_count"
+    with pytest.raises(UsageError, match="2 classes in the data set, but the model has 80"):
+        report.raise_for_errors()
+
+
+def test_classes_without_a_name(build: Build) -> None:
+    data = build((*SOUND, (2, (1, 1, 9, 9)), (7, (2, 2, 9, 9)), (7, (3, 3, 9, 9))))
+    report = check_dataset(data)
+    problem = only(report)
+    assert (problem.kind, problem.count, problem.examples) == ("unknown_class", 3, ("class 2", "class 7"))
+    with pytest.raises(InputError, match="classes are 0 to 1"):
+        report.raise_for_errors()
+
+
+def test_classes_without_objects_and_names_that_repeat(build: Build) -> None:
+    report = check_dataset(build(SOUND, names=("cat", "dog", "bird", "cat")))
+    found = {problem.kind: problem for problem in report.problems}
+    assert found["absent_class"].examples == ("bird", "cat")
+    assert found["repeated_name"].examples == ("cat",)
+    assert {problem.severity for problem in report.problems} == {"warning"}
+
+
+def test_errors_come_first_and_examples_are_few(build: Build, tmp_path: Path) -> None:
+    data = build(*([(0, (70, 50, 20, 20)), *SOUND, (1, (3, 3, 9, 9))] for _ in range(8)))
+    for index in range(7):
+        (tmp_path / f"sub/{index}.jpg").unlink()
+    report = check_dataset(data)
+    assert [problem.severity for problem in report.problems] == ["error", "warning"]
+    assert [problem.count for problem in report.problems] == [7, 8]
+    assert all(len(problem.examples) == 5 for problem in report.problems)
+    assert [line.split(":")[0] for line in report.to_lines()[1:]] == ["error", "warning"]
+    assert all(line.endswith(", ...)") for line in report.to_lines()[1:])
+
+
+def test_unreadable_pictures_do_not_make_their_boxes_wrong(build: Build, tmp_path: Path) -> None:
+    data = build(SOUND)
+    rows = [
+        PictureRow("sub/0.jpg", SIZE, 1, [ObjectRow(0, (1, 1, 9, 9), 81)]),
+        PictureRow("sub/missing.jpg", (0, 0), 2, [ObjectRow(1, (0, 0, 0, 0), 0)] * 2),
+    ]
+    data = dataset_from_rows(rows, source=tmp_path, folder=tmp_path, class_names=("a", "b"))
+    kinds = {problem.kind for problem in check_dataset(data).problems}
+    assert kinds == {"missing_picture", "duplicate_object"}
+
+
+def test_splits_have_the_same_classes(build: Build) -> None:
+    require_same_classes(build(SOUND), build(SOUND))
+    with pytest.raises(InputError, match="must be the same: cow, dog in one alone"):
+        require_same_classes(build(SOUND), build(SOUND, names=("cat", "cow")))
+    with pytest.raises(InputError, match="their order differs"):
+        require_same_classes(build(SOUND), build(SOUND, names=("dog", "cat")))
+
+
+def test_faults_among_many_are_all_found() -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(3000):
+        corners, sides = rng.uniform(0, 30, (5, 2)), rng.uniform(5, 29, (5, 2))
+        boxes = np.hstack([corners, sides]).tolist()
+        if index % 100 == 0:
+            boxes += [boxes[0], [1, 1, 0, 5], [70, 50, 20, 20]]
+        objects = [ObjectRow(number % 2, (x, y, w, h), w * h) for number, (x, y, w, h) in enumerate(boxes)]
+        rows.append(PictureRow(f"{index}.jpg", SIZE, index, objects))
+        if index % 100 == 0:
+            objects[5] = objects[0]
+    data = dataset_from_rows(rows, source=Path("many"), folder=Path("nowhere"), class_names=("a", "b"))
+    counts = {problem.kind: problem.count for problem in check_dataset(data, pictures=False).problems}
+    assert counts == {"missing_picture": 3000, "duplicate_object": 30, "empty_box": 30, "outside_box": 30}

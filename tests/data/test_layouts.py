@@ -1,0 +1,176 @@
+"""Folders of each layout are recognised, split by split; others say what was looked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yolox_deploy.data.layouts import Split, open_dataset
+from yolox_deploy.data.voc_format import VOC_CLASS_NAMES
+from yolox_deploy.errors import InputError, UsageError
+
+Write = Callable[..., Path]
+SPLITS: tuple[Split, ...] = ("train", "val")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "pictures"),
+    [
+        ("annotations/instances_{}2017.json", "{}2017"),
+        ("annotations/instances_{}2017.json", "images/{}2017"),
+        ("annotations/instances_{}2014.json", "{}2014"),
+        ("annotations/instances_{}.json", "{}"),
+        ("annotations/instances_{}.json", "images/{}"),
+        ("annotations/instances_{}.json", "images"),
+        ("annotations/{}.json", "."),
+        ("{}/_annotations.coco.json", "{}"),
+    ],
+)
+def test_coco(
+    tmp_path: Path,
+    write_picture: Write,
+    write_text: Write,
+    coco_content: dict[str, Any],
+    annotations: str,
+    pictures: str,
+) -> None:
+    for split in SPLITS:
+        for item in coco_content["images"]:
+            item["file_name"] = f"{split}_{item['id']}.jpg"
+            write_picture(tmp_path / pictures.format(split) / item["file_name"])
+        write_text(tmp_path / annotations.format(split), coco_content)
+    for split in SPLITS:
+        data = open_dataset(tmp_path, split)
+        assert [data.path(index).name for index in range(2)] == [f"{split}_9.jpg", f"{split}_5.jpg"]
+        assert data.load(0).shape == (60, 80, 3)
+
+
+def test_the_validation_split_of_roboflow(
+    tmp_path: Path, write_text: Write, coco_content: dict[str, Any]
+) -> None:
+    write_text(tmp_path / "valid/_annotations.coco.json", coco_content)
+    assert open_dataset(tmp_path, "val").folder == tmp_path / "valid"
+
+
+@pytest.fixture
+def write_voc(write_text: Write) -> Callable[[Path, dict[str, str]], None]:
+    """Writes a VOC folder whose image sets name one picture each, with one dog."""
+    item = "<object><name>dog</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
+    size = "<size><width>80</width><height>60</height></size>"
+
+    def write(root: Path, image_sets: dict[str, str]) -> None:
+        for name, picture in image_sets.items():
+            write_text(root / f"ImageSets/Main/{name}.txt", f"{picture}\n")
+            if not picture.startswith("secret"):
+                write_text(root / f"Annotations/{picture}.xml", f"<annotation>{size}{item}</annotation>")
+
+    return write
+
+
+def opened(folder: Path, split: Split) -> list[str]:
+    data = open_dataset(folder, split)
+    return [data.path(index).relative_to(folder).as_posix() for index in range(len(data))]
+
+
+@pytest.mark.parametrize("parent", ["VOCdevkit", "."])
+def test_voc_2007_and_2012(tmp_path: Path, write_voc: Any, parent: str) -> None:
+    sets = {"train": "1", "val": "2", "trainval": "3"}
+    write_voc(tmp_path / parent / "VOC2007", {**sets, "test": "4"})
+    write_voc(tmp_path / parent / "VOC2012", {**sets, "test": "secret"})
+    prefix = "" if parent == "." else f"{parent}/"
+    assert opened(tmp_path, "train") == [f"{prefix}VOC{year}/JPEGImages/3.jpg" for year in (2007, 2012)]
+    assert opened(tmp_path, "val") == [f"{prefix}VOC2007/JPEGImages/4.jpg"]
+    assert open_dataset(tmp_path, "train").class_names == VOC_CLASS_NAMES
+
+
+def test_voc_without_an_annotated_test_set(tmp_path: Path, write_voc: Any) -> None:
+    sets = {"train": "1", "val": "2", "trainval": "3", "test": "secret"}
+    write_voc(tmp_path / "VOCdevkit/VOC2012", sets)
+    assert opened(tmp_path, "train") == ["VOCdevkit/VOC2012/JPEGImages/1.jpg"]
+    assert opened(tmp_path, "val") == ["VOCdevkit/VOC2012/JPEGImages/2.jpg"]
+
+
+def test_a_folder_in_the_form_of_voc(tmp_path: Path, write_voc: Any) -> None:
+    write_voc(tmp_path, {"train": "1", "val": "2", "trainval": "3", "test": "4"})
+    assert opened(tmp_path, "train") == ["JPEGImages/1.jpg"]
+    assert opened(tmp_path, "val") == ["JPEGImages/2.jpg"]
+    assert open_dataset(tmp_path, "train").class_names == ("dog",)
+
+
+def test_trainval_does_not_go_with_val(tmp_path: Path, write_voc: Any) -> None:
+    write_voc(tmp_path, {"trainval": "1", "val": "1"})
+    assert opened(tmp_path, "val") == ["JPEGImages/1.jpg"]
+    with pytest.raises(InputError, match="has no train split"):
+        open_dataset(tmp_path, "train")
+
+
+@pytest.fixture
+def yolo(tmp_path: Path, write_picture: Write, write_text: Write) -> Path:
+    for split in SPLITS:
+        write_picture(tmp_path / f"images/{split}/{split}.jpg")
+        write_text(tmp_path / f"labels/{split}/{split}.txt", "0 0.5 0.5 0.5 0.5")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "dataset.yml", "animals.yaml"])
+def test_yolo_with_a_yaml_file(yolo: Path, write_text: Write, name: str) -> None:
+    file = write_text(yolo / name, "train: images/train\nval: images/val\nnames: [cat, dog]")
+    for split in SPLITS:
+        for given in (yolo, file):
+            data = open_dataset(given, split)
+            assert data.path(0) == yolo / f"images/{split}/{split}.jpg"
+            assert data.class_names == ("cat", "dog")
+            assert len(data.objects(0).boxes) == 1
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_yolo_with_a_list_of_classes(yolo: Path, write_text: Write, name: str) -> None:
+    with pytest.raises(InputError, match="no class names"):
+        open_dataset(yolo, "train")
+    write_text(yolo / name, "cat\ntraffic light\n\n")
+    assert opened(yolo, "val") == ["images/val/val.jpg"]
+    assert open_dataset(yolo, "train").class_names == ("cat", "traffic light")
+
+
+def test_yolo_with_a_folder_a_split(tmp_path: Path, write_picture: Write, write_text: Write) -> None:
+    write_picture(tmp_path / "valid/images/a.jpg")
+    write_text(tmp_path / "valid/labels/a.txt", "0 0.5 0.5 0.5 0.5")
+    write_text(tmp_path / "classes.txt", "cat")
+    assert opened(tmp_path, "val") == ["valid/images/a.jpg"]
+
+
+def test_a_missing_validation_split_is_said(
+    tmp_path: Path, yolo: Path, write_text: Write, coco_content: dict[str, Any]
+) -> None:
+    write_text(yolo / "data.yaml", "train: images/train\nnames: [cat]")
+    with pytest.raises(InputError, match=r"has no val split .* data\.yaml with val:"):
+        open_dataset(yolo, "val")
+    folder = tmp_path / "coco"
+    write_text(folder / "annotations/instances_train.json", coco_content)
+    with pytest.raises(InputError, match=r"has no val split .* annotations/instances_val2017\.json"):
+        open_dataset(folder, "val")
+
+
+def test_an_unknown_layout_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no data set folder at .*missing"):
+        open_dataset(tmp_path / "missing", "train")
+    with pytest.raises(InputError, match=r"has no train split") as caught:
+        open_dataset(tmp_path, "train")
+    for place in ("annotations/instances_train.json", "ImageSets/Main", "data.yaml", "images/train"):
+        assert place in str(caught.value)
+    with pytest.raises(UsageError, match="no split 'test'"):
+        open_dataset(tmp_path, "test")  # type: ignore[arg-type]
+
+
+def test_data_sets_need_no_torch() -> None:
+    modules = ("layouts", "checks")
+    imports = "; ".join(f"import yolox_deploy.data.{name}" for name in modules)
+    heavy = "{'torch', 'yaml', 'PIL', 'pycocotools', 'faster_coco_eval'}"
+    code = f"import sys; {imports}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

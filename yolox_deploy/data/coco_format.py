@@ -1,0 +1,155 @@
+"""COCO `instances` annotations."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data.picture_size import UNKNOWN, size_or_unknown
+from yolox_deploy.errors import InputError
+
+Content = dict[str, Any]
+
+_MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
+
+
+def read_coco(annotations: str | Path, images_dir: str | Path | Sequence[Path]) -> DetectionDataset:
+    """Read a COCO annotation file; classes are numbered by ascending category id.
+
+    Masks in run-length encoding are left out, those of crowds and any others: only polygons are kept.
+    Where the file gives no height and width, the picture is asked.
+
+    Args:
+        annotations: `instances` JSON.
+        images_dir: the folder that its file names are relative to; of several, the one that holds the pictures.
+
+    Raises:
+        InputError: the file is not COCO's format; names the picture or annotation at fault.
+    """
+    file = Path(annotations)
+    folders = [Path(images_dir)] if isinstance(images_dir, str | Path) else list(images_dir)
+    content = _load(file)
+    categories = _categories(file, content["categories"])
+    ids = sorted(categories)
+    objects = _objects_by_image(file, content, {category: index for index, category in enumerate(ids)})
+    folder = _folder_of_pictures(folders, content["images"])
+    return dataset_from_rows(
+        _pictures(file, folder, content["images"], objects),
+        source=file,
+        folder=folder,
+        class_names=[categories[category] for category in ids],
+        category_ids=ids,
+    )
+
+
+def _load(file: Path) -> Content:
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"no annotation file at {file} ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not JSON ({error})") from error
+    expected = ("images", "annotations", "categories")
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds a JSON {type(content).__name__}; expected an object with {expected}")
+    for key in expected:
+        if not isinstance(content.get(key), list):
+            raise InputError(f"{file} is not a COCO annotation file: it has no list {key!r}")
+    return content
+
+
+def _folder_of_pictures(folders: Sequence[Path], images: Sequence[Any]) -> Path:
+    """The folder that holds most of a few pictures; the first one where none does: the checks report it."""
+    few = images[:: max(1, len(images) // 16)]
+    names = [str(item["file_name"]) for item in few if "file_name" in item]
+    return max(folders, key=lambda folder: sum(os.path.isfile(folder / name) for name in names))
+
+
+def _categories(file: Path, items: Sequence[Any]) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    for position, item in enumerate(items):
+        try:
+            category = int(item["id"])
+            name = str(item["name"])
+        except _MALFORMED as error:
+            raise _malformed(file, "categories", position, item, error) from error
+        if category in categories:
+            raise InputError(f"{file}: category id {category} occurs twice")
+        categories[category] = name
+    if not categories:
+        raise InputError(f"{file} has no categories")
+    return categories
+
+
+def _objects_by_image(file: Path, content: Content, class_ids: dict[int, int]) -> dict[int, list[ObjectRow]]:
+    objects: dict[int, list[ObjectRow]] = {}
+    for position, item in enumerate(content["images"]):
+        try:
+            image_id = int(item["id"])
+        except _MALFORMED as error:
+            raise _malformed(file, "images", position, item, error) from error
+        if image_id in objects:
+            raise InputError(f"{file}: image id {image_id} occurs twice")
+        objects[image_id] = []
+    # Taken out, so that a large file's are freed before its arrays are made.
+    for position, item in enumerate(content.pop("annotations")):
+        try:
+            image_id, category = int(item["image_id"]), int(item["category_id"])
+            if image_id not in objects:
+                raise ValueError(f"there is no image {image_id}")
+            if category not in class_ids:
+                raise ValueError(f"there is no category {category}")
+            objects[image_id].append(_object(item, class_ids[category]))
+        except _MALFORMED as error:
+            raise _malformed(file, "annotations", position, item, error) from error
+    return objects
+
+
+def _object(item: Content, class_id: int) -> ObjectRow:
+    try:
+        x, y, width, height = map(float, item["bbox"])
+    except (TypeError, ValueError):
+        raise ValueError(f"bbox {item['bbox']} is not x, y, w, h") from None
+    area = width * height if item.get("area") is None else float(item["area"])
+    if not all(map(math.isfinite, (x + width, y + height, area))):
+        raise ValueError(f"bbox {item['bbox']} or area {area} is not finite")
+    crowd = bool(item.get("iscrowd", 0))
+    rings = () if crowd else _rings(item.get("segmentation"))
+    return ObjectRow(class_id, (x, y, width, height), area, crowd=crowd, rings=rings)
+
+
+def _rings(segmentation: Any) -> Sequence[Sequence[float]]:
+    """The polygons of at least three points; none for run-length encoding and for a box alone."""
+    if not isinstance(segmentation, list):
+        return ()
+    rings = [array("f", ring) for ring in segmentation]
+    for ring in rings:
+        if len(ring) % 2 or not math.isfinite(sum(ring)):
+            raise ValueError(f"a polygon of {len(ring)} numbers is not a list of finite x, y")
+    return [ring for ring in rings if len(ring) >= 6]
+
+
+def _pictures(
+    file: Path, folder: Path, images: Sequence[Content], objects: dict[int, list[ObjectRow]]
+) -> Iterator[PictureRow]:
+    for position, item in enumerate(images):
+        try:
+            image_id, name = int(item["id"]), str(item["file_name"])
+            size = int(item.get("height") or 0), int(item.get("width") or 0)
+        except _MALFORMED as error:
+            raise _malformed(file, "images", position, item, error) from error
+        if min(size) <= 0:
+            size = size_or_unknown(folder / name)
+        yield PictureRow(name, size if min(size) > 0 else UNKNOWN, image_id, objects[image_id])
+
+
+def _malformed(file: Path, key: str, position: int, item: Any, error: Exception) -> InputError:
+    name = f"id {item['id']}" if isinstance(item, dict) and "id" in item else f"number {position}"
+    what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return InputError(f"{file}: {key}, {name}: {what}")

@@ -1,0 +1,111 @@
+"""Generated detection scenes: drawn objects on varied backgrounds, with exact boxes and masks.
+
+They stand in for a data set where there is none: for tests, demos and a first training without a download.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from yolox_deploy.data.scene_drawing import Scene, draw_scene
+from yolox_deploy.data.scene_objects import CLASS_NAMES
+from yolox_deploy.errors import InputError, UsageError
+
+__all__ = ["CLASS_NAMES", "Scene", "draw_scene", "write_scenes"]
+
+SPLITS = ("train", "val")
+JPEG_QUALITY = 90
+
+
+def write_scenes(
+    folder: str | Path,
+    *,
+    train: int = 2000,
+    val: int = 200,
+    seed: int = 0,
+    size: tuple[int, int] = (480, 640),
+    track: Callable[[Sequence[int]], Iterable[int]] = lambda numbers: numbers,
+) -> Path:
+    """Write a data set of scenes in COCO layout: annotations/instances_{train,val}.json, train/*.jpg, val/*.jpg.
+
+    The folder appears complete or not at all. Scene i of a split depends on the seed, the split and i alone, so
+    a larger data set begins with the scenes of a smaller one.
+
+    Args:
+        folder: must not exist, or be empty.
+        train, val: pictures of the splits, at least one each.
+        seed: of all randomness, from 0.
+        size: (H, W) of the pictures, in pixels.
+        track: wraps the numbers of a split's pictures, for a progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: the folder holds something, or a number cannot work.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
+    if min(train, val) < 1 or seed < 0:
+        raise UsageError(f"train {train}, val {val}, seed {seed}; expected at least 1, 1 and 0")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        built = Path(temporary) / "scenes"
+        for split, count in enumerate((train, val)):
+            _write_split(built, split, count, seed, size, track)
+        if folder.exists():
+            folder.rmdir()
+        built.rename(folder)
+    return folder
+
+
+def _write_split(
+    folder: Path,
+    split: int,
+    count: int,
+    seed: int,
+    size: tuple[int, int],
+    track: Callable[[Sequence[int]], Iterable[int]],
+) -> None:
+    name = SPLITS[split]
+    pictures = folder / name
+    pictures.mkdir(parents=True)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number in track(range(1, count + 1)):
+        scene = draw_scene(np.random.default_rng([seed, split, number]), size)
+        image = {"id": number, "file_name": f"{number:06d}.jpg", "height": size[0], "width": size[1]}
+        path = pictures / str(image["file_name"])
+        if not cv2.imwrite(str(path), scene.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+            raise InputError(f"{path} cannot be written")
+        images.append(image)
+        annotations += _to_coco(scene, number, len(annotations) + 1)
+    categories = [{"id": index, "name": label} for index, label in enumerate(CLASS_NAMES, start=1)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    file = folder / "annotations" / f"instances_{name}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _to_coco(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
+    """The scene's objects as COCO annotation rows."""
+    return [
+        {
+            "id": first_id + index,
+            "image_id": image_id,
+            "category_id": int(scene.classes[index]) + 1,
+            "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
+            "area": int(scene.areas[index]),
+            "iscrowd": 0,
+            "segmentation": [ring.ravel().tolist() for ring in scene.polygons[index]],
+        }
+        for index, (x1, y1, x2, y2) in enumerate(scene.boxes)
+    ]

@@ -1,0 +1,158 @@
+"""YOLO text annotations: one text file a picture, a row an object, coordinates as shares of the picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data.lines import read_lines
+from yolox_deploy.data.picture_size import size_or_unknown
+from yolox_deploy.errors import InputError, require
+from yolox_deploy.sources import IMAGE_SUFFIXES
+
+_LIMIT = 2.0  # rounding lets shares reach a little over 1; more is pixels
+
+
+def read_yolo(sources: Sequence[Path], class_names: Sequence[str], *, source: Path) -> DetectionDataset:
+    """Read pictures and their label files, found by `images` in the path replaced with `labels`.
+
+    Rows are `class cx cy w h`, or `class x y x y x y ...`, a polygon whose extent is the box. A picture
+    without a label file has no objects.
+
+    Args:
+        sources: folders of pictures, subfolders too, or text files that list pictures.
+        class_names: one name a class.
+        source: the file or folder to name in messages.
+
+    Raises:
+        InputError: a row is malformed; names the file and the line. Or there are no pictures or no labels.
+    """
+    pictures = [path for item in sources for path in _pictures(item)]
+    if not pictures:
+        raise InputError(f"no pictures in {', '.join(map(str, sources))}")
+    labels = [_label_file(path) for path in pictures]
+    listing = cache(_listing)
+    present = [file.name in listing(file.parent) for file in labels]
+    if not any(present):
+        raise InputError(
+            f"{source}: no label file for any of the pictures; expected {labels[0]} and its like"
+        )
+    return dataset_from_rows(
+        (
+            _picture(path, label if there else None, image_id)
+            for image_id, (path, label, there) in enumerate(zip(pictures, labels, present, strict=True), 1)
+        ),
+        source=source,
+        folder=source if source.is_dir() else source.parent,
+        class_names=class_names,
+    )
+
+
+def read_data_yaml(file: Path) -> tuple[tuple[str, ...], dict[str, list[Path]]]:
+    """The class names of a `data.yaml`, and the folders or lists of its splits.
+
+    Raises:
+        InputError: it is no YAML, has no names, or their number is not its `nc`.
+        MissingExtraError: PyYAML is not installed.
+    """
+    yaml = require("yaml", "train")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {file}: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds no keys; expected names, train and val")
+    names = _names(file, content)
+    base = file.parent / str(content.get("path") or ".")
+    base = base if base.is_dir() else file.parent
+    splits = {split: content[split] for split in ("train", "val") if content.get(split)}
+    return names, {split: _sources(file, base, split, value) for split, value in splits.items()}
+
+
+def _names(file: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
+    names = content.get("names")
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
+        names = [names[index] for index in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise InputError(f"{file}: names is {names!r}; expected a list, or a mapping 0: name, 1: name, ...")
+    if content.get("nc", len(names)) != len(names):
+        raise InputError(f"{file}: nc is {content['nc']}, but there are {len(names)} names")
+    return tuple(map(str, names))
+
+
+def _sources(file: Path, base: Path, split: str, value: Any) -> list[Path]:
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str) for item in items):
+        raise InputError(f"{file}: {split} is {value!r}; expected a folder or a list of folders")
+    return [_existing(base, item) for item in items]
+
+
+def _existing(base: Path, name: str) -> Path:
+    """Roboflow writes ../train/images for a folder that lies beside the file."""
+    beside = base / name.removeprefix("../")
+    return beside if not (base / name).exists() and beside.exists() else base / name
+
+
+def _pictures(source: Path) -> list[Path]:
+    source = source.absolute()
+    if source.suffix == ".txt" and source.is_file():
+        return [source.parent / line for _, line in read_lines(source)]
+    found = [Path(folder, name) for folder, _, names in os.walk(source) for name in names]
+    return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _label_file(picture: Path) -> Path:
+    parts = list(picture.parts)
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def _listing(folder: Path) -> frozenset[str]:
+    # One listing a folder: a look for each file is slow on network drives.
+    return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()
+
+
+def _picture(path: Path, label: Path | None, image_id: int) -> PictureRow:
+    size = size_or_unknown(path)
+    objects = [] if label is None else _objects(label, size)
+    return PictureRow(str(path), size, image_id, objects)
+
+
+def _objects(file: Path, size: tuple[int, int]) -> list[ObjectRow]:
+    rows = []
+    for number, line in read_lines(file):
+        try:
+            rows.append(_row(line, size))
+        except ValueError as error:
+            raise InputError(f"{file}, line {number}: {error}") from None
+    return rows
+
+
+def _row(line: str, size: tuple[int, int]) -> ObjectRow:
+    height, width = size
+    label, *values = map(float, line.split())
+    if not (0 <= label < 2**31 and label.is_integer()):
+        raise ValueError(f"class {label} is not a whole number from 0")
+    # Written so that NaN fails too.
+    if not all(abs(value) <= _LIMIT for value in values):
+        raise ValueError(f"{line[:60]!r} is not in shares of the picture, 0 to 1")
+    if len(values) == 4:
+        cx, cy, w, h = values
+        box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
+        return ObjectRow(int(label), box, box[2] * box[3])
+    if len(values) < 6 or len(values) % 2:
+        raise ValueError(f"{len(values) + 1} numbers; expected class cx cy w h, or class x y x y x y ...")
+    points = np.array(values).reshape(-1, 2) * (width, height)
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    area = cv2.contourArea(points.astype(np.float32))
+    return ObjectRow(int(label), (x1, y1, x2 - x1, y2 - y1), area, rings=[points.ravel().tolist()])
