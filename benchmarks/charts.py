@@ -15,6 +15,7 @@ from itertools import groupby
 from yolox_deploy.benchmarks.labels import Labels
 from yolox_deploy.benchmarks.paper import PublishedPoint, figure_points
 from yolox_deploy.benchmarks.results import Row, Subject
+from yolox_deploy.benchmarks.table import by_reason
 from yolox_deploy.models.zoo import ZOO
 
 WIDTH, HEIGHT = 400, 330
@@ -57,24 +58,26 @@ class _Axes:
 
 
 def place(rows: Sequence[Row]) -> tuple[list[MeasuredPoint], list[str]]:
-    """The rows that can stand in the scatter, and for each of the others a sentence that says why not.
+    """The rows that can stand in the scatter, and sentences that say why the others cannot.
 
     A row without AP stands at the AP published for the very weights it ran, when they are the official ones
     at their own size and not quantised; anything else would claim an accuracy that nobody measured.
     """
-    points, left_out = [], []
+    points: list[MeasuredPoint] = []
+    left_out: list[tuple[str, str]] = []
     for row in rows:
         label, ms = row.subject.label, row.headline.summary.mean
         ap = _released_ap(row)
         if row.struck_out:
-            left_out.append(f"{label}: struck out")
+            left_out.append((label, "struck out"))
         elif row.accuracy is not None:
             points.append(MeasuredPoint(row, ms, 100 * row.accuracy.figures["AP"], True))
         elif ap is not None:
             points.append(MeasuredPoint(row, ms, ap, False))
         else:
-            left_out.append(f"{label}: AP was not measured, and none is published for {_ran(row.subject)}")
-    return points, left_out
+            reason = f"AP was not measured, and none is published for {_ran(row.subject)}"
+            left_out.append((label, reason))
+    return points, by_reason(left_out)
 
 
 def scatter(points: Sequence[MeasuredPoint], styles: Sequence[str]) -> str:

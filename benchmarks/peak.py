@@ -97,14 +97,20 @@ def _torch_peaks(threads: int | None) -> list[Peak]:
     found = []
     for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
         for precision, name in TORCH_PRECISIONS.items():
-            if device == "cpu" and precision == "fp16":
-                continue  # emulated on most processors: minutes, and no peak
+            if device == "cpu" and not _on_processor(torch, precision):
+                continue  # emulated: minutes, and no peak
             for size in SIZES if device == "cpu" else (4096,):
                 a = torch.rand(size, size, device=device, dtype=getattr(torch, name))
                 rate = best_rate(_torch_product(torch, a, device), size)
                 library = "torch cuda" if device == "cuda" else "torch"
                 found.append(Peak(rate, precision, size, None if device == "cuda" else threads, library))
     return found
+
+
+def _on_processor(torch: Any, precision: str) -> bool:
+    from yolox_deploy.runtimes.torch_adapter import has_bf16
+
+    return precision == "fp32" or (precision == "bf16" and has_bf16(torch))
 
 
 def _torch_product(torch: Any, a: Any, device: str) -> Callable[[], object]:

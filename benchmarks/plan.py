@@ -12,9 +12,10 @@ from yolox_deploy.artifact import sha256
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.subject import RANDOM
+from yolox_deploy.benchmarks.table import by_reason
 from yolox_deploy.cache import cache_dir, fetch_weights
 from yolox_deploy.converters.base import TARGETS, get_target
-from yolox_deploy.errors import UsageError, YoloxDeployError
+from yolox_deploy.errors import DeviceError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 
@@ -86,7 +87,7 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
     if options.weights is not None and len(configs) != 1:
         raise UsageError(f"--weights is for one model; {len(configs)} are to be measured")
     candidates: list[Candidate] = []
-    skipped: list[str] = []
+    skipped: list[tuple[str, str]] = []
     ways = variants(options)
     for config in configs:
         weights, origin = _find_weights(config, options)
@@ -94,10 +95,11 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
             try:
                 candidates.append(_candidate(config, way, weights, origin, options, report))
             except YoloxDeployError as error:
-                skipped.append(f"{config.name} {way.backend} {way.precision}: {error}")
+                skipped.append((f"{config.name} {way.backend} {way.precision}", str(error)))
+    reasons = by_reason(skipped)
     if not candidates:
-        raise UsageError("nothing can be measured: " + ("; ".join(skipped) or "no backend fits"))
-    return Plan(tuple(candidates), tuple(skipped))
+        raise UsageError("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
+    return Plan(tuple(candidates), tuple(reasons))
 
 
 def variants(options: PlanOptions) -> list[Variant]:
@@ -199,8 +201,15 @@ def _candidate(
         group=config.name,
     )
     if way.precision != "fp32":
-        candidate.open(Protocol()).close()  # fails here where this machine does not have that precision
+        _check_precision(candidate, way)
     return candidate
+
+
+def _check_precision(candidate: Candidate, way: Variant) -> None:
+    """Open it once: a backend says then that this machine does not have the precision, or only emulates it."""
+    with candidate.open(Protocol()) as detector:
+        if detector.info.details.get("emulated"):
+            raise DeviceError(f"this machine has no {way.precision}; {way.backend} only emulates it")
 
 
 def _exported(

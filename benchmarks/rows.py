@@ -95,7 +95,7 @@ def _warnings(one: Measured, subject: Subject, protocol: Protocol, images: int) 
         found.append("did not become steady while it was warmed up")
     moved = one.scopes[HEADLINE].round_range
     if moved.high > moved.low * (1 + UNSTEADY_RANGE):
-        found.append(f"unsteady: rounds took {moved.low:.2f} to {moved.high:.2f} ms; trust the ratio more")
+        found.append(f"rounds differ by more than {UNSTEADY_RANGE:.0%} (column rounds); trust the ratio more")
     if subject.weights == RANDOM:
         found.append("random weights: nothing is detected, so post-processing has little to do")
     if images < protocol.images:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
@@ -10,6 +10,8 @@ from yolox_deploy.benchmarks.results import BenchReport, Row, Samples
 from yolox_deploy.benchmarks.stats import Comparison
 
 ABSENT = "–"
+NAMED = 3
+"""Rows named in a sentence that concerns more."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,25 @@ def notes(report: BenchReport) -> list[str]:
     if report.overhead_us is not None:
         found.append(f"the harness itself adds {report.overhead_us:.1f} µs to an iteration")
     found += [f"warning: {text}" for text in report.warnings]
-    found += [f"warning: {row.subject.label}: {text}" for row in report.rows for text in row.warnings]
+    found += [
+        f"warning: {text}"
+        for text in by_reason((row.subject.label, text) for row in report.rows for text in row.warnings)
+    ]
     found += [f"struck out: {row.subject.label}: {_why(row)}" for row in report.rows if row.struck_out]
     return found
+
+
+def by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """(who, reason) pairs as one sentence a reason: "one, two, three and 4 more: reason"."""
+    who: dict[str, list[str]] = {}
+    for name, reason in pairs:
+        who.setdefault(reason, []).append(name)
+    return [f"{_enumerate(names)}: {reason}" for reason, names in who.items()]
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def ratio_text(ratio: Comparison | None) -> str:

@@ -104,8 +104,10 @@ def warm_up(
 class Yardstick:
     """A fixed piece of work, the same on every run: how fast the machine itself was in each round.
 
-    Square roots of 65,536 float32 in NumPy, on one thread. A product of matrices would wake the threads of the
-    BLAS library, which keep spinning for 0.1 s and slow down what is measured next.
+    Square roots of 65,536 float32 in NumPy, on one thread: tried against sums and products of several sizes on
+    a shared machine, its own noise was the least (4 %, others 12-30 %). It tells of other programs and lower
+    clocks, not of slower memory. A large product of matrices would wake the threads of the BLAS library, which
+    keep spinning for 0.1 s and slow down what is measured next.
     """
 
     def __init__(self) -> None:

@@ -98,6 +98,7 @@ class TorchRuntime(Runtime):
             origin="inferred",
             weights_sha256=checkpoint.sha256,
             versions={"torch": torch.__version__},
+            **network.config.output_form(),
         )
         float32 = np.dtype(np.float32)
         return Loaded(
@@ -105,7 +106,11 @@ class TorchRuntime(Runtime):
             outputs=(TensorSpec("output", (None, None, 5 + network.num_classes), float32),),
             device=device,
             precision=self.options.precision,
-            details={"torch": torch.__version__, "threads": torch.get_num_threads()},
+            details={
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+                "emulated": device == "cpu" and self.options.precision == "bf16" and not has_bf16(torch),
+            },
             artifact=artifact,
         )
 
@@ -136,6 +141,11 @@ def choose_device(torch: Any, device: str) -> str:
     if not _available(torch, match[1]):
         raise UsageError(f"device {device!r} was asked for; torch {torch.__version__} finds none here")
     return device
+
+
+def has_bf16(torch: Any) -> bool:
+    """Whether this processor computes bfloat16 itself; elsewhere PyTorch emulates it, many times slower."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _available(torch: Any, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from yolox_deploy.models.yolox import YOLOX
 
 RANDOM_WEIGHTS = "random"
+
+EMBEDDED_WEIGHTS = "scenes"
+"""The YOLOX-Nano in this package, trained on generated scenes (`yolox_deploy.data.scenes`): for demonstrations."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def load_subject(
 
     Args:
         model: name in the zoo, None to recognise it from the weights.
-        weights: a checkpoint, "random", or None for the official weights of that name.
+        weights: a checkpoint, "random", "scenes" for the embedded YOLOX-Nano, or None for the official weights
+            of that name.
         class_names: one a class; None for those in the checkpoint, else COCO's.
 
     Raises:
@@ -70,7 +75,7 @@ def load_subject(
             return Subject(models.build_model(model, len(names)).eval(), names)
     if model is None and weights is None:
         raise UsageError("name a model (`yolox-deploy models` lists them) or give --weights FILE")
-    file = Path(weights) if weights is not None else fetch_weights(get_config(str(model)))
+    file = _file(model, weights)
     checkpoint = models.read_checkpoint(file)
     name = model or checkpoint.model_name
     if name is None:
@@ -81,3 +86,14 @@ def load_subject(
     if len(names) != network.num_classes:
         raise UsageError(f"{len(names)} class names were given; {file} has {network.num_classes} classes")
     return Subject(network.eval(), names, file, checkpoint.sha256)
+
+
+def embedded_checkpoint() -> Path:
+    """The file of the YOLOX-Nano that comes with the package."""
+    return Path(str(resources.files("yolox_deploy"))) / "assets" / "yolox_nano_scenes.pth"
+
+
+def _file(model: str | None, weights: str | Path | None) -> Path:
+    if str(weights) == EMBEDDED_WEIGHTS:
+        return embedded_checkpoint()
+    return Path(weights) if weights is not None else fetch_weights(get_config(str(model)))

@@ -14,7 +14,6 @@ from tests.benchmarks.conftest import MakeReport, MakeRow, samples
 from yolox_deploy import Detector
 from yolox_deploy.benchmarks.accuracy import Truth, hold
 from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
-from yolox_deploy.benchmarks.choice import choice_path, read_choice
 from yolox_deploy.benchmarks.pictures import from_folder, generated
 from yolox_deploy.benchmarks.plan import with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
@@ -25,6 +24,7 @@ from yolox_deploy.benchmarks.subject import complexity, unique_labels
 from yolox_deploy.benchmarks.table import notes, tables
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.tuning import choose, tune
+from yolox_deploy.choice import Choice, choice_path, read_choice, tuned_opening, write_choice
 from yolox_deploy.errors import GateError, InputError, UsageError
 
 
@@ -196,14 +196,36 @@ def test_tuning_keeps_its_choice_for_the_file(
     assert choice is not None
     assert (choice.path, choice.backend) == (str(toy.resolve()), tuned.row.subject.backend)
     assert len({row.subject.backend for row in tuned.report.rows}) >= 1
-    with Detector(
-        choice.path,
-        backend=choice.backend,
-        device=choice.device,
-        threads=choice.threads,
-        runtime_options=choice.runtime_options,
-    ) as detector:
-        assert detector.info.precision == tuned.row.subject.precision
+    with Detector(toy, backend="auto") as detector:
+        assert (detector.info.backend, detector.info.precision) == (
+            choice.backend,
+            tuned.row.subject.precision,
+        )
+    assert tuned_opening(toy, {"device": "auto", "threads": None})[2]["threads"] == 1
+    assert tuned_opening(toy, {"device": "auto", "threads": 2})[2]["threads"] == 2
+
+
+def test_auto_opens_the_faster_file_that_was_chosen(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "cache"))
+    faster = tmp_path / "faster.onnx"
+    faster.write_bytes(toy.read_bytes())
+    write_choice(toy, Choice(str(faster), "onnxruntime", threads=1))
+    with Detector(toy, backend="auto") as detector:
+        assert detector.info.path == str(faster)
+    faster.unlink()
+    with Detector(toy, backend="auto") as detector:
+        assert detector.info.path == str(toy)
+
+
+def test_a_choice_is_for_the_weights_beside_the_graph(tmp_path: Path) -> None:
+    graph, weights = tmp_path / "model.xml", tmp_path / "model.bin"
+    graph.write_text("<net/>")
+    weights.write_bytes(b"1")
+    first = choice_path(graph)
+    weights.write_bytes(b"2")
+    assert choice_path(graph) != first
 
 
 def test_a_choice_of_another_machine_does_not_count(
@@ -231,6 +253,11 @@ def test_tables_keep_scopes_apart(make_report: MakeReport, make_row: MakeRow) ->
     assert [table.title.split(":")[0].split(",")[0] for table in found] == ["host", "e2e", "device", "files"]
     assert found[2].rows[1][1:] == ("–",) * (len(found[2].columns) - 1)
     assert all(len(row) == len(table.columns) for table in found for row in table.rows)
+
+
+def test_one_reason_is_told_once(make_report: MakeReport, make_row: MakeRow) -> None:
+    rows = [make_row(fields={"warnings": ("random weights",)}, label=label) for label in ("one", "two")]
+    assert "warning: one, two: random weights" in notes(make_report(*rows))
 
 
 def test_tables_mark_what_was_struck_out(make_report: MakeReport, make_row: MakeRow) -> None:

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
+from yolox_deploy.benchmarks.compare import compare_reports
 from yolox_deploy.benchmarks.machine import Gpu, MachineState, Peak
 from yolox_deploy.benchmarks.results import Accuracy, BenchReport, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.errors import InputError
+from yolox_deploy.models.zoo import ZOO
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -149,3 +153,12 @@ def test_unknown_fields_of_a_later_minor_version_are_left_out(
 )
 def test_a_failed_gate_strikes_the_row_out(make_row: MakeRow, fields: dict[str, Any], struck: bool) -> None:
     assert make_row(fields=fields).struck_out is struck
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "data").glob("bench-*.json")), ids=lambda path: path.name
+)
+def test_the_reports_in_the_docs_can_be_read_and_compared(path: Path) -> None:
+    report = BenchReport.load(path)
+    assert {row.subject.model for row in report.rows} == set(ZOO)
+    assert all(not change.is_regression(0.0) for change in compare_reports(report, report))

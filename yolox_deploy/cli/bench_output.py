@@ -37,9 +37,9 @@ def show(
             content["comparison"] = [asdict(change) for change in changes]
         print_json(content)
         return
-    _print_tables(tables(report), notes(report))
+    print_tables(tables(report), notes(report))
     if paper:
-        _print_tables(paper_tables(report), paper_notes(report))
+        print_tables(paper_tables(report), paper_notes(report))
     if changes is not None:
         _print_changes(changes)
 
@@ -55,7 +55,8 @@ def _print_changes(changes: Sequence[RowChange]) -> None:
     print_table(("time now over then", "scope", "ratio", "over the yardstick"), rows)
 
 
-def _print_tables(content: Sequence[Table], notes: Sequence[str]) -> None:
+def print_tables(content: Sequence[Table], notes: Sequence[str]) -> None:
+    """Print tables, rows that were struck out crossed through, and the notes below them."""
     from rich import table as rich_table
     from rich.console import Console
     from rich.text import Text

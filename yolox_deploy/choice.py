@@ -43,7 +43,9 @@ def choice_path(model: Path) -> Path:
     """
     if not model.is_file():
         raise ArtifactError(f"no model file at {model}")
-    return cache_dir() / "tuned" / f"{sha256(model)[:16]}.json"
+    weights = model.with_suffix(".bin")  # OpenVINO and NCNN keep them beside the graph
+    digests = [sha256(file)[:16] for file in (model, weights) if file.is_file()]
+    return cache_dir() / "tuned" / f"{'_'.join(digests)}.json"
 
 
 def write_choice(model: Path, choice: Choice) -> Path:
@@ -75,6 +77,20 @@ def read_choice(model: Path) -> Choice | None:
             f"{path} is damaged ({error!r}); delete it, or run `yolox-deploy tune` again"
         ) from error
     return choice if Path(choice.path).is_file() else None
+
+
+def tuned_opening(model: Path, options: Mapping[str, Any]) -> tuple[Path, str | None, dict[str, Any]]:
+    """The file, backend and options to open `model` with, as `tune` chose; as given where it chose nothing.
+
+    Args:
+        options: as of `open_runtime`; a device or a number of threads that is set wins over the choice.
+    """
+    choice = read_choice(model)
+    if choice is None:
+        return model, None, dict(options)
+    chosen = {"device": choice.device, "threads": choice.threads, **choice.runtime_options}
+    given = {name: value for name, value in options.items() if value not in (None, "auto")}
+    return Path(choice.path), choice.backend, {**chosen, **given}
 
 
 def machine() -> str:
