@@ -16,19 +16,26 @@ class DeployGraph(nn.Module):
         size: (H, W) in pixels.
         decode: turn tx, ty, tw, th into cx, cy, w, h in input pixels.
         uint8_input: take (B, H, W, 3) uint8 and convert it in the graph.
+        priors: anchor boxes a location.
     """
 
     offsets: Tensor
     strides: Tensor
 
     def __init__(
-        self, network: nn.Module, size: tuple[int, int], *, decode: bool = False, uint8_input: bool = False
+        self,
+        network: nn.Module,
+        size: tuple[int, int],
+        *,
+        decode: bool = False,
+        uint8_input: bool = False,
+        priors: int = 1,
     ) -> None:
         super().__init__()
         self.network = network
         self.decode = decode
         self.uint8_input = uint8_input
-        grid = anchor_points(size)
+        grid = anchor_points(size, priors=priors)
         self.register_buffer("offsets", torch.from_numpy(grid.offsets.copy()).float())
         self.register_buffer("strides", torch.from_numpy(grid.strides.copy()).float()[:, None])
 

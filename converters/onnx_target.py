@@ -43,7 +43,11 @@ def make_source(module: nn.Module, info: ArtifactInfo, options: ExportOptions, f
 
     height, width = info.input_size
     graph = DeployGraph(
-        module, info.input_size, decode=options.decode or options.nms, uint8_input=options.uint8_input
+        module,
+        info.input_size,
+        decode=options.decode or options.nms,
+        uint8_input=options.uint8_input,
+        priors=info.priors,
     )
     batch = options.batch or 2  # torch treats a traced size of 1 as fixed
     shape = (batch, height, width, 3) if options.uint8_input else (batch, 3, height, width)

@@ -38,6 +38,7 @@ class ArtifactInfo:
         boxes: "raw" (tx, ty, tw, th: decode outside) or "decoded" (cx, cy, w, h in input pixels).
         suppression: "none" (NMS is the caller's), "in_graph" (the output is final detections) or
             "not_needed" (a model trained to answer once an object).
+        priors: anchor boxes a location: how often each level's anchor points come in the output.
         precision: the one achieved, read back from the file.
         format: "onnx", "openvino", "ncnn", "tensorrt", "tensorrt-rtx" or "torch".
         origin: "metadata" (written by the export) or "inferred" (read from the graph of a foreign file).
@@ -61,6 +62,7 @@ class ArtifactInfo:
     versions: Mapping[str, str] = field(default_factory=dict)
     parity: Mapping[str, Any] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    priors: int = 1
 
     def __post_init__(self) -> None:
         allowed = {"boxes": BOXES, "suppression": SUPPRESSION, "precision": PRECISIONS}
@@ -71,6 +73,8 @@ class ArtifactInfo:
             raise ArtifactError(f"class_names is {self.class_names!r}; expected at least one text")
         if not all(_is_count(side) for side in self.input_size):
             raise ArtifactError(f"input_size is {self.input_size}; expected (H, W) in pixels")
+        if not _is_count(self.priors):
+            raise ArtifactError(f"priors is {self.priors!r}; expected at least 1")
         if self.batch is not None and not _is_count(self.batch):
             raise ArtifactError(f"batch is {self.batch!r}; expected at least 1, or None where it is free")
 

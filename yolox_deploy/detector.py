@@ -86,7 +86,8 @@ class Detector:
 
     Args:
         model: path to a model file; its suffix names the backend.
-        backend: a backend's name, where another than the suffix's default is wanted.
+        backend: a backend's name, where another than the suffix's default is wanted; "auto" for the backend,
+            file, precision and threads that `yolox-deploy tune` found fastest for this model on this machine.
         device: "auto", "cpu", "cuda:0", …; what was obtained is in `info.device`.
         conf: least score (objectness x class probability) that is kept, 0-1.
         iou: two boxes that overlap by more than this are one object, 0-1.
@@ -121,6 +122,10 @@ class Detector:
     ) -> None:
         self.thresholds = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
         options = {"device": device, "threads": threads, **(runtime_options or {})}
+        if backend == "auto":
+            from yolox_deploy.choice import tuned_opening  # needs platformdirs, which nothing else here does
+
+            model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)
         try:
             artifact = self._runtime.artifact or infer_info(self._runtime)
@@ -133,7 +138,8 @@ class Detector:
             raise
         self._input = self._runtime.inputs[0]
         self._output = self._runtime.outputs[0]
-        self._grid = anchor_points(self._artifact.input_size) if self._artifact.boxes == "raw" else None
+        raw, size = self._artifact.boxes == "raw", self._artifact.input_size
+        self._grid = anchor_points(size, priors=self._artifact.priors) if raw else None
         self._local = threading.local()  # a canvas and a tensor each thread
 
     @property

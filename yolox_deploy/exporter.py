@@ -62,7 +62,7 @@ def export(
         model: name in the zoo; None to recognise it from `weights`.
         to: "onnx", "openvino", "ncnn", "trt" or "trt-rtx".
         weights: a checkpoint; None for the official weights of that name (fetched once to the cache);
-            "random" for timing only.
+            "random" for timing only; "scenes" for the YOLOX-Nano that comes with the package.
         fp16, bf16, int8: the precision, float32 without any.
         imgsz: side or (H, W) in pixels, multiples of 32; None for the model's test size.
         batch: images at a time; None leaves it free at run time.
@@ -99,6 +99,8 @@ def export(
     report("loading the weights")
     subject = load_subject(model, weights, class_names)
     config = subject.network.config
+    if wanted.nms and config.selector:
+        raise UsageError(f"{config.name} answers once an object and needs no suppression; leave --nms out")
     size = wanted.imgsz or (config.test_size, config.test_size)
     suffix = "" if wanted.precision == "fp32" else f"_{wanted.precision}"
     path = Path(out) if out is not None else Path(f"{config.name}{suffix}{target.suffix}")
@@ -112,6 +114,7 @@ def export(
         weights_sha256=subject.weights_sha256,
         versions={"yolox-deploy": _version(), "numpy": np.__version__},
         details={} if subject.weights_sha256 else {"weights": RANDOM_WEIGHTS},
+        **config.output_form(),
     )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
         stage = Path(folder)

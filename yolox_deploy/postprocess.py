@@ -1,7 +1,8 @@
 """From a YOLOX network's output to boxes: decode, threshold, suppress.
 
 A row of the output is (x, y, w, h, objectness, C class scores), one row an anchor point; levels of stride 8,
-16, 32 in this order and row-major inside a level. Undecoded boxes become pixels of the input by
+16, 32 in this order and row-major inside a level (an anchor-based model has all rows of a level once for each
+prior). Undecoded boxes become pixels of the input by
 (t_xy + grid) · stride and exp(t_wh) · stride. score = objectness · class score.
 """
 
@@ -38,8 +39,10 @@ class Grid:
         return len(self.offsets)
 
 
-def anchor_points(size: Sequence[int], strides: Sequence[int] = STRIDES) -> Grid:
+def anchor_points(size: Sequence[int], strides: Sequence[int] = STRIDES, *, priors: int = 1) -> Grid:
     """Return the grid of an input of `size` (H, W) pixels; the same size gives the same object.
+
+    With several `priors` each level's points come so many times, one after another.
 
     Raises:
         UsageError: a side is not a positive multiple of the largest stride.
@@ -51,13 +54,13 @@ def anchor_points(size: Sequence[int], strides: Sequence[int] = STRIDES) -> Grid
     step = max(strides)
     if min(height, width) < step or height % step or width % step:
         raise UsageError(f"the input size is {height}x{width}; both sides must be multiples of {step}")
-    return _grid(height, width, tuple(strides))
+    return _grid(height, width, tuple(strides), priors)
 
 
 @lru_cache(maxsize=32)
-def _grid(height: int, width: int, strides: tuple[int, ...]) -> Grid:
+def _grid(height: int, width: int, strides: tuple[int, ...], priors: int) -> Grid:
     offsets, steps = [], []
-    for stride in strides:
+    for stride in (stride for stride in strides for _ in range(priors)):
         rows, columns = np.mgrid[: height // stride, : width // stride]
         offsets.append(np.stack([columns, rows], axis=-1).reshape(-1, 2))
         steps.append(np.full(rows.size, stride))
@@ -67,12 +70,13 @@ def _grid(height: int, width: int, strides: tuple[int, ...]) -> Grid:
     return grid
 
 
-def decode(raw: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
+def decode(raw: NDArray[Any], size: Sequence[int], priors: int = 1) -> NDArray[Any]:
     """Turn undecoded rows into centre x, centre y, width, height in pixels of the input.
 
     Args:
         raw: (..., N, 5 + C) floating, columns 0–3 undecoded; not modified.
         size: (H, W) of the network's input in pixels.
+        priors: anchor boxes a location, 1 for an anchor-free model.
 
     Returns:
         A new array of the same shape (float32, or float64 where `raw` is). A size that overflows is Inf.
@@ -81,7 +85,7 @@ def decode(raw: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
         UsageError: `size` is not a multiple of 32.
         ArtifactError: N is not the number of anchor points of `size`.
     """
-    grid = anchor_points(size)
+    grid = anchor_points(size, priors=priors)
     if raw.ndim < 2 or raw.shape[-1] < 6 or raw.shape[-2] != len(grid):
         raise ArtifactError(
             f"the output has shape {raw.shape}; expected (..., {len(grid)}, 5 + classes) "

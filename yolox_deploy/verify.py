@@ -82,7 +82,7 @@ def verify(
         Figures for the artifact's metadata; `passed` tells whether they are within the limits.
     """
     pictures = [load_image(path) for path in (images or packaged_photographs())]
-    by_numbers = info.precision == "fp32" and info.suppression == "none"
+    by_numbers = info.precision == "fp32" and info.suppression != "in_graph"
     figures = _by_numbers(runtime, info, network, pictures) if by_numbers else {}
     if not by_numbers:
         figures = _by_detections(runtime, info, network, pictures)
@@ -98,7 +98,7 @@ def _by_numbers(
         for tensor in _tensors(info, pictures, batch):
             expected = network(_to_float(tensor, info))
             if info.boxes == "decoded":
-                expected = decode(expected, info.input_size)
+                expected = decode(expected, info.input_size, info.priors)
             found = _run(runtime, tensor)
             error = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
             errors.append((float(error[..., :4].max()), float(error[..., 4:].max())))
@@ -123,14 +123,14 @@ def _by_detections(
     for index, picture in enumerate(pictures):
         batch = info.batch or (3 if index == 0 else 1)  # a free batch is tried at another size once
         tensor = _tensors(info, [picture], batch, noise=False)[0]
-        reference = decode(network(_to_float(tensor[:1], info)), info.input_size)[0]
+        reference = decode(network(_to_float(tensor[:1], info)), info.input_size, info.priors)[0]
         found = _run(runtime, tensor)
         if info.suppression == "in_graph":
             rows = found[found[:, 0] == batch - 1, 1:]
             pairs.append(_compare_final(reference, rows, info, gate.match_iou))
             continue
-        found = found if info.boxes == "decoded" else decode(found, info.input_size)
-        pairs.append(_compare(reference, found[-1], gate.match_iou))
+        found = found if info.boxes == "decoded" else decode(found, info.input_size, info.priors)
+        pairs.append(_compare(reference, found[-1], gate.match_iou, info.suppression == "none"))
     totals = {key: sum(pair[key] for pair in pairs) for key in pairs[0]}
     nothing = totals["either"] == 0  # only a graph with its own threshold can find nothing on either side
     matched = max(totals["matched"], 1.0)
@@ -157,7 +157,7 @@ def _by_detections(
 
 
 def _compare(
-    reference: NDArray[np.float32], found: NDArray[np.float32], match_iou: float
+    reference: NDArray[np.float32], found: NDArray[np.float32], match_iou: float, suppress: bool = True
 ) -> dict[str, float]:
     """Matches in both directions between decoded (A, 5 + C) outputs of one image.
 
@@ -165,8 +165,8 @@ def _compare(
     are looked for among the other's at half the threshold.
     """
     conf = min(CONF, _score_of_rank(reference, FEWEST_DETECTIONS))
-    strong, weak = _boxes(reference, conf), _boxes(reference, conf / 2)
-    found_strong, found_weak = _boxes(found, conf), _boxes(found, conf / 2)
+    strong, weak = (_boxes(reference, least, suppress) for least in (conf, conf / 2))
+    found_strong, found_weak = (_boxes(found, least, suppress) for least in (conf, conf / 2))
     return _count_matches(strong, weak, found_strong, found_weak, match_iou)
 
 
@@ -197,8 +197,8 @@ def _count_matches(
     }
 
 
-def _boxes(decoded: NDArray[np.float32], conf: float) -> Boxes:
-    return Boxes(*postprocess(decoded, conf=conf, iou=IOU, max_detections=300))
+def _boxes(decoded: NDArray[np.float32], conf: float, suppress: bool) -> Boxes:
+    return Boxes(*postprocess(decoded, conf=conf, iou=IOU, max_detections=300, suppress=suppress))
 
 
 def _score_of_rank(decoded: NDArray[np.float32], rank: int) -> float:

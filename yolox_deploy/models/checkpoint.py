@@ -11,13 +11,16 @@ import torch
 from torch import Tensor
 
 from yolox_deploy.errors import CheckpointError
+from yolox_deploy.models.darknet53 import STEM_CHANNELS
+from yolox_deploy.models.roadmap import ROADMAP
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX, build_model
-from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.models.zoo import MAX_WIDTH, MIN_WIDTH, ZOO, get_config
 
 Shapes = dict[str, tuple[int, ...]]
 
-_CLASS_PREDICTOR = "head.cls_preds."
+_CLASS_PREDICTORS = ("head.cls_preds.", "head.preds.")
+_DARKNET_STEM = "backbone.backbone.stem.0.conv.weight"
 _LISTED = 3
 
 
@@ -82,12 +85,16 @@ def load_checkpoint(model: YOLOX, path: str | Path) -> CheckpointInfo:
 
 
 def identify(state_dict: Mapping[str, Tensor]) -> tuple[str, int] | None:
-    """(model name, number of classes) of the zoo model with exactly these keys and shapes, or None."""
+    """(model name, number of classes) of the model with exactly these keys and shapes, or None.
+
+    Known are the zoo's models and the roadmap's, these also narrowed: `nms_free@0.25`. Rows of the roadmap that
+    differ in training alone share a name.
+    """
     found = _shapes(state_dict)
     num_classes = _class_count(found)
     if num_classes is None:
         return None
-    for name in ZOO:
+    for name in _candidates(found):
         with torch.device("meta"):
             expected = _shapes(build_model(name, num_classes).state_dict())
         if expected == found:
@@ -95,14 +102,29 @@ def identify(state_dict: Mapping[str, Tensor]) -> tuple[str, int] | None:
     return None
 
 
+def _candidates(shapes: Shapes) -> list[str]:
+    stem = shapes.get(_DARKNET_STEM)
+    if stem is None:
+        return list(ZOO)
+    width = stem[0] / STEM_CHANNELS
+    if not MIN_WIDTH <= width <= MAX_WIDTH:
+        return []
+    return list(dict.fromkeys(get_config(f"{row.model.name}@{width}").name for row in ROADMAP.values()))
+
+
 def _shapes(state_dict: Mapping[str, Tensor]) -> Shapes:
     return {key: tuple(tensor.shape) for key, tensor in state_dict.items()}
 
 
 def _class_count(shapes: Shapes) -> int | None:
-    """The outputs of the first class predictor."""
-    bias = shapes.get(f"{_CLASS_PREDICTOR}0.bias")
-    return bias[0] if bias is not None and len(bias) == 1 and bias[0] > 0 else None
+    """From the outputs of the first class predictor: per prior the classes, in a coupled head 5 more."""
+    decoupled, coupled = (shapes.get(f"{prefix}0.bias") for prefix in _CLASS_PREDICTORS)
+    bias, others = (decoupled, 0) if decoupled is not None else (coupled, 5)
+    priors = shapes.get("head.priors", (1, 1, 2))
+    if bias is None or len(bias) != 1 or len(priors) != 3 or not priors[1] or bias[0] % priors[1]:
+        return None
+    classes = bias[0] // priors[1] - others
+    return classes if classes > 0 else None
 
 
 def _find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
@@ -145,7 +167,7 @@ def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
     other = {key for key in found.keys() & expected.keys() if found[key] != expected[key]}
     missing, foreign = expected.keys() - found.keys(), found.keys() - expected.keys()
     count = _class_count(found)
-    if not missing and not foreign and all(key.startswith(_CLASS_PREDICTOR) for key in other):
+    if not missing and not foreign and all(key.startswith(_CLASS_PREDICTORS) for key in other):
         raise CheckpointError(
             f"{checkpoint.path} predicts {count} classes, the {model.config.name} here {model.num_classes}. "
             f"Build the model with num_classes={count} (--classes {count})."

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from yolox_deploy.models.blocks import SPP, ConvBlock, ResidualBlock
 
+STEM_CHANNELS = 32
+
 
 def _stage(in_channels: int, residuals: int, activation: str) -> list[nn.Module]:
     """A stride-2 convolution that doubles the channels, then residual blocks."""
@@ -44,7 +46,7 @@ class Darknet53(nn.Module):
 
     def __init__(self, width: float, *, activation: str) -> None:
         super().__init__()
-        base = int(32 * width)
+        base = int(STEM_CHANNELS * width)
         self.out_channels = (8 * base, 16 * base, 16 * base)
         self.stem = nn.Sequential(ConvBlock(3, base, 3, 1, activation), *_stage(base, 1, activation))
         self.dark2 = nn.Sequential(*_stage(2 * base, 2, activation))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_deploy.models.blocks import ConvBlock, Focus
+from yolox_deploy.models.head import DetectionHead
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -16,14 +17,16 @@ Model = TypeVar("Model", bound=nn.Module)
 def fuse(model: Model) -> Model:
     """An inference copy of `model` that computes the same function with fewer operations.
 
-    BatchNorm becomes part of its convolution, and the Focus stem becomes one 6x6 convolution of stride 2, so
-    no slices remain in an exported graph. `model` is not changed. The copy is in evaluation mode, needs no
-    gradients, and its state dict no longer has the official keys.
+    BatchNorm becomes part of its convolution, the sizes of priors part of a bias, and the Focus stem becomes one
+    6x6 convolution of stride 2, so no slices of it remain in an exported graph. `model` is not changed. The copy
+    is in evaluation mode, needs no gradients, and its state dict no longer has the official keys.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(fused.modules()):
         if isinstance(module, ConvBlock):
             _fold_batch_norm(module)
+        elif isinstance(module, DetectionHead):
+            module.fold_priors()
     _fold_focus(fused)
     return fused
 

@@ -1,17 +1,22 @@
-"""The decoupled, anchor-free head (paper, section 2.1 and Figure 2)."""
+"""The decoupled head (paper, section 2.1 and Figure 2), and what it shares with the coupled one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from yolox_deploy.models.blocks import ConvBlock, spatial_block
+from yolox_deploy.models.blocks import ConvBlock, DepthwiseBlock, spatial_block
+from yolox_deploy.models.priors import default_priors
+from yolox_deploy.models.zoo import STRIDES
 
 PRIOR_PROBABILITY = 0.01
 """What a new class or objectness predictor answers everywhere, so early losses are not all background."""
+PRIOR_LOGIT = -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)
+"""The bias for that (focal loss paper, section 4.1)."""
 
 
 def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
@@ -22,12 +27,121 @@ def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
     return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
 
 
-class DecoupledHead(nn.Module):
-    """Predicts, per anchor point and with nothing shared between levels, a box, objectness and classes.
+class Part(NamedTuple):
+    """What a level predicts for one prior: maps (B, 4 or 1 or C, H_i, W_i), classes and objectness as logits."""
 
-    Takes one (B, `in_channels[i]`, H_i, W_i) map a level and returns (B, N, 5 + C), N = sum of H_i * W_i.
-    The columns are tx, ty, tw, th (undecoded), objectness, classes: probabilities in evaluation mode,
-    logits in training mode.
+    boxes: Tensor
+    objectness: Tensor
+    classes: Tensor
+
+
+class DetectionHead(nn.Module):
+    """Base of the heads: the output's arrangement, priors, and the selector branch.
+
+    Takes one (B, `in_channels[i]`, H_i, W_i) map a level and returns (B, N, 5 + C), N = P * sum of H_i * W_i:
+    inside a level all cells, row-major, of the first prior, then of the second. The columns are tx, ty, tw, th
+    (undecoded), objectness, classes: probabilities in evaluation mode, logits in training mode.
+
+    With P > 1 the head is anchor-based: its own code, centre = sigmoid(t_xy) in the cell and size = prior *
+    exp(t_wh) (YOLOv3 paper, section 2.1), is turned into the one code of all heads. The buffer `priors`
+    (levels, P, 2) holds w, h in pixels; it is None for P = 1 and after `fold_priors`.
+
+    A subclass gives `predict` and `box_predictors`.
+    """
+
+    priors: Tensor | None
+
+    def __init__(self, num_classes: int, priors: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.num_priors = priors
+        self.register_buffer("priors", torch.tensor(default_priors(priors)) if priors > 1 else None)
+        self.sel_convs: nn.ModuleList | None = None
+
+    def predict(self, i: int, feature: Tensor) -> tuple[Iterable[Part], Tensor]:
+        """The parts of level `i`, one a prior, and the features that its boxes are predicted from."""
+        raise NotImplementedError
+
+    def box_predictors(self) -> list[nn.Conv2d]:
+        """The convolutions of the levels whose channels begin, for each prior, with tx, ty, tw, th."""
+        raise NotImplementedError
+
+    def add_selector(
+        self,
+        in_channels: Sequence[int],
+        channels: int,
+        block: type[ConvBlock] | type[DepthwiseBlock],
+        activation: str,
+    ) -> None:
+        """Add the branch of end-to-end detection (paper, section 2.1; PSS of Zhou et al. 2021).
+
+        A level gets two 3x3 convolutions of its own and a predictor of one logit a prior, which tells the one
+        prediction of an object to keep from its duplicates. Gradients stop at its input.
+        """
+        self.sel_convs = nn.ModuleList(
+            nn.Sequential(
+                block(inputs, channels, 3, 1, activation), block(channels, channels, 3, 1, activation)
+            )
+            for inputs in in_channels
+        )
+        self.sel_preds = nn.ModuleList(nn.Conv2d(channels, self.num_priors, 1) for _ in in_channels)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return flatten_levels(
+            [part for i, feature in enumerate(features) for part in self._level(i, feature)]
+        )
+
+    def per_prior(self, maps: Tensor) -> Sequence[Tensor]:
+        """(B, P * K, H, W) as P maps of K channels."""
+        return maps.chunk(self.num_priors, dim=1) if self.num_priors > 1 else (maps,)
+
+    def fold_priors(self) -> None:
+        """Move the logarithms of the priors into biases, in place: exact, and nothing is left of them in a graph."""
+        if self.priors is None:
+            return
+        for predictor, offsets in zip(self.box_predictors(), self._size_offsets(self.priors), strict=True):
+            assert predictor.bias is not None
+            predictor.bias.data.view(self.num_priors, -1)[:, 2:4] += offsets
+        self.priors = None
+
+    def _size_offsets(self, priors: Tensor) -> Tensor:
+        """(levels, P, 2): ln(prior / stride)."""
+        return (priors / torch.tensor(STRIDES, device=priors.device).view(-1, 1, 1)).log()
+
+    def _level(self, i: int, feature: Tensor) -> list[Tensor]:
+        """The (B, K, H_i, W_i) predictions of level `i`, one map a prior, K = 5 + C, or 6 + C (see `_finish`)."""
+        parts, box_features = self.predict(i, feature)
+        selectors: Sequence[Tensor | None] = [None] * self.num_priors
+        if self.sel_convs is not None:
+            selectors = self.per_prior(self.sel_preds[i](self.sel_convs[i](box_features.detach())))
+        return [
+            self._finish(part._replace(boxes=self._shared_code(part.boxes, i, prior)), selector)
+            for prior, (part, selector) in enumerate(zip(parts, selectors, strict=True))
+        ]
+
+    def _shared_code(self, boxes: Tensor, i: int, prior: int) -> Tensor:
+        """The box code of all heads from this head's own."""
+        if self.num_priors == 1:
+            return boxes
+        centre, size = boxes[:, :2].sigmoid(), boxes[:, 2:]
+        if self.priors is not None:
+            size = size + self._size_offsets(self.priors)[i, prior].view(1, 2, 1, 1)
+        return torch.cat((centre, size), dim=1)
+
+    def _finish(self, part: Part, selector: Tensor | None) -> Tensor:
+        """Join the columns; in evaluation mode as probabilities, a selector's multiplied into the objectness."""
+        if self.training:
+            return torch.cat((*part,) if selector is None else (*part, selector), dim=1)
+        objectness, classes = part.objectness.sigmoid(), part.classes.sigmoid()
+        if selector is not None:
+            objectness = objectness * selector.sigmoid()
+        return torch.cat((part.boxes, objectness, classes), dim=1)
+
+
+class DecoupledHead(DetectionHead):
+    """Predicts boxes and objectness from one tower and classes from another, nothing shared between levels.
+
+    Anchor-free with one prior, YOLOX's own head; see `DetectionHead` for the output.
     """
 
     def __init__(
@@ -38,8 +152,10 @@ class DecoupledHead(nn.Module):
         width: float = 1.0,
         depthwise: bool = False,
         activation: str = "silu",
+        priors: int = 1,
+        selector: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, priors)
         channels = int(256 * width)
         block = spatial_block(depthwise)
 
@@ -47,7 +163,7 @@ class DecoupledHead(nn.Module):
             return nn.Sequential(*(block(channels, channels, 3, 1, activation) for _ in range(2)))
 
         def predictors(outputs: int) -> nn.ModuleList:
-            return nn.ModuleList(nn.Conv2d(channels, outputs, 1) for _ in in_channels)
+            return nn.ModuleList(nn.Conv2d(channels, priors * outputs, 1) for _ in in_channels)
 
         self.cls_convs = nn.ModuleList(tower() for _ in in_channels)
         self.reg_convs = nn.ModuleList(tower() for _ in in_channels)
@@ -57,25 +173,25 @@ class DecoupledHead(nn.Module):
         self.stems = nn.ModuleList(ConvBlock(inputs, channels, 1, 1, activation) for inputs in in_channels)
         set_prior(self.cls_preds)
         set_prior(self.obj_preds)
+        if selector:
+            self.add_selector([channels] * len(in_channels), channels, block, activation)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        return flatten_levels([self._predict(i, feature) for i, feature in enumerate(features)])
+    def box_predictors(self) -> list[nn.Conv2d]:
+        return [predictor for predictor in self.reg_preds if isinstance(predictor, nn.Conv2d)]
 
-    def _predict(self, i: int, feature: Tensor) -> Tensor:
-        """(B, 5 + C, H_i, W_i) predictions of level `i`."""
+    def predict(self, i: int, feature: Tensor) -> tuple[Iterable[Part], Tensor]:
         x = self.stems[i](feature)
         box_features = self.reg_convs[i](x)
         boxes = self.reg_preds[i](box_features)
         objectness = self.obj_preds[i](box_features)
         classes = self.cls_preds[i](self.cls_convs[i](x))
-        if not self.training:
-            objectness, classes = objectness.sigmoid(), classes.sigmoid()
-        return torch.cat((boxes, objectness, classes), dim=1)
+        columns = (self.per_prior(maps) for maps in (boxes, objectness, classes))
+        return (Part(*part) for part in zip(*columns, strict=True)), box_features
 
 
 def set_prior(predictors: nn.ModuleList) -> None:
-    """Set the biases so that a sigmoid answers `PRIOR_PROBABILITY` (focal loss paper, section 4.1)."""
+    """Set the biases so that a sigmoid answers `PRIOR_PROBABILITY`."""
     for predictor in predictors:
         assert isinstance(predictor, nn.Conv2d)
         assert predictor.bias is not None
-        nn.init.constant_(predictor.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
+        nn.init.constant_(predictor.bias, PRIOR_LOGIT)

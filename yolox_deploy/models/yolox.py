@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.models.coupled_head import CoupledHead
 from yolox_deploy.models.darknet53 import DarknetFPN
-from yolox_deploy.models.head import DecoupledHead
+from yolox_deploy.models.head import DecoupledHead, DetectionHead
 from yolox_deploy.models.pafpn import PAFPN
 from yolox_deploy.models.zoo import STRIDES, ModelConfig, check_size, get_config
 
@@ -15,11 +18,13 @@ class YOLOX(nn.Module):
     """Images (B, 3, H, W) float, BGR 0-255, to predictions (B, N, 5 + C) of the same dtype.
 
     H and W divide by 32. N counts the anchor points of the levels at strides 8, 16, 32 in this order,
-    row-major inside a level: 8400 at 640x640. Columns: tx, ty, tw, th, objectness, C classes. The boxes are
+    row-major inside a level: 8400 at 640x640. With P priors a level has all its points for the first prior, then
+    all for the second, and so on: P times as many. Columns: tx, ty, tw, th, objectness, C classes. The boxes are
     undecoded: centre = (t_xy + grid) * stride, size = exp(t_wh) * stride, in input pixels.
 
-    In evaluation mode objectness and classes are probabilities; in training mode they are logits, for losses
-    that apply the sigmoid themselves.
+    In evaluation mode objectness (with a selector, its product with the selector) and classes are probabilities;
+    in training mode they are logits, for losses that apply the sigmoid themselves, and a selector's logit is one
+    more column, the last.
 
     `head` may be any module that takes the three feature maps; `config` and `num_classes` describe the model
     to exporters and checkpoints.
@@ -50,25 +55,33 @@ def build_backbone(config: ModelConfig) -> PAFPN | DarknetFPN:
     return PAFPN(config.depth, config.width, depthwise=config.depthwise, activation=config.activation)
 
 
+def build_head(config: ModelConfig, in_channels: Sequence[int], num_classes: int) -> DetectionHead:
+    """The head of `config` for feature maps of `in_channels` channels."""
+    head = CoupledHead if config.head == "coupled" else DecoupledHead
+    return head(
+        in_channels,
+        num_classes,
+        width=config.width,
+        depthwise=config.depthwise,
+        activation=config.activation,
+        priors=config.priors,
+        selector=config.selector,
+    )
+
+
 def build_model(name: str | ModelConfig, num_classes: int = 80) -> YOLOX:
     """A new model with random weights, in training mode as torch builds it.
 
     Args:
-        name: a zoo name such as `yolox_s` or `yolox-s`, or a configuration of your own.
+        name: a name such as `yolox_s`, `yolox-s` or `nms_free` (see `get_config`), or a configuration of your own.
         num_classes: C, at least 1.
 
     Raises:
-        UsageError: an unknown name or a class count below 1.
+        UsageError: an unknown name, a class count below 1 or a number of priors that has no default.
     """
     config = get_config(name) if isinstance(name, str) else name
     if num_classes < 1:
         raise UsageError(f"A model needs at least 1 class, found num_classes={num_classes}.")
     backbone = build_backbone(config)
-    head = DecoupledHead(
-        backbone.out_channels,
-        num_classes,
-        width=config.width,
-        depthwise=config.depthwise,
-        activation=config.activation,
-    )
+    head = build_head(config, backbone.out_channels, num_classes)
     return YOLOX(config, backbone, head, num_classes)

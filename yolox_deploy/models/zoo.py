@@ -6,8 +6,8 @@ Importing this module costs the standard library only, so the command line can l
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from yolox_deploy.errors import UsageError
 
@@ -16,6 +16,9 @@ STRIDES = (8, 16, 32)
 
 SIZE_DIVISOR = 32
 """Height and width of an input must divide by the largest stride."""
+
+MIN_WIDTH, MAX_WIDTH = 0.0625, 4.0
+"""Width factors that `NAME@WIDTH` takes; below, a layer would be left without channels."""
 
 _RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
 _WEIGHTS_TABLE = "released weights table (official repository, 0.1.1rc0)"
@@ -44,7 +47,11 @@ class Published:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Architecture of one model; `depth` and `width` multiply the layer and channel counts of YOLOX-L."""
+    """Architecture of one model; `depth` and `width` multiply the layer and channel counts of YOLOX-L.
+
+    `priors` are the anchor boxes of a location, 1 for an anchor-free head, 3 for an anchor-based one. `selector`
+    adds the branch that makes non-maximum suppression needless.
+    """
 
     name: str
     depth: float
@@ -55,6 +62,13 @@ class ModelConfig:
     test_size: int = 640
     weights_url: str | None = None
     published: tuple[Published, ...] = ()
+    head: Literal["decoupled", "coupled"] = "decoupled"
+    priors: int = 1
+    selector: bool = False
+
+    def output_form(self) -> dict[str, Any]:
+        """The fields of `ArtifactInfo` that follow from the architecture."""
+        return {"priors": self.priors, "suppression": "not_needed" if self.selector else "none"}
 
 
 def _release(
@@ -148,21 +162,38 @@ ZOO: dict[str, ModelConfig] = {config.name: config for config in _CONFIGS}
 
 
 def get_config(name: str) -> ModelConfig:
-    """The zoo entry called `name`; hyphens and any case are accepted.
+    """The model called `name`, of the zoo or of the paper's roadmap; hyphens and any case are accepted.
+
+    `NAME@WIDTH` is the same model with another width factor, such as `simota@0.25`; without official weights.
 
     Raises:
         UsageError: no such model; suggests the closest name.
     """
-    key = name.strip().lower().replace("-", "_")
-    if key in ZOO:
-        return ZOO[key]
+    from yolox_deploy.models.roadmap import ROADMAP
+
+    known = ZOO | {row: entry.model for row, entry in ROADMAP.items()}
+    key, _, width = name.strip().lower().replace("-", "_").partition("@")
+    if key in known:
+        return _with_width(known[key], width) if width else known[key]
     close = [
         match
         for guess in (key, f"yolox_{key}")
-        for match in difflib.get_close_matches(guess, ZOO, cutoff=0.8)
+        for match in difflib.get_close_matches(guess, known, cutoff=0.8)
     ]
     hint = f"Did you mean {close[0]}? " if close else ""
-    raise UsageError(f"There is no model called {name!r}. {hint}Known models: {', '.join(ZOO)}.")
+    raise UsageError(f"There is no model called {name!r}. {hint}Known models: {', '.join(known)}.")
+
+
+def _with_width(config: ModelConfig, text: str) -> ModelConfig:
+    try:
+        width = float(text)
+    except ValueError:
+        width = 0.0
+    if not MIN_WIDTH <= width <= MAX_WIDTH:
+        raise UsageError(f"the width of {config.name} is {text!r}; expected {MIN_WIDTH} to {MAX_WIDTH}")
+    if width == config.width:
+        return config
+    return replace(config, name=f"{config.name}@{width:g}", width=width, weights_url=None, published=())
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
