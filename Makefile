@@ -26,8 +26,14 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
+# In three processes: one that has loaded every vendor's library beside PyTorch has crashed.
+VENDORS := tests/contract tests/converters tests/runtimes
+CORE := tests/training tests/data tests/models tests/cli tests/benchmarks
+
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(CORE)
+	$(BIN)/python -m pytest $(VENDORS)
+	$(BIN)/python -m pytest $(foreach folder,$(CORE) $(VENDORS),--ignore=$(folder)) tests
 
 # On a machine with an NVIDIA GPU: GPU_EXTRA=tensorrt, or tensorrt-volta on a V100.
 gpu-acceptance: $(VENV)/.demo
@@ -50,7 +56,7 @@ $(VENV)/.torch: $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	$(PIP) install -q -e ".[onnxruntime,export,eval]"
+	$(PIP) install -q -e ".[onnxruntime,openvino,ncnn,export,eval]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml

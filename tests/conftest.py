@@ -23,6 +23,11 @@ Anchor = tuple[int, Sequence[float]]
 """Index of an anchor point, and the row (x, y, w, h, objectness, classes ...) that it answers."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of training first: its workers fork, and a process full of vendor libraries does not fork safely."""
+    items.sort(key=lambda item: "training" not in item.path.parent.name)
+
+
 class ToyModel(Protocol):
     """Writes an ONNX file whose answer is known: see the fixture `toy_model`."""
 

@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 
 import yolox_deploy
-from yolox_deploy import Artifact, cli, exporter
+from yolox_deploy import cli
 from yolox_deploy.cli.common import parse_size, read_class_names
 from yolox_deploy.cli.predict import output_names
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.models import ZOO
+from yolox_deploy.runtimes import registry
 
-COMMANDS = ("export", "predict", "eval", "models", "doctor", "demo")
+COMMANDS = ("export", "predict", "eval", "bench", "tune", "train", "scenes", "models", "doctor", "demo")
 FOUND = [(14, [0.5, 0.5, 0.7, 0.7, 0.9, 0, 1, 0])]  # one object of class 1, whatever the picture
 
 Call = Callable[..., tuple[int, str, str]]
@@ -137,16 +138,38 @@ def test_doctor_reports_backends_and_tools(run: Any) -> None:
     assert "torch" in {row["name"] for row in report["tools"]}
 
 
-def test_demo_does_the_main_job(run: Any, nano_weights: Path, tmp_path: Path, has_real_weights: bool) -> None:
-    done = run("demo", "--weights", nano_weights, cwd=tmp_path)
+@pytest.mark.slow
+def test_demo_does_the_main_job_on_every_backend(run: Any, tmp_path: Path) -> None:
+    done = run("demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "exported demo/yolox_nano.onnx" in done.stdout
-    assert "compared with PyTorch float32" in done.stdout
-    assert "median of" in done.stdout
-    assert names_in(tmp_path / "demo") == ["astronaut.jpg", "chelsea.jpg", "coffee.jpg", "yolox_nano.onnx"]
+    assert "left out" not in done.stdout
+    assert "knows" in done.stdout, "it says what the embedded model is"
+    assert "e2e: decoded image to detections" in done.stdout
+    pictures = [f"scene_{number}.jpg" for number in range(1, 7)]
+    assert set(pictures) <= set(names_in(tmp_path / "demo"))
+    for backend, suffix in (("onnxruntime", ".onnx"), ("openvino", ".xml"), ("ncnn", ".param")):
+        row = next(line for line in done.stdout.splitlines() if line.startswith(backend))
+        assert f"yolox_nano{suffix}" in row
+        assert "< 0.001" in row
+        assert f"yolox_nano {backend} fp32" in done.stdout
+
+
+def test_demo_takes_weights_and_shows_photographs(
+    call: Call,
+    nano_weights: Path,
+    tmp_path: Path,
+    has_real_weights: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only = [entry for entry in registry.BUILT_IN if entry.name == "onnxruntime"]
+    monkeypatch.setattr("yolox_deploy.benchmarks.plan.entries", lambda: only)
+    code, out, err = call("demo", "--weights", nano_weights, "--out", tmp_path / "demo")
+    assert code == 0, err
+    assert names_in(tmp_path / "demo") == ["astronaut.jpg", "chelsea.jpg", "coffee.jpg", "onnx"]
+    assert "knows" not in out
     if has_real_weights:
-        assert "1 person" in done.stdout
-        assert "1 cat" in done.stdout
+        assert "1 person" in out
+        assert "1 cat" in out
 
 
 def test_an_interrupted_export_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
@@ -393,27 +416,6 @@ def test_a_folder_that_cannot_be_written_is_one_message(call: Call, toy: Path, p
     code, _, err = call("predict", picture, "--model", toy, "--out", toy / "below a file")
     assert code == 2
     assert err.startswith("error: ")
-
-
-def test_demo_without_weights_says_plainly_what_it_needs(
-    call: Call, nano_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: dict[str, Any] = {}
-
-    def export(*arguments: Any, **options: Any) -> Artifact:
-        asked.update(options)
-        return nano_artifact
-
-    monkeypatch.setenv("YOLOX_DEPLOY_OFFLINE", "1")
-    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(exporter, "export", export)
-    code, out, _ = call("demo", "--out", tmp_path / "demo")
-    assert code == 0
-    assert asked["weights"] == "random"
-    assert "No detections were made: the official weights of yolox_nano could not be had." in out
-    assert "YOLOX_DEPLOY_OFFLINE is set" in out
-    assert "yolox-deploy demo --weights yolox_nano.pth" in out
-    assert not (tmp_path / "demo").exists(), "no picture pretends to hold detections"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@
     ├── RuntimeFailure              4   a backend failed while it loaded or ran a model
     │   └── ClosedError             4   the runtime or Detector was used after `close()`
     ├── GateError                   5   an export is not equal enough to its reference, or too inaccurate
-    └── RegressionError             6   a benchmark is slower than its baseline
+    ├── RegressionError             6   a benchmark is slower than its baseline
+    └── TrainingError               1   training cannot go on
+        └── NonFiniteLossError      1   a loss became NaN or infinite; the batch was kept for inspection
 
 A message says what was found, what was expected and, where there is one, the command that mends it.
 The command line prints the message alone and ends with the exit code.
@@ -80,6 +82,14 @@ class RegressionError(YoloxDeployError):
     """A benchmark is significantly slower than the baseline allows."""
 
     exit_code = 6
+
+
+class TrainingError(YoloxDeployError):
+    """Training cannot go on: another process of the job died, or its losses are of no use."""
+
+
+class NonFiniteLossError(TrainingError):
+    """A loss became NaN or infinite; the message names the file with the batch that did it."""
 
 
 def require(module: str, extra: str) -> ModuleType:

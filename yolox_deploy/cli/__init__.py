@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy import __version__
-from yolox_deploy.cli import bench, demo, doctor, evaluate, export, models, predict, tune
+from yolox_deploy.cli import bench, demo, doctor, evaluate, export, models, predict, scenes, train, tune
 from yolox_deploy.errors import UsageError, YoloxDeployError
 
 INTERRUPTED = 130
@@ -30,6 +30,8 @@ app.command("predict")(predict.predict_command)
 app.command("eval")(evaluate.eval_command)
 app.command("bench")(bench.bench_command)
 app.command("tune")(tune.tune_command)
+app.command("train")(train.train_command)
+app.command("scenes")(scenes.scenes_command)
 app.command("models")(models.models_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("demo")(demo.demo_command)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, …")]
-Backend = Annotated[str | None, typer.Option(help="Runtime to use instead of the suffix's default.")]
+Backend = Annotated[str | None, typer.Option(help="Runtime instead of the suffix's default; auto: as tuned.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of one inference.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
 Classes = Annotated[

@@ -1,89 +1,139 @@
-"""`yolox-deploy demo`: the main job from end to end on this machine."""
+"""`yolox-deploy demo`: the main job from end to end on this machine, with a model that comes with the package."""
 
 from __future__ import annotations
 
-import statistics
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from yolox_deploy.cli.common import console, print_table
-from yolox_deploy.cli.export import parity_rows
 from yolox_deploy.cli.predict import save_image, summary
-from yolox_deploy.errors import ArtifactError
+from yolox_deploy.errors import YoloxDeployError
 
 if TYPE_CHECKING:
-    from yolox_deploy.exporter import Artifact
+    from yolox_deploy.benchmarks.session import Candidate
 
 MODEL = "yolox_nano"
-REPEATS = 20
-NO_WEIGHTS = """
-No detections were made: the official weights of {model} could not be had.
-  {reason}
-The export, its proof and the timing above are real, with random weights. To see boxes, fetch the file from
-  {url}
-and run: yolox-deploy demo --weights {file}   (or: make demo WEIGHTS=path/to/{file})
-"""
+SCENES = 6
+SCENE_SEED = 20_210_718
+"""Neither the training nor the validation scenes of the embedded model are drawn from it."""
+
+CONF = 0.5
 
 
 def demo_command(
     weights: Annotated[
-        Path | None, typer.Option(help="Checkpoint of yolox_nano instead of a download.")
+        Path | None,
+        typer.Option(help="Checkpoint of yolox_nano, for three photographs instead of generated scenes."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the model file and the pictures.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the model files and the pictures.")] = Path("demo"),
 ) -> None:
-    """Export YOLOX-Nano, prove the file, detect in three photographs, draw them and time it."""
-    from yolox_deploy.cache import fetch_weights
-    from yolox_deploy.models.zoo import get_config
-
-    config, reason = get_config(MODEL), None
-    try:
-        chosen: Path | str = weights or fetch_weights(config)
-    except ArtifactError as error:
-        chosen, reason = "random", str(error)
-    artifact = _export(chosen, out)
-    _detect(artifact, out, draw=reason is None)
-    if reason is not None:
-        url = str(config.weights_url)
-        typer.echo(NO_WEIGHTS.format(model=MODEL, reason=reason, url=url, file=url.rsplit("/", 1)[-1]))
-
-
-def _export(weights: Path | str, out: Path) -> Artifact:
-    from yolox_deploy.exporter import export
-
-    with console().status("exporting") as spinner:
-        artifact = export(MODEL, "onnx", weights=weights, out=out / f"{MODEL}.onnx", report=spinner.update)
-    typer.echo(f"exported {artifact.path}")
-    print_table(("proof", "found", "limit"), parity_rows(artifact.parity))
-    return artifact
-
-
-def _detect(artifact: Artifact, out: Path, *, draw: bool) -> None:
-    from yolox_deploy.detector import Detector
-    from yolox_deploy.images import load_image
+    """Export a small model to every backend installed here, prove each file, detect, draw and time."""
+    from yolox_deploy.subject import EMBEDDED_WEIGHTS, embedded_checkpoint
     from yolox_deploy.verify import packaged_photographs
 
-    rows = []
-    with Detector(artifact.path) as detector:
-        detector.warmup()
-        for path in packaged_photographs():
-            image = load_image(path)
-            times = []
-            for _ in range(REPEATS):
-                start = time.perf_counter()
-                detections = detector.predict(image)
-                times.append((time.perf_counter() - start) * 1e3)
-            found = "–"
-            if draw:
-                save_image(out / path.name, detections.plot(image))
-                found = summary(detections)
-            rows.append((path.name, found, f"{statistics.median(times):.1f}"))
-        info = detector.info
+    pictures = packaged_photographs() if weights is not None else _write_scenes(out / "scenes")
+    rows, files = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
+    checkpoint = weights or embedded_checkpoint()
+    candidates = _candidates({**files, "torch": checkpoint})
+    typer.echo(f"exported to {out}, compared with PyTorch float32:")
+    print_table(("backend", "file", "compared on", "largest error"), rows)
     typer.echo("")
-    print_table(("photograph", "found", "ms end to end"), rows)
-    where = f"{info.backend} on {info.device}, {info.precision}"
-    typer.echo(f"{where}: median of {REPEATS}; `yolox-deploy bench` measures properly")
-    if draw:
-        typer.echo(f"annotated photographs: {out}")
+    _detect(candidates[0], pictures, out)
+    _time(candidates, pictures)
+    if weights is None:
+        typer.echo(
+            f"\nThe model is a YOLOX-Nano trained on generated scenes alone: it knows {_classes()}, and nothing of the "
+            "real world. Official weights: yolox-deploy demo --weights yolox_nano.pth"
+        )
+
+
+def _write_scenes(folder: Path) -> list[Path]:
+    """Scenes that the embedded model has never seen, as PNG files."""
+    from yolox_deploy.data.scenes import draw_scene
+
+    paths = []
+    for index in range(SCENES):
+        scene = draw_scene(np.random.default_rng([SCENE_SEED, index]))
+        paths.append(folder / f"scene_{index + 1}.png")
+        save_image(paths[-1], scene.image)
+    return paths
+
+
+def _export_everywhere(
+    weights: Path | str, out: Path
+) -> tuple[list[tuple[str, str, str, str]], dict[str, Path]]:
+    """A file for each backend that works here: rows of the proof table, and backend -> path."""
+    from yolox_deploy.benchmarks.plan import usable_entries
+    from yolox_deploy.converters.base import TARGETS
+    from yolox_deploy.exporter import export
+
+    rows: list[tuple[str, str, str, str]] = []
+    files: dict[str, Path] = {}
+    usable = {entry.name for entry in usable_entries()}
+    with console().status("exporting") as spinner:
+        for target in TARGETS:
+            if target.runtime not in usable:
+                continue
+            path = out / target.name / f"{MODEL}{target.suffix}"
+            try:
+                artifact = export(MODEL, target.name, weights=weights, out=path, report=spinner.update)
+            except YoloxDeployError as error:
+                rows.append((target.runtime, target.name, f"left out: {error}", "–"))
+                continue
+            files[target.runtime] = artifact.path
+            rows.append((target.runtime, str(artifact.path.relative_to(out)), *_proof(artifact.parity)))
+    return rows, files
+
+
+def _proof(parity: Mapping[str, Any]) -> tuple[str, str]:
+    if not parity.get("verified"):
+        return f"not compared: {parity.get('reason', 'not recorded')}", "–"
+    worst = max(parity["max_error_boxes"], parity["max_error_scores"])
+    limit = parity["limits"]["max_error"]
+    return f"{parity['photographs']} photographs, noise", f"{worst:.1e} < {limit:g}"
+
+
+def _candidates(files: Mapping[str, Path]) -> list[Candidate]:
+    from yolox_deploy.benchmarks.session import Candidate
+
+    return [Candidate(path, backend) for backend, path in files.items()]
+
+
+def _detect(candidate: Candidate, pictures: Sequence[Path], out: Path) -> None:
+    from yolox_deploy.detector import Detector
+    from yolox_deploy.images import load_image
+
+    rows = []
+    with Detector(candidate.path, backend=candidate.backend, conf=CONF) as detector:
+        for path in pictures:
+            image = load_image(path)
+            detections = detector.predict(image)
+            save_image(out / f"{path.stem}.jpg", detections.plot(image))
+            rows.append((path.name, summary(detections)))
+    print_table(("picture", f"found by {candidate.backend}"), rows)
+    typer.echo(f"annotated pictures: {out}\n")
+
+
+def _time(candidates: Sequence[Candidate], pictures: Sequence[Path]) -> None:
+    """The latency tables of a short benchmark in which the backends take turns."""
+    from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+    from yolox_deploy.benchmarks.protocol import Protocol
+    from yolox_deploy.benchmarks.table import tables
+    from yolox_deploy.cli.bench_output import print_tables
+
+    protocol = Protocol(name="quick", seconds=1.0, rounds=12, images=len(pictures))
+    options = BenchOptions(protocol, images=pictures[0].parent, startup=False, peaks=False)
+    with console().status("timing"):
+        report = run_bench(candidates, options)
+    print_tables([table for table in tables(report) if "ms" in table.columns], ())
+    typer.echo("one second each: a first look; `yolox-deploy bench` measures properly")
+
+
+def _classes() -> str:
+    from yolox_deploy.data.scenes import CLASS_NAMES
+
+    return ", ".join(CLASS_NAMES)

@@ -30,7 +30,9 @@ def export_command(
     to: Annotated[str, typer.Option(help="onnx, openvino, ncnn, trt or trt-rtx.")] = "onnx",
     weights: Annotated[
         str | None,
-        typer.Option(help="Checkpoint; official weights are fetched without it; 'random' to time."),
+        typer.Option(
+            help="Checkpoint; official weights are fetched without it; 'random' to time, 'scenes' to try."
+        ),
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision.")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16.")] = False,

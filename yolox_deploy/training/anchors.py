@@ -1,4 +1,4 @@
-"""Anchor points and the box code of the anchor-free head.
+"""Anchor points and the one box code of every head.
 
 An anchor point is the centre of a cell of a feature level, in input pixels: ((column, row) + 0.5) * stride.
 Boxes are cx, cy, w, h in input pixels; their code is tx, ty, tw, th.
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from yolox_deploy.errors import UsageError
+
 LOG_EPS = 1e-8
 
 
 @dataclass(frozen=True)
 class Level:
-    """One feature level: `height` x `width` cells of `stride` pixels, row-major."""
+    """A grid of anchor points: `height` x `width` cells of `stride` pixels, row-major."""
 
     height: int
     width: int
@@ -30,28 +32,47 @@ class AnchorPoints:
 
     `points` (A, 2) float32 x, y in pixels; `strides` (A,) float32 in pixels. `levels` describes the same points
     as regular grids, which lets an assigner skip most of them; empty for points of any other arrangement.
+    `priors` (A, 2) float32 w, h in pixels of the prior of each point; None for an anchor-free head. A feature
+    level with several priors is as many entries of `levels`, one after another.
     """
 
     points: Tensor
     strides: Tensor
     levels: tuple[Level, ...] = ()
+    priors: Tensor | None = None
 
 
 def anchor_points(
-    image_size: tuple[int, int], strides: Sequence[int], device: torch.device | str | None = None
+    image_size: tuple[int, int],
+    strides: Sequence[int],
+    device: torch.device | str | None = None,
+    priors: Tensor | None = None,
 ) -> AnchorPoints:
     """The anchor points of an input of `image_size` (height, width in pixels), on `device`.
 
-    Made on the device: nothing is copied there.
+    `priors` (levels, P, 2) w, h in pixels on `device`: inside a level come all cells of its first prior
+    (row-major), then all of its second. Made on the device: nothing is copied there.
+
+    Raises:
+        UsageError: `priors` of another shape.
     """
+    if priors is not None and (priors.ndim != 3 or priors.shape[0] != len(strides) or priors.shape[2] != 2):
+        raise UsageError(f"The priors have shape {tuple(priors.shape)}; expected ({len(strides)}, P, 2).")
     height, width = image_size
-    levels = tuple(Level(height // stride, width // stride, stride) for stride in strides)
+    repeats = 1 if priors is None else priors.shape[1]
+    levels = tuple(
+        Level(height // stride, width // stride, stride) for stride in strides for _ in range(repeats)
+    )
     points = [_level_points(level, device) for level in levels]
     steps = [
         torch.full((level.height * level.width,), level.stride, dtype=torch.float32, device=device)
         for level in levels
     ]
-    return AnchorPoints(torch.cat(points), torch.cat(steps), levels)
+    sizes = None
+    if priors is not None:
+        shapes = zip(priors.float().flatten(0, 1), steps, strict=True)
+        sizes = torch.cat([shape.expand(len(step), 2) for shape, step in shapes])
+    return AnchorPoints(torch.cat(points), torch.cat(steps), levels, sizes)
 
 
 def cell_centres(cells: int, stride: int, device: torch.device | str | None) -> Tensor:

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from yolox_deploy.training.anchors import AnchorPoints
-from yolox_deploy.training.assignment import BatchAssignment, Predictions, Targets, compact, take_rows
+from yolox_deploy.training.assignment import (
+    BatchAssignment,
+    Predictions,
+    Targets,
+    compact,
+    no_positives,
+    take_rows,
+)
 from yolox_deploy.training.boxes import box_iou
 from yolox_deploy.training.candidates import (
     Era,
@@ -102,7 +109,7 @@ def simota_batch(
     """
     rule = candidate_rule(era, center_radius)
     if targets.boxes.shape[1] == 0:
-        return _nothing(predictions.boxes)
+        return no_positives(predictions.boxes)
     targets = banish_padding(targets)
     index, used = find_candidates(anchors, targets, rule)
     near, penalty = near_and_penalty(anchors.points[index], anchors.strides[index], targets, rule)
@@ -120,12 +127,6 @@ def simota_batch(
     gt, positive = _match(cost, ious)
     iou = ious.gather(1, gt.unsqueeze(1)).squeeze(1)
     return _collect(index, gt, iou, positive, ious.shape[1])
-
-
-def _nothing(like: Tensor) -> BatchAssignment:
-    """The assignment of B images without a row of ground truth: no slots."""
-    index = torch.zeros((like.shape[0], 0), dtype=torch.int64, device=like.device)
-    return BatchAssignment(index, index, index.float(), index.bool())
 
 
 def _class_cost(classes: Tensor, objectness: Tensor, targets: Targets) -> Tensor:

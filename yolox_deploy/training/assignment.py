@@ -20,12 +20,13 @@ class Predictions:
     """What a model says of a batch, detached from the graph.
 
     `boxes` (B, A, 4) float32 cx, cy, w, h in pixels; `objectness` (B, A) and `classes` (B, A, C) logits in the
-    precision of the model.
+    precision of the model; `selector` (B, A) likewise, None for a model without one.
     """
 
     boxes: Tensor
     objectness: Tensor
     classes: Tensor
+    selector: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,15 @@ class BatchAssignment:
     All (B, P). `index` int64: the anchor point; `gt` int64: the ground truth it is to predict; `iou` float32:
     the IoU of its prediction with that box; `positive` bool: False for a slot not in use, whose other values
     are valid indices without meaning. An anchor point fills at most one slot.
+
+    `ignored` (B, A) bool: anchor points, none of them positive, that the objectness loss leaves out; None for none.
     """
 
     index: Tensor
     gt: Tensor
     iou: Tensor
     positive: Tensor
+    ignored: Tensor | None = None
 
     def foreground(self, num_anchors: int) -> Tensor:
         """(B, A) bool: the positive anchor points."""
@@ -68,6 +72,12 @@ class BatchAssignment:
 
 Assigner: TypeAlias = Callable[[Predictions, AnchorPoints, Targets], BatchAssignment]
 """Decides which anchor points are positive, and for which ground truth."""
+
+
+def no_positives(like: Tensor) -> BatchAssignment:
+    """The assignment of images without a row of ground truth, as many as `like` is long: no slots."""
+    index = torch.zeros((like.shape[0], 0), dtype=torch.int64, device=like.device)
+    return BatchAssignment(index, index, index.float(), index.bool())
 
 
 def compact(mask: Tensor, slots: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,17 +22,37 @@ from yolox_deploy.training.assignment import (
     take_rows,
     trim_padding,
 )
-from yolox_deploy.training.boxes import box_iou
+from yolox_deploy.training.boxes import box_giou, box_iou
+from yolox_deploy.training.one_to_one import one_to_one
+from yolox_deploy.training.selector_loss import selector_loss
 
 IOU_LOSS_WEIGHT = 5.0
+BoxLoss = Literal["iou", "giou"]
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """What may differ from the released code, to which the defaults belong.
+
+    `box_loss`: "iou" is 1 - IoU^2; "giou" is 1 - GIoU, which also moves a box that misses its target.
+    `iou_aware`: the objectness of a positive is trained towards the IoU of its prediction, not towards 1. This
+    is how the paper's baseline is read here (section 2.1 "IoU-aware branch"; Figure 2 draws an IoU output where
+    YOLOv3 has objectness, and the parameters of Table 2 leave no other). The class target is one-hot * IoU anyway.
+    """
+
+    box_loss: BoxLoss = "iou"
+    iou_aware: bool = False
+
+
+RELEASED = LossOptions()
 
 
 @dataclass(frozen=True)
 class Losses:
     """Scalar float32 tensors, each divided by max(positives, 1).
 
-    `iou` is already weighted; `total` = iou + obj + cls + l1. `positives` int64 counts the positive anchor
-    points of the batch.
+    `iou` is already weighted; `total` = iou + obj + cls + l1 + selector. `positives` int64 counts the positive
+    anchor points of the batch. `selector` is 0 for a model without one.
     """
 
     total: Tensor
@@ -40,6 +61,7 @@ class Losses:
     cls: Tensor
     l1: Tensor
     positives: Tensor
+    selector: Tensor
 
     def to_floats(self) -> dict[str, float]:
         """Plain numbers for logs and finite checks, in one transfer; on a GPU this waits for the step."""
@@ -49,9 +71,17 @@ class Losses:
 
 
 def compute_losses(
-    model: nn.Module, images: Tensor, targets: Tensor, *, use_l1: bool = False
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    assigner: Assigner = simota_batch,
+    use_l1: bool = False,
+    options: LossOptions = RELEASED,
 ) -> dict[str, Tensor]:
     """Run `model` in training mode and return its losses `total`, `iou` (weighted), `obj`, `cls`, `l1`.
+
+    A model with a selector has the loss `selector` too.
 
     Args:
         images: (B, 3, H, W) float, BGR 0-255; H and W divide by 32.
@@ -65,8 +95,24 @@ def compute_losses(
     if not model.training:
         raise UsageError("The losses need logits, and the model is in evaluation mode; call model.train().")
     height, width = images.shape[-2:]
-    losses = losses_from_predictions(model(images), (height, width), targets, use_l1=use_l1)
-    return {name: getattr(losses, name) for name in ("total", "iou", "obj", "cls", "l1")}
+    selector = has_selector(model)
+    losses = losses_from_predictions(
+        model(images),
+        (height, width),
+        targets,
+        assigner=assigner,
+        use_l1=use_l1,
+        priors=getattr(getattr(model, "head", None), "priors", None),
+        selector=selector,
+        options=options,
+    )
+    names = ("total", "iou", "obj", "cls", "l1", *(("selector",) if selector else ()))
+    return {name: getattr(losses, name) for name in names}
+
+
+def has_selector(model: nn.Module) -> bool:
+    """Whether the last column of the model's output in training mode is a selector's logit."""
+    return bool(getattr(getattr(model, "config", None), "selector", False))
 
 
 def losses_from_predictions(
@@ -77,40 +123,58 @@ def losses_from_predictions(
     assigner: Assigner = simota_batch,
     use_l1: bool = False,
     strides: Sequence[int] = STRIDES,
+    priors: Tensor | None = None,
+    selector: bool = False,
+    options: LossOptions = RELEASED,
 ) -> Losses:
     """The losses of training-mode predictions; float32 whatever autocast is in force.
 
     Args:
-        raw: (B, A, 5 + C) tx, ty, tw, th, objectness logit, class logits, of any floating dtype.
+        raw: (B, A, 5 + C) tx, ty, tw, th, objectness logit, class logits, of any floating dtype. With `selector`
+            one column more, the selector's logit: it is trained one-to-one, beside the kept losses of `assigner`.
         image_size: height, width of the network's input in pixels.
         targets: (B, M, 5) as in `compute_losses`.
         assigner: decides which anchor points are positive, and for what.
+        priors: (levels, P, 2) w, h in pixels, of an anchor-based head.
 
     Raises:
-        UsageError: shapes do not fit.
+        UsageError: shapes do not fit, or the assigner is not made for this head.
     """
-    anchors = anchor_points(image_size, strides, raw.device)
+    anchors = anchor_points(image_size, strides, raw.device, priors)
     _check(raw, anchors, targets)
     if targets.device.type == "cpu":
         targets = trim_padding(targets)
     truth = Targets.from_padded(targets.to(raw.device, non_blocking=True))
     with torch.autocast(raw.device.type, enabled=False):
-        assignment = assigner(_predictions(raw, anchors), anchors, truth)
-        return losses_of_assignment(raw, anchors, truth, assignment, use_l1=use_l1)
+        logits = raw[..., -1] if selector else None
+        raw = raw[..., :-1] if selector else raw
+        predictions = _predictions(raw, anchors, logits)
+        assignment = assigner(predictions, anchors, truth)
+        losses = losses_of_assignment(raw, anchors, truth, assignment, use_l1=use_l1, options=options)
+        if logits is None:
+            return losses
+        loss = selector_loss(logits, raw[..., 4], one_to_one(predictions, anchors, truth))
+        return replace(losses, total=losses.total + loss, selector=loss)
 
 
 def losses_of_assignment(
-    raw: Tensor, anchors: AnchorPoints, targets: Targets, assignment: BatchAssignment, *, use_l1: bool = False
+    raw: Tensor,
+    anchors: AnchorPoints,
+    targets: Targets,
+    assignment: BatchAssignment,
+    *,
+    use_l1: bool = False,
+    options: LossOptions = RELEASED,
 ) -> Losses:
     """The losses once it is decided which anchor points are positive; shapes as in `losses_from_predictions`."""
     code, objectness, classes = torch.split(raw, [4, 1, raw.shape[2] - 5], dim=2)
     count = assignment.positive.sum()
     scale = 1.0 / count.clamp(min=1)
-    iou, l1 = _box_losses(code, anchors, targets, assignment, use_l1)
-    obj = _objectness_loss(objectness.squeeze(2), assignment) * scale
+    iou, l1 = _box_losses(code, anchors, targets, assignment, use_l1, options.box_loss)
+    obj = _objectness_loss(objectness.squeeze(2), assignment, options.iou_aware) * scale
     cls = _class_loss(classes, targets, assignment) * scale
     iou, l1 = IOU_LOSS_WEIGHT * iou * scale, l1 * scale
-    return Losses(iou + obj + cls + l1, iou, obj, cls, l1, count)
+    return Losses(iou + obj + cls + l1, iou, obj, cls, l1, count, torch.zeros_like(iou))
 
 
 def _check(raw: Tensor, anchors: AnchorPoints, targets: Tensor) -> None:
@@ -124,32 +188,42 @@ def _check(raw: Tensor, anchors: AnchorPoints, targets: Tensor) -> None:
 
 
 @torch.no_grad()
-def _predictions(raw: Tensor, anchors: AnchorPoints) -> Predictions:
+def _predictions(raw: Tensor, anchors: AnchorPoints, selector: Tensor | None) -> Predictions:
     boxes = decode_boxes(raw[..., :4].float(), anchors.points, anchors.strides)
-    return Predictions(boxes, raw[..., 4], raw[..., 5:])
+    return Predictions(boxes, raw[..., 4], raw[..., 5:], None if selector is None else selector.detach())
 
 
 def _box_losses(
-    code: Tensor, anchors: AnchorPoints, targets: Targets, assignment: BatchAssignment, use_l1: bool
+    code: Tensor,
+    anchors: AnchorPoints,
+    targets: Targets,
+    assignment: BatchAssignment,
+    use_l1: bool,
+    box_loss: BoxLoss,
 ) -> tuple[Tensor, Tensor]:
-    """Sums over the positives of 1 - IoU^2, and of the L1 distance of box codes (0 without `use_l1`)."""
+    """Sums over the positives of 1 - IoU^2 or 1 - GIoU, and of the L1 distance of box codes (0 without `use_l1`)."""
     # A slot not in use shows some prediction whose exp may overflow, and 0 * inf is no gradient.
     code = take_rows(code, assignment.index).float()
     code = code.masked_fill(~assignment.positive.unsqueeze(2), 0.0)
     points, strides = anchors.points[assignment.index], anchors.strides[assignment.index]
     wanted = targets.boxes.gather(1, assignment.gt.unsqueeze(2).expand(-1, -1, 4))
-    ious = box_iou(decode_boxes(code, points, strides), wanted)
-    iou = _sum_of_positives(1 - ious.square(), assignment)
+    boxes = decode_boxes(code, points, strides)
+    similarity = box_giou(boxes, wanted) if box_loss == "giou" else box_iou(boxes, wanted).square()
+    iou = _sum_of_positives(1 - similarity, assignment)
     if not use_l1:
         return iou, torch.zeros_like(iou)
     distance = (code - encode_boxes(wanted, points, strides)).abs().sum(dim=2)
     return iou, _sum_of_positives(distance, assignment)
 
 
-def _objectness_loss(logits: Tensor, assignment: BatchAssignment) -> Tensor:
-    """Binary cross-entropy of all anchor points (B, A), summed."""
+def _objectness_loss(logits: Tensor, assignment: BatchAssignment, iou_aware: bool) -> Tensor:
+    """Binary cross-entropy of all anchor points (B, A) but those ignored, summed."""
     wanted = assignment.foreground(logits.shape[1]).float()
-    return F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="sum")
+    if iou_aware:
+        share = torch.where(assignment.positive, assignment.iou, 0.0)
+        wanted = torch.zeros_like(wanted).scatter_add_(1, assignment.index, share)
+    weight = None if assignment.ignored is None else (~assignment.ignored).float()
+    return F.binary_cross_entropy_with_logits(logits.float(), wanted, weight, reduction="sum")
 
 
 def _class_loss(logits: Tensor, targets: Targets, assignment: BatchAssignment) -> Tensor:

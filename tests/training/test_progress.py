@@ -1,0 +1,64 @@
+"""What people see of a run, on a terminal and in a log file."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from yolox_deploy.training.progress import Progress, RichProgress, SilentProgress
+
+
+def tell(progress: Progress) -> None:
+    """Two epochs of three steps, the first evaluated."""
+    progress.message("12 of [12] tensors come from w.pth.")
+    progress.start(2, 3, 0)
+    for epoch in range(2):
+        for step in range(3):
+            progress.step(epoch, step, {"total": 2.0 + step, "l1": 0.0}, 0.01)
+        if epoch == 0:
+            progress.evaluated(0, {"AP": 0.25, "APs": -1.0})
+    progress.close()
+
+
+def written(*, terminal: bool) -> str:
+    out = io.StringIO()
+    tell(RichProgress(Console(file=out, force_terminal=terminal, width=120, soft_wrap=True)))
+    return out.getvalue()
+
+
+def test_without_a_terminal_each_epoch_is_one_line() -> None:
+    assert written(terminal=False).splitlines() == [
+        "12 of [12] tensors come from w.pth.",
+        "epoch 1/2  total 3  l1 0  rate 0.01",
+        "epoch 1: AP 0.2500  APs -1.0000",
+        "epoch 2/2  total 3  l1 0  rate 0.01",
+    ]
+
+
+def test_on_a_terminal_a_bar_shows_the_epoch_the_losses_and_the_rate() -> None:
+    text = written(terminal=True)
+    for part in ("epoch 2/2", "total 3", "rate 0.01", "AP 0.2500", "━"):
+        assert part in text
+
+
+def test_a_resumed_run_starts_where_it_was() -> None:
+    progress = RichProgress(Console(file=io.StringIO(), force_terminal=True))
+    progress.start(10, 3, 4)
+    (task,) = progress.bar.tasks
+    assert (task.completed, task.total) == (12, 30)
+    progress.step(4, 0, {"total": 1.0}, 0.01)
+    assert task.completed == 13
+    progress.close()
+
+
+def test_it_may_end_before_it_began() -> None:
+    out = io.StringIO()
+    RichProgress(Console(file=out)).close()
+    assert out.getvalue() == ""
+
+
+def test_silence_says_nothing(capsys: object) -> None:
+    tell(SilentProgress())
+    out, err = capsys.readouterr()  # type: ignore[attr-defined]
+    assert out == err == ""

@@ -1,0 +1,301 @@
+"""Whole runs: a YOLOX-Nano on a few generated scenes."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
+from yolox_deploy.errors import InputError, NonFiniteLossError
+from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.models.safe_load import safe_load
+from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.training.distributed import Job
+from yolox_deploy.training.evaluation import evaluate
+from yolox_deploy.training.progress import SilentProgress
+from yolox_deploy.training.schedule import yolox_warmup_cosine
+from yolox_deploy.training.trainer import Trainer
+
+STEPS, EPOCHS = 3, 4
+Losses = dict[int, dict[str, float]]
+
+
+class Recorder(SilentProgress):
+    """Keeps what it is told; `at` is called with the step of the run once it has been told of it."""
+
+    def __init__(self, at: Callable[[int], None] = lambda step: None) -> None:
+        self.at = at
+        self.losses: Losses = {}
+        self.rates: dict[int, float] = {}
+        self.figures: dict[int, Mapping[str, float]] = {}
+        self.messages: list[str] = []
+        self.closed = False
+
+    def step(self, epoch: int, step: int, losses: Mapping[str, float], rate: float) -> None:
+        number = epoch * STEPS + step
+        self.losses[number], self.rates[number] = dict(losses), rate
+        self.at(number)
+
+    def evaluated(self, epoch: int, figures: Mapping[str, float]) -> None:
+        self.figures[epoch] = figures
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scenes(tmp_path_factory.mktemp("scenes") / "data", train=12, val=3, size=(64, 64))
+
+
+@pytest.fixture
+def config(scenes: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        "yolox_nano",
+        scenes,
+        tmp_path / "run",
+        epochs=EPOCHS,
+        batch=4,
+        imgsz=(64, 64),
+        multiscale=(32, 96),
+        plain_epochs=1,
+        eval_every=2,
+        workers=0,
+        precision="fp32",
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Losses, dict[str, Any], Recorder]:
+    """An uninterrupted run: its losses, its last checkpoint, all that was told."""
+    out, recorder = tmp_path_factory.mktemp("whole"), Recorder()
+    config = TrainConfig(
+        "yolox_nano",
+        scenes,
+        out / "run",
+        epochs=EPOCHS,
+        batch=4,
+        imgsz=(64, 64),
+        multiscale=(32, 96),
+        plain_epochs=1,
+        eval_every=2,
+        workers=0,
+        precision="fp32",
+    )
+    Trainer(config, progress=recorder).fit()
+    content = safe_load(out / "run" / "last.pth")
+    assert isinstance(content, dict)
+    return recorder.losses, content, recorder
+
+
+def evaluated(run: Path) -> list[str]:
+    """The epochs in the log."""
+    with (run / "epochs.csv").open(newline="") as file:
+        return [row["epoch"] for row in csv.DictReader(file)]
+
+
+def assert_same_end(run: Path, whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
+    content = safe_load(run / "last.pth")
+    assert isinstance(content, dict)
+    for key in ("model", "raw"):
+        assert content[key].keys() == whole[1][key].keys()
+        assert all(torch.equal(value, whole[1][key][name]) for name, value in content[key].items())
+    for key in ("epoch", "step", "ema_updates", "best_ap", "figures", "stale"):
+        assert content[key] == whole[1][key]
+
+
+def test_a_run_from_end_to_end(whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
+    losses, content, recorder = whole
+    assert list(losses) == list(range(STEPS * EPOCHS))
+    assert all(np.isfinite(value) for step in losses.values() for value in step.values())
+    assert [losses[step]["l1"] > 0 for step in losses] == [False] * 9 + [True] * 3
+    assert list(recorder.figures) == [1, 3]
+    assert tuple(recorder.figures[3]) == METRICS
+    assert recorder.closed
+    assert (content["epoch"], content["step"], content["ema_updates"]) == (4, 12, 12)
+    assert content["model_name"] == "yolox_nano"
+    assert content["class_names"] == list(CLASS_NAMES)
+    assert content["config"]["batch"] == 4
+
+
+def test_files_of_a_run(whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
+    out = Path(whole[1]["config"]["out"])
+    names = {path.name for path in out.iterdir()}
+    assert names >= {
+        "last.pth",
+        "best.pth",
+        "steps.csv",
+        "epochs.csv",
+        "train_batch_0.jpg",
+        "predictions_epoch_3.jpg",
+    }
+    assert not any(name.startswith(".") for name in names)
+    assert evaluated(out) == ["1", "3"]
+
+
+def test_rates_follow_the_schedule(
+    config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]
+) -> None:
+    schedule = Trainer(config).schedule
+    assert (schedule.total, schedule.flat) == (12, 3)
+    assert whole[2].rates == {step: yolox_warmup_cosine(schedule, step) for step in range(12)}
+
+
+def test_resumed_after_an_epoch(config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
+    answers = iter([False, True])
+    first = Trainer(replace(config, eval_every=9), progress=Recorder(), stop=lambda: next(answers)).fit()
+    assert first.epochs == 2
+    recorder = Recorder()
+    result = Trainer(config, progress=recorder, resume=True).fit()
+    assert result.epochs == EPOCHS
+    assert recorder.losses == {step: whole[0][step] for step in range(6, 12)}
+    assert_same_end(config.out, whole)
+    assert evaluated(config.out) == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "step"),
+    [(signal.SIGINT, KeyboardInterrupt, 4), (signal.SIGTERM, SystemExit, 8)],
+)
+def test_interrupted_and_resumed(
+    config: TrainConfig,
+    whole: tuple[Losses, dict[str, Any], Recorder],
+    number: signal.Signals,
+    error: type[BaseException],
+    step: int,
+) -> None:
+    def interrupt(at: int) -> None:
+        if at == step:
+            signal.raise_signal(number)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    recorder = Recorder(interrupt)
+    try:
+        with pytest.raises(error):
+            Trainer(config, progress=recorder).fit()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert recorder.closed
+    assert list(recorder.losses) == list(range(step + 1))
+    rest = Recorder()
+    Trainer(config, progress=rest, resume=True).fit()
+    assert recorder.losses | rest.losses == whole[0]
+    assert list(rest.losses) == list(range(step + 1, 12))
+    assert_same_end(config.out, whole)
+
+
+def test_interrupted_while_it_evaluates(
+    config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]
+) -> None:
+    class Impatient(Recorder):
+        def evaluated(self, epoch: int, figures: Mapping[str, float]) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(config, progress=Impatient()).fit()
+    rest = Recorder()
+    Trainer(config, progress=rest, resume=True).fit()
+    assert list(rest.figures) == [1, 3]
+    assert_same_end(config.out, whole)
+
+
+def test_workers_change_nothing(config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
+    Trainer(replace(config, workers=1)).fit()
+    assert_same_end(config.out, whole)
+
+
+def test_resuming_a_finished_run_returns_its_result(config: TrainConfig) -> None:
+    config = replace(config, epochs=1, plain_epochs=1, warmup_epochs=0)
+    first = Trainer(config).fit()
+    assert Trainer(config, resume=True).fit() == first
+    assert first.figures == safe_load(first.best)["figures"]
+
+
+def test_a_non_finite_loss_keeps_the_batch(config: TrainConfig) -> None:
+    trainer = Trainer(config)
+    with torch.no_grad():
+        trainer.learner.model.head.obj_preds[1].bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"the loss is nan in step 0 .*nonfinite_batch\.pt"):
+        trainer.fit()
+    kept = safe_load(config.out / "nonfinite_batch.pt")
+    assert isinstance(kept, dict)
+    assert kept["images"].shape == (4, 3, 64, 64)
+    assert kept["images"].dtype == torch.uint8
+    assert kept["targets"].shape == (4, 120, 5)
+    assert (kept["epoch"], kept["step"], kept["model_name"]) == (0, 0, "yolox_nano")
+    assert np.isnan(kept["losses"]["total"])
+    assert not (config.out / "last.pth").exists()
+
+
+def test_patience(config: TrainConfig) -> None:
+    recorder = Recorder()
+    result = Trainer(replace(config, learning_rate=1e-9, eval_every=1, patience=1), progress=recorder).fit()
+    assert result.epochs == 2
+    assert list(recorder.figures) == [0, 1]
+
+
+def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
+    data = write_scenes(tmp_path / "data", train=4, val=1, size=(64, 64))
+    broken = next(iter(sorted((data / "train").iterdir())))
+    broken.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=broken.name):
+        Trainer(replace(config, data=data)).fit()
+
+
+def test_fine_tuning_tells_what_it_took(config: TrainConfig, nano_weights: Path) -> None:
+    recorder = Recorder()
+    trainer = Trainer(replace(config, weights=nano_weights), progress=recorder)
+    assert "tensors come from" in recorder.messages[0]
+    assert f"the data set has {len(CLASS_NAMES)}" in recorder.messages[1]
+    source = safe_load(nano_weights)["model"]
+    name = "backbone.backbone.stem.conv.conv.weight"
+    assert torch.equal(trainer.learner.model.state_dict()[name], source[name])
+    assert torch.equal(trainer.learner.ema.model.state_dict()[name], source[name])
+
+
+def test_evaluation_disturbs_nothing(config: TrainConfig) -> None:
+    trainer = Trainer(config)
+    trainer.learner.train()
+    before = torch.get_rng_state(), {k: v.clone() for k, v in trainer.learner.model.state_dict().items()}
+    found = evaluate(trainer.learner.ema.model, trainer.val_set, (64, 64), trainer.job, batch=2, workers=0)
+    assert tuple(found.figures) == METRICS
+    assert trainer.learner.model.training
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert all(torch.equal(value, before[1][k]) for k, value in trainer.learner.model.state_dict().items())
+
+
+@pytest.mark.slow
+def test_evaluation_gives_the_figures_of_the_detector(shared: Path) -> None:
+    from yolox_deploy.data.coco_format import read_coco
+    from yolox_deploy.models import build_model, load_checkpoint
+
+    model = build_model("yolox_nano", 80).eval()
+    load_checkpoint(model, shared / "real" / "yolox_nano.pth")
+    mini = shared / "real" / "coco_mini"
+    dataset = read_coco(mini / "instances.json", mini / "images")
+    found = evaluate(model, dataset, (416, 416), Job(torch.device("cpu")), batch=8, workers=0)
+    expected = {"AP": 0.3116, "AP50": 0.4941, "AP75": 0.3235}
+    assert {name: found.figures[name] for name in expected} == pytest.approx(expected, abs=1e-3)
+    assert [index for index, _ in found.examples] == list(range(8))
+
+
+@pytest.mark.slow
+def test_the_best_is_exported(whole: tuple[Losses, dict[str, Any], Recorder], tmp_path: Path) -> None:
+    from yolox_deploy import export
+
+    weights = Path(whole[1]["config"]["out"]) / "best.pth"
+    artifact = export(None, "onnx", weights=weights, imgsz=64, out=tmp_path / "nano.onnx", verify=False)
+    assert artifact.info.model == "yolox_nano"
+    assert artifact.info.class_names == CLASS_NAMES

@@ -1,0 +1,224 @@
+"""`yolox-deploy train`: a model learns a data set, and the command says how to export it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table
+from yolox_deploy.errors import CheckpointError, UsageError, require
+from yolox_deploy.models.zoo import get_config
+
+if TYPE_CHECKING:
+    from yolox_deploy.training.config import TrainConfig
+    from yolox_deploy.training.trainer import TrainResult
+
+OFFICIAL_WEIGHTS = "official"
+STOP_FILE = "stop"
+COMMAND = "from yolox_deploy.cli import main; main()"
+
+
+def train_command(
+    model: Annotated[str | None, typer.Option(help="Name in the zoo.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data set: COCO, VOC or YOLO text.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Pictures a step, over all devices. [default: 64]")
+    ] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Parts of a batch, for small memories.")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes to train with, one a GPU.")] = 1,
+    imgsz: Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16. [default: by device]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, …")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that prepare pictures.")] = None,
+    freeze_backbone: Annotated[
+        bool, typer.Option("--freeze-backbone", help="Train the neck and the head alone.")
+    ] = False,
+    patience: Annotated[int | None, typer.Option(help="Evaluations to wait for a better AP.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/train]")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as augmentation.mosaic=0.5."),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    check_only: Annotated[bool, typer.Option("--check-only", help="Check the data set and end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model by the paper's recipe. Settings: the model's recipe, then --config, then options.
+
+    Ctrl-C saves and ends; --resume goes on. A file `stop` in the run's folder ends it after the epoch.
+    """
+    options = {
+        "model": model,
+        "data": data,
+        "weights": weights,
+        "epochs": epochs,
+        "batch": batch,
+        "accumulate": accumulate,
+        "imgsz": parse_size(imgsz),
+        "precision": precision,
+        "device": device,
+        "workers": workers,
+        "freeze_backbone": freeze_backbone or None,
+        "patience": patience,
+        "seed": seed,
+        "out": out,
+    }
+    changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
+    chosen = _resumed_config(resume, changes) if resume else _new_config(changes)
+    if not (resume or check_only) and (chosen.out / "last.pth").is_file():
+        found = f"{chosen.out} holds another run"
+        raise UsageError(f"{found}; go on with it by --resume {chosen.out}, or name another folder by --out")
+    in_job = "LOCAL_RANK" in os.environ  # one of the processes that torchrun started
+    if not in_job:
+        _check(chosen.data, headers=resume is None)
+    if check_only:
+        return
+    require("torch", "train")
+    if devices > 1 and not in_job:
+        raise typer.Exit(_run_processes(devices))
+    _train(chosen, resume=resume is not None, as_json=as_json)
+
+
+def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
+    """What is set by the file, then by --set, then by the other options; later ones win."""
+    from yolox_deploy.training.recipes import load_toml
+
+    changes = load_toml(config) if config else {}
+    for text in settings:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set augmentation.mosaic=0.5")
+        changes[name.strip()] = value.strip()
+    return {**changes, **options}
+
+
+def _new_config(changes: dict[str, object]) -> TrainConfig:
+    from yolox_deploy.cache import fetch_weights
+    from yolox_deploy.training.recipes import recipe
+
+    missing = [f"--{name}" for name in ("model", "data") if name not in changes]
+    if missing:
+        raise UsageError(
+            f"{' and '.join(missing)} not given; expected --model NAME (`yolox-deploy models` lists them) and "
+            "--data FOLDER, or --resume RUN"
+        )
+    model, data = str(changes.pop("model")), Path(str(changes.pop("data")))
+    if changes.get("weights") == OFFICIAL_WEIGHTS:
+        changes["weights"] = fetch_weights(get_config(model))
+    return recipe(model, data, **changes)
+
+
+def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
+    """The settings in the last checkpoint of `run`, a folder or that file, with changes."""
+    require("torch", "train")
+    from yolox_deploy.models.safe_load import safe_load
+    from yolox_deploy.training.recipes import from_dict, override
+
+    last = run if run.suffix == ".pth" else run / "last.pth"
+    if last.name != "last.pth":
+        raise UsageError(f"a run is resumed from its last.pth; found {run}, which --weights can start from")
+    content = safe_load(last)
+    saved = content.get("config") if isinstance(content, dict) else None
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"{last} holds no settings; start a new run from it with --weights {last}")
+    return override(from_dict(saved), {**changes, "out": last.parent})
+
+
+def _check(data: Path, *, headers: bool) -> None:
+    """Print what is found of a data set, before any time is spent on it; stop where training would."""
+    from yolox_deploy.data.checks import check_dataset, require_same_classes
+    from yolox_deploy.data.layouts import open_dataset
+
+    train, val = (open_dataset(data, split) for split in ("train", "val"))
+    reports = [check_dataset(split, pictures=headers) for split in (train, val)]
+    for line in (line for report in reports for line in report.to_lines()):
+        console().print(line, markup=False, soft_wrap=True)
+    for report in reports:
+        report.raise_for_errors()
+    require_same_classes(train, val)
+
+
+def _run_processes(count: int) -> int:
+    """Run this command line in `count` processes by torchrun's engine; the exit code of the first that failed."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // count, 1)))
+    job = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=f"yolox-deploy-{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(job, sys.executable)("-c", COMMAND, *sys.argv[1:])
+    except SignalException as error:  # the processes got the signal too, saved and ended
+        return 128 + error.sigval
+    except ChildFailedError as error:
+        return abs(error.get_first_failure()[1].exitcode)
+    return 0
+
+
+def _train(config: TrainConfig, *, resume: bool, as_json: bool) -> None:
+    from yolox_deploy.training.allocator import keep_freed_memory
+    from yolox_deploy.training.progress import RichProgress
+    from yolox_deploy.training.trainer import Trainer
+
+    keep_freed_memory()
+    trainer = Trainer(config, progress=RichProgress(), resume=resume, stop=_stop_request(config.out))
+    is_main = trainer.job.is_main
+    try:
+        result = trainer.fit()
+    except (KeyboardInterrupt, SystemExit):
+        if is_main and trainer.last.is_file():
+            typer.echo(f"saved in {trainer.last}; {_how_to_resume(config)}", err=True)
+        raise
+    if is_main:
+        _report(config, result, as_json)
+
+
+def _stop_request(folder: Path) -> Callable[[], bool]:
+    """Whether somebody made the file `stop`; it is removed, so that the run can be resumed."""
+
+    def found() -> bool:
+        if not (folder / STOP_FILE).is_file():
+            return False
+        (folder / STOP_FILE).unlink()
+        return True
+
+    return found
+
+
+def _report(config: TrainConfig, result: TrainResult, as_json: bool) -> None:
+    if as_json:
+        paths = {"best": str(result.best), "last": str(result.last)}
+        print_json({**result.figures, **paths, "epochs": result.epochs})
+        return
+    title = f"{config.model} in {config.out}, best of {result.epochs} epochs"
+    print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
+    if result.epochs < config.epochs:
+        typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
+    size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)
+    weights = shlex.quote(str(result.best))
+    typer.echo(f"export it with: yolox-deploy export {config.model} --weights {weights} --to onnx{size}")
+
+
+def _how_to_resume(config: TrainConfig) -> str:
+    return f"go on with: yolox-deploy train --resume {shlex.quote(str(config.out))}"

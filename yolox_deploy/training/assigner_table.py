@@ -1,0 +1,27 @@
+"""The label assigners by name: what `TrainConfig.assigner` chooses from.
+
+`one_to_one.one_to_one` stands beside them: it trains the selector of an end-to-end head, never a model alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+
+from yolox_deploy.training.assigners import simota_batch
+from yolox_deploy.training.assignment import Assigner
+from yolox_deploy.training.fixed_assigners import center, center3x3, yolov3
+from yolox_deploy.training.ota import ota
+
+ASSIGNERS: Mapping[str, Assigner] = MappingProxyType(
+    {
+        "simota": simota_batch,
+        "simota_release": partial(simota_batch, era="release"),
+        "center": center,
+        "center3x3": center3x3,
+        "yolov3": yolov3,
+        "ota": ota,
+    }
+)
+"""Rows of the paper's Table 2 and their relatives; `yolov3` needs priors, `center` and `center3x3` refuse them."""

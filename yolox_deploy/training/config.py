@@ -1,0 +1,186 @@
+"""Settings of a training run, checked when they are made; `recipes.py` holds those of each model.
+
+Sources: paper, sections 2.1 and 2.2 and Table 5; where the released code differs, the released code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from yolox_deploy.errors import UsageError
+from yolox_deploy.models.zoo import check_size, get_config
+
+Range = tuple[float, float]
+Precision = Literal["fp32", "fp16", "bf16"]
+
+ASSIGNER_NAMES = ("simota", "simota_release", "center", "center3x3", "yolov3", "ota")
+"""The names in `assigner_table.ASSIGNERS`, here so that settings are checked without torch."""
+PLAIN_EPOCHS, WARMUP_EPOCHS, LONG_RUN = 15, 5, 100
+"""Epochs at the end and at the beginning of a run of `LONG_RUN` or more; per cent of a shorter one."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How pictures are changed before training; probabilities are 0-1, ranges (low, high).
+
+    Attributes:
+        mosaic: probability that a picture becomes a mosaic of four.
+        mosaic_scale: the mosaic is scaled by a factor drawn from this range.
+        mixup: probability that a mosaic is blended with another picture.
+        mixup_scale: that other picture is scaled by a factor drawn from this range.
+        copy_paste: probability that objects of another picture are pasted in by their masks.
+        degrees, shear: rotation and shear of a mosaic, +- degrees.
+        translate: shift of a mosaic, +- share of the side.
+        hsv: probability of each shift of hue, saturation and value (+-5, +-30, +-30 of 180, 255, 255).
+        flip: probability of a horizontal flip.
+        max_objects: rows of targets in a picture.
+
+    Raises:
+        UsageError: a value that cannot work.
+    """
+
+    mosaic: float = 1.0
+    mosaic_scale: Range = (0.1, 2.0)
+    mixup: float = 1.0
+    mixup_scale: Range = (0.5, 1.5)
+    copy_paste: float = 0.0
+    degrees: float = 10.0
+    shear: float = 2.0
+    translate: float = 0.1
+    hsv: float = 0.5
+    flip: float = 0.5
+    max_objects: int = 120
+
+    def __post_init__(self) -> None:
+        for name in ("mosaic", "mixup", "copy_paste", "hsv", "flip", "translate"):
+            _require(0 <= getattr(self, name) <= 1, self, name, "0 to 1")
+        for name in ("mosaic_scale", "mixup_scale"):
+            low, high = getattr(self, name)
+            _require(0 < low <= high < math.inf, self, name, "two factors above 0, the lower first")
+        _require(0 <= self.degrees <= 180, self, "degrees", "0 to 180")
+        _require(0 <= self.shear < 90, self, "shear", "0 to less than 90 degrees")
+        _require_count(self, "max_objects", 1)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        model: name in the zoo.
+        data: folder of a data set (COCO, VOC or YOLO text).
+        out: folder for checkpoints, logs and drawn batches.
+        weights: checkpoint to start from; another class count is allowed.
+        epochs: passes over the data.
+        batch: pictures in one optimiser step, over all processes.
+        accumulate: parts into which each process divides its share of the batch, for small memories.
+        imgsz: (height, width) of training and evaluation; None for the model's test size.
+        multiscale: least and greatest height of the sizes drawn every 10 steps, multiples of 32, the width in
+            the proportion of `imgsz`; None for `imgsz` alone.
+        plain_epochs: last epochs, without mosaic and MixUp and with the L1 loss; None for 15, or 15 % of fewer
+            than 100 epochs.
+        warmup_epochs: epochs in which the rate rises; None for 5, or 5 % of fewer than 100 epochs.
+        learning_rate: for 64 pictures a step; scaled linearly with `batch`.
+        momentum, weight_decay: of SGD with Nesterov momentum.
+        ema_decay: of the averaged weights, which are evaluated and exported.
+        assigner: decides which anchor points are positive; a name in `ASSIGNER_NAMES`.
+        precision: of the forward pass; None for fp16 on CUDA, bf16 on a CPU that is faster with it, else fp32.
+        freeze_backbone: train the neck and the head alone.
+        eval_every: epochs between evaluations (each epoch in the plain ones).
+        patience: stop after so many evaluations without a better AP; None to go on.
+        workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
+        device: "auto", "cpu", "cuda".
+        seed: of weights, order, augmentation.
+        augmentation: how pictures are changed.
+
+    Raises:
+        UsageError: a value, or a combination of them, that cannot work.
+    """
+
+    model: str
+    data: Path
+    out: Path = Path("runs/train")
+    weights: Path | None = None
+    epochs: int = 300
+    batch: int = 64
+    accumulate: int = 1
+    imgsz: tuple[int, int] | None = None
+    multiscale: tuple[int, int] | None = None
+    plain_epochs: int | None = None
+    warmup_epochs: float | None = None
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    ema_decay: float = 0.9998
+    assigner: str = "simota"
+    precision: Precision | None = None
+    freeze_backbone: bool = False
+    eval_every: int = 10
+    patience: int | None = None
+    workers: int | None = None
+    device: str = "auto"
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", get_config(self.model).name)
+        for name in ("epochs", "batch", "accumulate", "eval_every", "patience"):
+            _require_count(self, name, 1)
+        for name in ("workers", "plain_epochs", "seed"):
+            _require_count(self, name, 0)
+        _require(
+            self.batch % self.accumulate == 0, self, "accumulate", f"a divisor of the batch {self.batch}"
+        )
+        check_size(self.size)
+        if self.multiscale is not None:
+            check_size(self.multiscale)
+            _require(self.multiscale[0] <= self.multiscale[1], self, "multiscale", "the lower side first")
+        _require(0 < self.learning_rate < math.inf, self, "learning_rate", "a number above 0")
+        _require(0 < self.momentum < 1, self, "momentum", "a number between 0 and 1")
+        _require(0 <= self.weight_decay < math.inf, self, "weight_decay", "0 or more")
+        _require(0 <= self.ema_decay < 1, self, "ema_decay", "0 to less than 1")
+        _require(self.assigner in ASSIGNER_NAMES, self, "assigner", f"one of {', '.join(ASSIGNER_NAMES)}")
+        _require(
+            self.precision in (None, *get_args(Precision)), self, "precision", "fp32, fp16, bf16 or none"
+        )
+        fits = 0 <= self.warmup <= self.epochs - self.plain
+        _require(fits, self, "warmup_epochs", f"0 to {self.epochs} epochs less {self.plain} plain ones")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of training and evaluation in pixels."""
+        return self.imgsz or (get_config(self.model).test_size,) * 2
+
+    @property
+    def plain(self) -> int:
+        """Epochs at the end without mosaic and MixUp: `plain_epochs` or what stands for None."""
+        share = round(min(self.epochs / LONG_RUN, 1) * PLAIN_EPOCHS)
+        return share if self.plain_epochs is None else self.plain_epochs
+
+    @property
+    def warmup(self) -> float:
+        """Epochs in which the rate rises: `warmup_epochs` or what stands for None."""
+        share = min(self.epochs / LONG_RUN, 1.0) * WARMUP_EPOCHS
+        return share if self.warmup_epochs is None else self.warmup_epochs
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """`config` as numbers, texts, lists and dictionaries, for JSON and checkpoints; `recipes.from_dict` reads it."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return plain
+
+
+def _require(holds: bool, settings: object, name: str, expected: str) -> None:
+    if not holds:
+        raise UsageError(f"{name} is {getattr(settings, name)}; expected {expected}")
+
+
+def _require_count(settings: object, name: str, least: int) -> None:
+    """A whole number of at least `least`, or None where that means something."""
+    value = getattr(settings, name)
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    _require(whole or value is None, settings, name, f"a whole number of at least {least}")

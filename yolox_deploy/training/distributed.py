@@ -1,0 +1,139 @@
+"""One job over several processes, as torchrun starts them: RANK, WORLD_SIZE and LOCAL_RANK in the environment."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from yolox_deploy.errors import TrainingError, UsageError
+
+TIMEOUT_VARIABLE = "YOLOX_DEPLOY_TIMEOUT"
+TIMEOUT = 300.0
+"""Seconds that a process waits for the others; the environment variable sets another number."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """This process and the job that it belongs to; the only one of its job by default."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files and talks to people."""
+        return self.rank == 0
+
+    def share(self, value: Any) -> Any:
+        """`value` of the main process, in every process."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def gather(self, values: list[Any]) -> list[Any]:
+        """The lists of all processes joined, in the main process; nothing in the others."""
+        if self.world == 1:
+            return values
+        parts: list[list[Any]] | None = [[] for _ in range(self.world)] if self.is_main else None
+        dist.gather_object(values, parts, dst=0)
+        return [value for part in parts or () for value in part]
+
+    @torch.no_grad()
+    def average_statistics(self, *models: nn.Module) -> None:
+        """Give every process the mean of all BatchNorm statistics, as the official code does to evaluate."""
+        if self.world == 1:
+            return
+        for buffer in (buffer for model in models for buffer in model.buffers()):
+            if buffer.is_floating_point():
+                dist.all_reduce(buffer)
+                buffer /= self.world
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """`model`, with gradients that are the mean over all processes."""
+        if self.world == 1:
+            return model
+        devices = None if self.device.index is None else [self.device.index]
+        # Statistics stay with each process until `average_statistics`; PyTorch 2.13 renamed the option.
+        known = inspect.signature(DistributedDataParallel).parameters
+        option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {"device_ids": devices, option: False}
+        return DistributedDataParallel(model, **options)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Say in plain words that another process is gone: one of the job, or a worker of a loader.
+
+        Raises:
+            TrainingError: such a process ended, or did not answer in time.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            # PyTorch raises plain ones, for a worker at any point of the program: a signal tells of its end.
+            if "DataLoader worker" in str(error):
+                raise TrainingError(
+                    f"a process that prepares pictures ended ({error}); where memory is short, use fewer workers"
+                ) from error
+            if self.world == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+                raise
+            raise TrainingError(
+                f"another process of this job ended or no longer answers (rank {self.rank} of {self.world} "
+                "lost contact); its own message says why. Go on from the last checkpoint with --resume"
+            ) from error
+
+    def leave(self) -> None:
+        """End the contact with the other processes."""
+        if self.world > 1:
+            dist.destroy_process_group()
+
+
+def join_job(device: str) -> Job:
+    """The job of this process, joined where the environment names one of several processes.
+
+    Args:
+        device: "auto", "cpu", "cuda" (the GPU of this process' LOCAL_RANK) or "cuda:N".
+
+    Raises:
+        UsageError: no such device.
+        TrainingError: the other processes did not appear in time.
+    """
+    world, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", 1), ("RANK", 0)))
+    place = find_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    job = Job(place, rank, world)
+    if world > 1 and not dist.is_initialized():
+        timeout = timedelta(seconds=float(os.environ.get(TIMEOUT_VARIABLE, TIMEOUT)))
+        try:
+            dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=timeout)
+        except RuntimeError as error:
+            raise TrainingError(f"rank {rank} of {world} cannot join the job: {error}") from error
+    return job
+
+
+def find_device(name: str, local_rank: int) -> torch.device:
+    """The torch device called `name`; "auto" is a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind == "cpu":
+        return torch.device("cpu")
+    if kind != "cuda" or not (index or "0").isdigit():
+        raise UsageError(f"the device is {name!r}; expected auto, cpu, cuda or cuda:N")
+    wanted, count = int(index or local_rank), torch.cuda.device_count()
+    if wanted >= count:
+        raise UsageError(f"there is no GPU {wanted} for training; PyTorch sees {count}")
+    return torch.device("cuda", wanted)

@@ -1,0 +1,112 @@
+"""Average precision of the weights in training, on the pictures shared out over the processes of the job."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from yolox_deploy.data.dataset import DetectionDataset
+from yolox_deploy.errors import InputError
+from yolox_deploy.evaluation.coco import score
+from yolox_deploy.postprocess import anchor_points, postprocess
+from yolox_deploy.preprocess import letterbox
+from yolox_deploy.training.distributed import Job
+from yolox_deploy.training.loader import worker_options
+from yolox_deploy.types import Detections
+
+CONF, IOU = 0.01, 0.65
+"""The thresholds of YOLOX's own evaluation."""
+EXAMPLES = 8
+
+
+class Evaluation(NamedTuple):
+    """`figures` are those of `evaluation.coco`; `examples` the first pictures (index) and what was found in them."""
+
+    figures: dict[str, float]
+    examples: list[tuple[int, Detections]]
+
+
+class Picture(NamedTuple):
+    """A letterboxed picture: `image` (3, H, W) uint8, the `ratio`, and the `size` (h, w) of the source."""
+
+    number: int
+    image: NDArray[np.uint8]
+    ratio: float
+    size: tuple[int, int]
+
+
+class Letterboxed(Dataset[Picture | InputError]):
+    """The pictures of a data set as the network reads them, or why one cannot be read."""
+
+    def __init__(self, dataset: DetectionDataset, size: tuple[int, int]) -> None:
+        self.dataset, self.size = dataset, size
+
+    def __getitem__(self, index: int) -> Picture | InputError:
+        try:
+            source = self.dataset.load(index)
+        except InputError as error:
+            return error
+        canvas, ratio = letterbox(source, self.size)
+        return Picture(index, canvas.transpose(2, 0, 1), ratio, (source.shape[0], source.shape[1]))
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, dataset: DetectionDataset, size: tuple[int, int], job: Job, *, batch: int, workers: int
+) -> Evaluation:
+    """The COCO figures of `model`, which is in evaluation mode, in float32: what an export is compared with.
+
+    Every process evaluates every `job.world`-th picture and all get the same figures.
+
+    Raises:
+        InputError: a picture cannot be read; names it.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        Letterboxed(dataset, size),
+        batch_size=batch,
+        sampler=range(job.rank, len(dataset), job.world),
+        collate_fn=list,
+        **worker_options(workers),
+    )
+    rows: list[dict[str, Any]] = []
+    examples: list[tuple[int, Detections]] = []
+    for pictures in loader:
+        for index, found in _detect(model, pictures, dataset.class_names, size, job.device):
+            rows += found.to_coco(int(dataset.image_ids[index]), dataset.category_ids)
+            if len(examples) < EXAMPLES:
+                examples.append((index, found))
+    rows = job.gather(rows)
+    figures = score(dataset.to_coco(), rows) if job.is_main else {}
+    return Evaluation(job.share(figures), examples)
+
+
+def _detect(
+    model: nn.Module,
+    pictures: list[Picture | InputError],
+    class_names: tuple[str, ...],
+    size: tuple[int, int],
+    device: torch.device,
+) -> list[tuple[int, Detections]]:
+    """The detections of a batch, in pixels of the source pictures."""
+    sound = []
+    for picture in pictures:
+        if isinstance(picture, InputError):
+            raise picture
+        sound.append(picture)
+    images = torch.from_numpy(np.stack([picture.image for picture in sound])).to(device)
+    raw = model(images.to(torch.float32, memory_format=torch.channels_last)).cpu().numpy()
+    config = getattr(model, "config", None)
+    grid = anchor_points(size, priors=getattr(config, "priors", 1))
+    suppress = not getattr(config, "selector", False)
+    found = []
+    for picture, predictions in zip(sound, raw, strict=True):
+        boxes, scores, classes = postprocess(predictions, conf=CONF, iou=IOU, grid=grid, suppress=suppress)
+        height, width = picture.size
+        boxes = (boxes / np.float32(picture.ratio)).clip(0, np.array([width, height] * 2, np.float32))
+        found.append((picture.number, Detections(boxes, scores, classes, class_names)))
+    return found

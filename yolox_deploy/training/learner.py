@@ -1,0 +1,149 @@
+"""A model and everything that changes with it: averaged weights, optimiser, loss scaling."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel as DDP
+
+from yolox_deploy.errors import UsageError
+from yolox_deploy.models import YOLOX
+from yolox_deploy.training.assigner_table import ASSIGNERS
+from yolox_deploy.training.config import Precision, TrainConfig
+from yolox_deploy.training.distributed import Job
+from yolox_deploy.training.ema import ModelEMA
+from yolox_deploy.training.loader import Batch
+from yolox_deploy.training.losses import Losses, losses_from_predictions
+from yolox_deploy.training.multiscale import to_input
+from yolox_deploy.training.optimizer import build_optimizer, set_learning_rate
+
+LOSS_NAMES = tuple(field.name for field in fields(Losses))
+
+
+class Learner:
+    """Trains `model` as `config` says, together with the other processes of `job`.
+
+    The model goes to the device of the job; `ema` holds the averaged weights, which are evaluated and exported.
+
+    Raises:
+        UsageError: a precision that the device does not train in.
+    """
+
+    def __init__(self, model: YOLOX, config: TrainConfig, job: Job) -> None:
+        self.config = config
+        self.device = job.device
+        self.precision = resolve_precision(config.precision, job.device)
+        self.model = model.to(job.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.freeze_backbone:
+            self._backbone.requires_grad_(False)
+        self.ema = ModelEMA(self.model, decay=config.ema_decay)
+        self.optimizer = build_optimizer(
+            self.model,
+            learning_rate=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.assigner = ASSIGNERS[config.assigner]
+        self.priors: Tensor | None = getattr(self.model.head, "priors", None)
+        self.scaler = torch.amp.GradScaler(job.device.type, enabled=self.precision == "fp16")
+        self.network = job.wrap(self.model)
+
+    def train(self) -> None:
+        """Training mode; a frozen backbone keeps its BatchNorm statistics too."""
+        self.network.train()
+        if self.config.freeze_backbone:
+            self._backbone.eval()
+
+    def backward(self, batch: Batch, size: tuple[int, int], *, use_l1: bool) -> Tensor:
+        """Add the gradients of the mean loss over the parts of `batch`, trained at `size` (height, width).
+
+        Returns:
+            (7,) float32 on the device: `LOSS_NAMES`, the mean over the parts.
+        """
+        count = min(self.config.accumulate, len(batch.images))
+        parts = zip(batch.images.tensor_split(count), batch.targets.tensor_split(count), strict=True)
+        values = []
+        for number, (part, boxes) in enumerate(parts, start=1):
+            images, targets = to_input(part, boxes, size, self.device)
+            with self._alone(number < count):
+                dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+                with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
+                    raw = self.network(images)
+                losses = losses_from_predictions(
+                    raw,
+                    size,
+                    targets,
+                    assigner=self.assigner,
+                    use_l1=use_l1,
+                    priors=self.priors,
+                    selector=self.model.config.selector,
+                )
+                torch.autograd.backward(self.scaler.scale(losses.total / count))
+            values.append(torch.stack([getattr(losses, name).detach().float() for name in LOSS_NAMES]))
+        return torch.stack(values).mean(dim=0)
+
+    def update(self, rate: float) -> None:
+        """Step the optimiser with the learning rate `rate`, then the averaged weights."""
+        set_learning_rate(self.optimizer, rate)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        self.ema.update()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it; `model` are the averaged weights."""
+        return {
+            "model": self.ema.model.state_dict(),
+            "raw": self.model.state_dict(),
+            "ema_updates": self.ema.updates,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.ema.model.load_state_dict(state["model"])
+        self.model.load_state_dict(state["raw"])
+        self.ema.updates = state["ema_updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["rng"])
+
+    def _alone(self, alone: bool) -> AbstractContextManager[None]:
+        """Keep the gradients of a part to this process: the last part shares the sum."""
+        return self.network.no_sync() if alone and isinstance(self.network, DDP) else nullcontext()
+
+    @property
+    def _backbone(self) -> torch.nn.Module:
+        return self.model.backbone.get_submodule("backbone")
+
+
+def resolve_precision(wanted: Precision | None, device: torch.device) -> Precision:
+    """`wanted`, or for None fp16 on CUDA, bf16 on a CPU with instructions for it, else fp32.
+
+    Raises:
+        UsageError: fp16 on a CPU.
+    """
+    if wanted == "fp16" and device.type == "cpu":
+        raise UsageError("a CPU does not train in fp16; expected the precision bf16 or fp32")
+    if wanted is not None:
+        return wanted
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if cpu_has_bfloat16() else "fp32"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware: elsewhere it is slower than float32.
+
+    Asked by private names of torch, which a version may lack.
+    """
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)

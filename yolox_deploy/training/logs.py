@@ -1,0 +1,142 @@
+"""The figures of a run in files: `steps.csv`, `epochs.csv`, `curves.png`, and TensorBoard's where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.training.drawings import draw_curves
+
+LOSSES = ("total", "iou", "obj", "cls", "l1", "selector", "positives")
+STEP_COLUMNS = ("step", "epoch", *LOSSES, "rate", "seconds")
+EPOCH_COLUMNS = ("epoch", *LOSSES, *METRICS, "seconds")
+STEPS_IN_ROW = 10
+
+
+class RunLog:
+    """The log of a run in `folder`, one for all processes of a job.
+
+    `steps.csv` has a row for every 10 steps: losses are means over them, `seconds` their time, and `step`,
+    `epoch` and the learning rate `rate` those of the last. `epochs.csv` has a row for each evaluation, with the
+    mean losses of its epoch and the seconds since the row before or the start. Both count from 0.
+
+    A resumed run goes on in the same files, without the rows of steps that it takes again.
+    """
+
+    def __init__(self, folder: Path, *, resumed: bool) -> None:
+        self._folder = folder
+        self._resumed = resumed
+        self._began = time.monotonic()
+        self._steps: _Table | None = None
+        self._epochs: _Table | None = None
+        self._events: Any = None
+        self._row: list[Mapping[str, float]] = []
+        self._epoch: list[Mapping[str, float]] = []
+
+    def step(self, values: Mapping[str, float]) -> None:
+        """Take in the `STEP_COLUMNS` of one step, or the means of some, but for the seconds."""
+        if self._steps is None:
+            self._steps = self._open("steps.csv", STEP_COLUMNS, values["step"])
+        if self._epoch and self._epoch[-1]["epoch"] != values["epoch"]:
+            self._epoch.clear()
+        self._row.append(values)
+        self._epoch.append(values)
+        if (values["step"] + 1) % STEPS_IN_ROW == 0:
+            self._write_steps()
+
+    def epoch(self, values: Mapping[str, float]) -> None:
+        """Take in the number of an `epoch` and its figures."""
+        self._write_steps()
+        if self._epochs is None:
+            self._epochs = self._open("epochs.csv", EPOCH_COLUMNS, values["epoch"])
+        self._epochs.write({**_means(self._epoch), **values})
+        self._send("figures", values, int(values["epoch"]))
+        steps = read_table(self._folder / "steps.csv", STEP_COLUMNS)
+        epochs = read_table(self._folder / "epochs.csv", EPOCH_COLUMNS)
+        draw_curves(steps, epochs, self._folder / "curves.png")
+        if self._steps is not None:
+            self._steps.since = time.monotonic()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._write_steps()
+        for table in (self._steps, self._epochs, self._events):
+            if table:
+                table.close()
+
+    def _open(self, name: str, columns: Sequence[str], start: float) -> _Table:
+        if self._events is None:
+            self._events = _tensorboard(self._folder / "tensorboard")
+        return _Table(self._folder / name, columns, start if self._resumed else 0, self._began)
+
+    def _write_steps(self) -> None:
+        if self._steps is not None and self._row:
+            last = self._row[-1]
+            values = {**last, **_means(self._row)}
+            self._steps.write(values)
+            self._send("steps", values, int(last["step"]))
+            self._row.clear()
+
+    def _send(self, group: str, values: Mapping[str, float], at: int) -> None:
+        for name, value in values.items() if self._events else ():
+            self._events.add_scalar(f"{group}/{name}", value, at)
+
+
+class _Table:
+    """A CSV file that grows by rows; of what it held, the rows stay whose first column is below `start`."""
+
+    def __init__(self, path: Path, columns: Sequence[str], start: float, since: float) -> None:
+        kept = [row for row in read_table(path, columns) if row.get(columns[0], start) < start]
+        temporary = path.with_name(f".{path.name}.tmp")
+        self._file = temporary.open("w", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, columns)
+        self._writer.writeheader()
+        for row in kept:
+            self._writer.writerow(_short(row))
+        self._file.flush()
+        temporary.replace(path)
+        self.since = since
+
+    def write(self, row: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        self._writer.writerow(_short({**row, "seconds": now - self.since}))
+        self._file.flush()
+        self.since = now
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
+    """The filled cells of each row of a log; nothing where there is no file, and no row that breaks off."""
+    if not path.is_file():
+        return []
+    rows = []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        for row in csv.DictReader(file):
+            with suppress(ValueError):
+                rows.append({name: float(row[name]) for name in columns if row.get(name)})
+    return rows
+
+
+def _short(row: Mapping[str, float]) -> dict[str, str]:
+    return {name: f"{value:.10g}" for name, value in row.items()}
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in rows) / len(rows) for name in LOSSES} if rows else {}
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A writer of TensorBoard's events, or None: it is an extra, and a broken one should end no run."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(folder))
+    except Exception:
+        return None

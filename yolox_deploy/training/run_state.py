@@ -1,0 +1,142 @@
+"""What a run keeps between its sessions: how far it has come, its checkpoints, the weights it started from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from yolox_deploy.errors import CheckpointError, UsageError
+from yolox_deploy.models import YOLOX, read_checkpoint
+from yolox_deploy.models.safe_load import safe_load
+
+MAY_CHANGE = frozenset(
+    (
+        "accumulate",
+        "data",
+        "device",
+        "epochs",
+        "eval_every",
+        "out",
+        "patience",
+        "precision",
+        "weights",
+        "workers",
+    )
+)
+"""Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
+
+
+@dataclass
+class RunState:
+    """How far a run has come.
+
+    Attributes:
+        epoch: finished ones, evaluation included.
+        step: finished optimiser steps of the whole run.
+        best_ap: the highest AP so far.
+        stale: evaluations since then.
+        figures: of the best evaluation.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best_ap: float = -math.inf
+    stale: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def note(self, figures: dict[str, float]) -> bool:
+        """Take in an evaluation; whether it is the best so far."""
+        if figures["AP"] > self.best_ap:
+            self.best_ap, self.stale, self.figures = figures["AP"], 0, figures
+            return True
+        self.stale += 1
+        return False
+
+
+def write_torch(path: Path, content: Mapping[str, Any]) -> None:
+    """`torch.save` under a temporary name, renamed once it is complete."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(dict(content), temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str, Any]]:
+    """Read the checkpoint that a run is to go on from.
+
+    Args:
+        facts: of the run now; `config`, `class_names` and `steps` (in an epoch) have to be those at `path`.
+
+    Returns:
+        The state, and the whole content for `Learner.restore`.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds no state of a run.
+        UsageError: it is of a run with other settings, classes or pictures; names what differs.
+    """
+    content = safe_load(path)
+    names = [item.name for item in fields(RunState)]
+    if not isinstance(content, dict) or not {*names, *facts, "raw", "optimizer"} <= content.keys():
+        raise CheckpointError(
+            f"{path} holds no state to resume from; to start a new run from its weights use --weights {path}"
+        )
+    now = {name: value for name, value in facts["config"].items() if name not in MAY_CHANGE}
+    pairs = {name: (content["config"].get(name), value) for name, value in now.items()}
+    pairs |= {name: (content[name], facts[name]) for name in ("class_names", "steps")}
+    for name, (before, value) in pairs.items():
+        if before != value:
+            raise UsageError(
+                f"{path} cannot be resumed: {name} was {before!r} and is {value!r} now; "
+                f"restore it, or start a new run with --weights {path}"
+            )
+    return RunState(**{name: content[name] for name in names}), content
+
+
+def load_pretrained(model: YOLOX, path: Path) -> list[str]:
+    """Copy the weights at `path` into `model`; class predictors for another number of classes stay new.
+
+    Returns:
+        Sentences on what was copied and what to expect.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of another model.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.model_name != model.config.name:
+        found = checkpoint.model_name or "none of the zoo's models"
+        raise CheckpointError(
+            f"{path} does not fit {model.config.name}: it looks like {found}"
+            + (f"; train that with --model {found}." if checkpoint.model_name else ".")
+        )
+    own = model.state_dict()
+    fitting = {key: value for key, value in checkpoint.state_dict.items() if value.shape == own[key].shape}
+    model.load_state_dict(fitting, strict=False)
+    fresh = sorted(own.keys() - fitting.keys())
+    messages = [f"{len(fitting)} of {len(own)} tensors come from {path}."]
+    if fresh:
+        messages.append(
+            f"It predicts {checkpoint.num_classes} classes and the data set has {model.num_classes}: "
+            f"the class predictors start anew ({', '.join(fresh)})."
+        )
+    if _is_folded(fitting):
+        messages.append(
+            "BatchNorm of this checkpoint is folded into the convolutions: its statistics are lost and training "
+            "finds them again, so expect a slower start."
+        )
+    return messages
+
+
+def _is_folded(weights: Mapping[str, Tensor]) -> bool:
+    """Whether all BatchNorm statistics are those of no data: mean 0, one variance."""
+    means = [value for key, value in weights.items() if key.endswith("running_mean")]
+    variances = torch.cat([value for key, value in weights.items() if key.endswith("running_var")])
+    return not any(bool(mean.any()) for mean in means) and bool((variances == variances[0]).all())
