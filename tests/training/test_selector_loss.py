@@ -14,6 +14,7 @@ from yolox_deploy.training.losses import LossOptions, compute_losses, losses_of_
 from yolox_deploy.training.selector_loss import selector_loss
 
 TARGETS = torch.tensor([[[1.0, 20, 24, 18, 26], [2.0, 60, 40, 50, 40]], [[0.0, 50, 30, 24, 24], [0.0] * 5]])
+STEPS = 30
 
 
 def assignment(index: int, slots: int = 2, iou: float = 0.7) -> BatchAssignment:
@@ -87,11 +88,11 @@ def test_iou_aware_objectness_has_its_least_loss_at_the_iou(iou_aware: bool, bes
         ("end_to_end_coupled", "yolov3", LossOptions()),
     ],
 )
-def test_a_step_of_each_head_lowers_its_losses(name: str, assigner: str, options: LossOptions) -> None:
+def test_steps_of_each_head_lower_its_losses(name: str, assigner: str, options: LossOptions) -> None:
     torch.manual_seed(0)
     model = build_model(f"{name}@0.0625", 3).train()
     images = torch.rand(2, 3, 64, 96) * 255
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def losses() -> dict[str, torch.Tensor]:
         return compute_losses(
@@ -102,8 +103,9 @@ def test_a_step_of_each_head_lowers_its_losses(name: str, assigner: str, options
     assert ("selector" in before) == model.config.selector
     before["total"].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
-    optimizer.step()
-    after = losses()
-    assert after["total"] < before["total"]
-    if model.config.selector:
-        assert after["selector"] < before["selector"]
+    for _ in range(STEPS):
+        optimizer.step()
+        optimizer.zero_grad()
+        after = losses()
+        after["total"].backward()
+    assert after["total"] < 0.9 * before["total"]
