@@ -101,6 +101,8 @@ class Target:
         precisions: that it can be exported in.
         flags: which of "dynamic_batch", "decode", "nms", "uint8_input" it takes.
         float_layers: what to leave in floating point, step by step, where INT8 fails its gate.
+        weights_suffix: of a second file beside it, "" for none.
+        default_ending: of the name of a file that was given none; "" for the suffix.
     """
 
     name: str
@@ -110,12 +112,30 @@ class Target:
     precisions: tuple[str, ...]
     flags: tuple[str, ...]
     float_layers: tuple[tuple[str, ...], ...] = ()
+    weights_suffix: str = ""
+    default_ending: str = ""
 
     def load(self) -> Converter:
         """Import the converter's function."""
         module, _, name = self.converter.partition(":")
         converter: Converter = getattr(importlib.import_module(module), name)
         return converter
+
+    def keep_others(self, path: Path) -> None:
+        """Refuse to write `path` where its second file would replace that of another target's export.
+
+        Raises:
+            UsageError: there is one.
+        """
+        for other in TARGETS:
+            owner = path.with_suffix(other.suffix)
+            shared = self.weights_suffix and self.weights_suffix == other.weights_suffix
+            if shared and other.suffix != self.suffix and owner.is_file():
+                weights = path.with_suffix(self.weights_suffix)
+                raise UsageError(
+                    f"{weights} belongs to {owner}, and --to {self.name} would replace it; name another file: "
+                    f"--out {path.with_name(f'{path.stem}.{self.name}{self.suffix}')}"
+                )
 
     def check(self, options: ExportOptions) -> None:
         """Refuse what this target cannot do, before any work, naming the targets that can.
@@ -180,6 +200,7 @@ TARGETS = (
             ("_preds.", "backbone.stem.", ".dconv"),
             ("head.", "backbone.stem.", ".dconv"),
         ),
+        weights_suffix=".bin",
     ),
     Target(
         "ncnn",
@@ -188,6 +209,8 @@ TARGETS = (
         "ncnn",
         ("fp32", "fp16"),
         (),
+        weights_suffix=".bin",
+        default_ending=".ncnn.param",  # pnnx's; an OpenVINO export beside it keeps its .bin
     ),
     Target(
         "trt",

@@ -132,6 +132,22 @@ def test_an_export_replaces_the_file_of_before(nano_weights: Path, tmp_path: Pat
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_openvino_and_ncnn_files_of_one_model_keep_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both formats keep their weights in a `.bin`."""
+    monkeypatch.chdir(tmp_path)
+    options = {"weights": "scenes", "imgsz": 64, "verify": False}
+    paths = [export(None, to, **options).path for to in ("openvino", "ncnn")]
+    assert [path.name for path in paths] == ["yolox_nano.xml", "yolox_nano.ncnn.param"]
+    with pytest.raises(UsageError, match=r"yolox_nano\.bin belongs to yolox_nano\.xml.*--out"):
+        export(None, "ncnn", out="yolox_nano.param", **options)
+    grey = np.full((64, 64, 3), 114, np.uint8)
+    for path in paths:
+        with Detector(path, threads=1) as detector:
+            detector.predict(grey)
+
+
 @pytest.fixture
 def six_pictures(shared: Path, tmp_path: Path) -> dict[str, Any]:
     """A part of coco_mini, as `export` takes it."""

@@ -104,6 +104,27 @@ def test_a_difference_over_the_tolerance_fails(
     assert figures["passed"] is (factor < 1)
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_errors_of_decoded_boxes_count_in_strides(
+    compare: Callable[..., dict[str, Any]], factor: float
+) -> None:
+    """Near the left edge a centre is near 0, and a stride's worth of the error of its code is no large error."""
+
+    def change(rows: np.ndarray) -> None:
+        rows[0, -2, 0] = -1  # in column 1 of stride 32: a centre at 0
+
+    def differ(rows: np.ndarray) -> None:
+        change(rows)
+        rows[0, -2, 0] += factor * RAW_TOLERANCE
+
+    decoded = decode(answer(change), SIZE)[0]
+    assert decoded[-2, 0] == 0
+    rows = [(index, decoded[index].tolist()) for index in range(len(decoded))]
+    figures = compare(network(differ), rows, boxes="decoded")
+    assert figures["max_error_boxes"] == pytest.approx(factor * RAW_TOLERANCE, rel=1e-3)
+    assert figures["passed"] is (factor < 1)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("column", [0, 4, 7])
 def test_numbers_that_are_not_finite_never_pass(

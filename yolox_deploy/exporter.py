@@ -66,7 +66,7 @@ def export(
         fp16, bf16, int8: the precision, float32 without any.
         imgsz: side or (H, W) in pixels, multiples of 32; None for the model's test size.
         batch: images at a time; None leaves it free at run time.
-        out: the file to write; None for `MODEL[_PRECISION].SUFFIX` here.
+        out: the file to write; None for `MODEL[_PRECISION].SUFFIX` here (NCNN: `.ncnn.param`).
         class_names: one a class; None for those in the checkpoint, else COCO's.
         calib: folder of pictures for INT8.
         verify: compare with PyTorch. Skipping it is recorded in the file.
@@ -103,9 +103,11 @@ def export(
         raise UsageError(f"{config.name} answers once an object and needs no suppression; leave --nms out")
     size = wanted.imgsz or (config.test_size, config.test_size)
     suffix = "" if wanted.precision == "fp32" else f"_{wanted.precision}"
-    path = Path(out) if out is not None else Path(f"{config.name}{suffix}{target.suffix}")
+    ending = target.default_ending or target.suffix
+    path = Path(out) if out is not None else Path(f"{config.name}{suffix}{ending}")
     if path.suffix != target.suffix:
         raise UsageError(f"--to {target.name} writes {target.suffix} files; --out is {path}")
+    target.keep_others(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     info = ArtifactInfo(
         model=config.name,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, match
-from yolox_deploy.postprocess import decode, final_rows, postprocess
+from yolox_deploy.postprocess import anchor_points, decode, final_rows, postprocess
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.base import Runtime
 
@@ -26,7 +26,10 @@ Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(B, 3, H, W) float32 to undecoded (B, N, 5 + C): the reference."""
 
 RAW_TOLERANCE = 1e-3
-"""Largest difference of a float32 file, each number scaled by 1 / max(1, |reference|)."""
+"""Largest difference of a float32 file, each number scaled by 1 / max(unit, |reference|).
+
+The unit is 1, and for decoded boxes the stride: there a box is its code times the stride.
+"""
 
 SEED = 20210718
 CONF = 0.25
@@ -100,7 +103,7 @@ def _by_numbers(
             if info.boxes == "decoded":
                 expected = decode(expected, info.input_size, info.priors)
             found = _run(runtime, tensor)
-            error = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+            error = np.abs(found - expected) / np.maximum(_units(info), np.abs(expected))
             errors.append((float(error[..., :4].max()), float(error[..., 4:].max())))
     boxes, scores = (float(value) for value in np.max(errors, axis=0))  # unlike max(), keeps a NaN
     largest = np.maximum(boxes, scores)
@@ -113,6 +116,15 @@ def _by_numbers(
         "limits": {"max_error": RAW_TOLERANCE},
         "passed": bool(np.isfinite(largest) and largest <= RAW_TOLERANCE),
     }
+
+
+def _units(info: ArtifactInfo) -> NDArray[np.float32]:
+    """(N, 5 + C) what the errors of predictions are counted in: 1, and strides for decoded boxes."""
+    strides = anchor_points(info.input_size, priors=info.priors).strides
+    units = np.ones((len(strides), 5 + len(info.class_names)), np.float32)
+    if info.boxes == "decoded":
+        units[:, :4] = strides[:, None]
+    return units
 
 
 def _by_detections(
