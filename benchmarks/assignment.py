@@ -50,12 +50,14 @@ def main(
     from yolox_deploy.training.inspection import inspect_picture
 
     torch.set_num_threads(1)
-    model = load_subject(None, weights, None).network
+    subject = load_subject(None, weights, None)
     dataset = read_coco(annotations, images)
     chosen = [i for i in range(len(dataset)) if len(dataset.objects(i).boxes)][:count]
-    size = (model.config.test_size,) * 2
     found = [
-        compare(inspect_picture(model, dataset.load(i), dataset.objects(i), size), rounds) for i in chosen
+        compare(
+            inspect_picture(subject.network, dataset.load(i), dataset.objects(i), subject.input_size), rounds
+        )
+        for i in chosen
     ]
     typer.echo(report(found))
 

@@ -40,7 +40,7 @@ class PlanOptions:
         weights: a checkpoint, for one model; None for the official weights where they are in the cache, else
             random ones (timing only).
         fetch: fetch the official weights where they are not in the cache.
-        imgsz: (H, W); None for each model's test size.
+        imgsz: (H, W); None for the size that `weights` were trained at, else each model's test size.
         batch: images at a time; None leaves it free where the format can.
         calib: folder of pictures, for INT8.
         device: as of `Detector`.
@@ -91,9 +91,10 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
     ways = variants(options)
     for config in configs:
         weights, origin = _find_weights(config, options)
+        size = options.imgsz or _trained_size(weights) or (config.test_size, config.test_size)
         for way in ways:
             try:
-                candidates.append(_candidate(config, way, weights, origin, options, report))
+                candidates.append(_candidate(config, way, weights, origin, size, options, report))
             except YoloxDeployError as error:
                 skipped.append((f"{config.name} {way.backend} {way.precision}", str(error)))
     reasons = by_reason(skipped)
@@ -178,15 +179,24 @@ def _find_weights(config: ModelConfig, options: PlanOptions) -> tuple[Path | Non
     return None, RANDOM
 
 
+def _trained_size(weights: Path | None) -> tuple[int, int] | None:
+    """The (height, width) that a checkpoint says it was trained at."""
+    if weights is None:
+        return None
+    from yolox_deploy.models import read_checkpoint
+
+    return read_checkpoint(weights).input_size
+
+
 def _candidate(
     config: ModelConfig,
     way: Variant,
     weights: Path | None,
     origin: str,
+    size: tuple[int, int],
     options: PlanOptions,
     report: Report,
 ) -> Candidate:
-    size = options.imgsz or (config.test_size, config.test_size)
     if way.target is None:
         path = weights or _random_checkpoint(config, report)
         extra: dict[str, Any] = {"precision": way.precision, "imgsz": size}

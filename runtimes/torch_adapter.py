@@ -82,7 +82,7 @@ class TorchRuntime(Runtime):
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
         network = models.fuse(network) if self.options.fused else network.eval()
-        size = self.options.imgsz or (network.config.test_size, network.config.test_size)
+        size = self.options.imgsz or checkpoint.input_size or (network.config.test_size,) * 2
         self._dtype = getattr(torch, DTYPES[self.options.precision])
         self._layout = torch.channels_last if self.options.channels_last else torch.contiguous_format
         placed: Any = network.to(device=device, dtype=self._dtype)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from yolox_deploy import Artifact, Detector, cli, export, exporter, proof, verify
+from yolox_deploy.benchmarks.plan import PlanOptions, plan_models
 from yolox_deploy.cli.export import parity_rows
 from yolox_deploy.converters.base import TARGETS, Source
 from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
@@ -235,6 +237,22 @@ def test_a_checkpoint_names_its_own_model(nano_weights: Path) -> None:
     assert subject.network.config.name == "yolox_nano"
     assert not subject.network.training
     assert len(subject.class_names) == 80
+
+
+def test_a_checkpoint_is_used_at_the_size_it_was_trained_at(tmp_path: Path) -> None:
+    weights = load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()
+    path = tmp_path / "trained.pth"
+    torch.save({"model": weights, "config": {"imgsz": [64, 96]}}, path)
+    artifact = export(None, weights=path, verify=False, out=tmp_path / "trained.onnx")
+    assert artifact.info.input_size == (64, 96)
+    with Detector(path) as detector:
+        assert detector.info.artifact.input_size == (64, 96)
+    plan = plan_models(PlanOptions(("yolox_nano",), weights=path, backends=("torch",), precisions=("fp32",)))
+    assert plan.candidates[0].runtime_options["imgsz"] == (64, 96)
+    assert export(None, weights=path, imgsz=64, verify=False, out=tmp_path / "a.onnx").info.input_size == (
+        64,
+        64,
+    )
 
 
 @pytest.mark.parametrize(

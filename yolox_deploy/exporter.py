@@ -64,7 +64,8 @@ def export(
         weights: a checkpoint; None for the official weights of that name (fetched once to the cache);
             "random" for timing only; "scenes" for the YOLOX-Nano that comes with the package.
         fp16, bf16, int8: the precision, float32 without any.
-        imgsz: side or (H, W) in pixels, multiples of 32; None for the model's test size.
+        imgsz: side or (H, W) in pixels, multiples of 32; None for the size that the checkpoint was trained at, where
+            it tells, else the model's test size.
         batch: images at a time; None leaves it free at run time.
         out: the file to write; None for `MODEL[_PRECISION].SUFFIX` here (NCNN: `.ncnn.param`).
         class_names: one a class; None for those in the checkpoint, else COCO's.
@@ -101,7 +102,7 @@ def export(
     config = subject.network.config
     if wanted.nms and config.selector:
         raise UsageError(f"{config.name} answers once an object and needs no suppression; leave --nms out")
-    size = wanted.imgsz or (config.test_size, config.test_size)
+    size = wanted.imgsz or subject.input_size
     suffix = "" if wanted.precision == "fp32" else f"_{wanted.precision}"
     ending = target.default_ending or target.suffix
     path = Path(out) if out is not None else Path(f"{config.name}{suffix}{ending}")

@@ -30,11 +30,13 @@ class Subject:
 
     Attributes:
         network: float32, evaluation mode, neither fused nor folded: the reference of every comparison.
+        input_size: (height, width) that the checkpoint was trained at, else the model's test size.
         weights: the checkpoint, None for random weights.
     """
 
     network: YOLOX
     class_names: tuple[str, ...]
+    input_size: tuple[int, int]
     weights: Path | None = None
     weights_sha256: str | None = None
 
@@ -72,7 +74,8 @@ def load_subject(
         names = class_names or default_class_names(80)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return Subject(models.build_model(model, len(names)).eval(), names)
+            network = models.build_model(model, len(names)).eval()
+        return Subject(network, names, (network.config.test_size,) * 2)
     if model is None and weights is None:
         raise UsageError("name a model (`yolox-deploy models` lists them) or give --weights FILE")
     file = _file(model, weights)
@@ -85,7 +88,8 @@ def load_subject(
     names = class_names or checkpoint.class_names or default_class_names(network.num_classes)
     if len(names) != network.num_classes:
         raise UsageError(f"{len(names)} class names were given; {file} has {network.num_classes} classes")
-    return Subject(network.eval(), names, file, checkpoint.sha256)
+    size = checkpoint.input_size or (network.config.test_size,) * 2
+    return Subject(network.eval(), names, size, file, checkpoint.sha256)
 
 
 def embedded_checkpoint() -> Path:

@@ -59,6 +59,26 @@ def test_loads_the_real_checkpoint(shared: Path, nano: YOLOX) -> None:
     assert all(torch.equal(tensor, official[key]) for key, tensor in nano.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"imgsz": [96, 160]}, (96, 160)),
+        ({"imgsz": None}, None),
+        ({"imgsz": [100, 160]}, None),
+        ({"imgsz": 96}, None),
+        ("foreign", None),
+    ],
+)
+def test_the_size_of_training_is_told(
+    saved: Path, tmp_path: Path, settings: object, size: tuple[int, int] | None
+) -> None:
+    """Settings of others may have any shape."""
+    weights = torch.load(saved, weights_only=True)["model"]
+    path = write(tmp_path / "sized.pth", {"model": weights, "config": settings})
+    assert read_checkpoint(path).input_size == size
+    assert load_checkpoint(build_model("yolox_nano", 3), path).input_size == size
+
+
 def test_truncated_real_checkpoint(shared: Path, nano: YOLOX, tmp_path: Path) -> None:
     path = tmp_path / "cut.pth"
     path.write_bytes((shared / "real" / "yolox_nano.pth").read_bytes()[:1_000_000])

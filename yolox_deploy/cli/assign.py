@@ -40,7 +40,7 @@ def assign_command(
         list[str] | None, typer.Option(help="Assigner to draw; repeatable. [default: all that fit the head]")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model; recognised if not given.")] = None,
-    imgsz: Annotated[str | None, typer.Option(help="N or HxW. [default: the model's test size]")] = None,
+    imgsz: Annotated[str | None, typer.Option(help="N or HxW. [default: the size it was trained at]")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the drawings.")] = Path("assignments"),
 ) -> None:
     """Draw the positive anchor points of annotated pictures, one tile an assigner."""
@@ -52,8 +52,8 @@ def assign_command(
 
     paths = [path for item in source for path in image_paths(item)]
     truths = annotated(paths, annotations, box or [])
-    network = load_subject(model, weights, None).network
-    size = parse_size(imgsz) or (network.config.test_size,) * 2
+    subject = load_subject(model, weights, None)
+    network, size = subject.network, parse_size(imgsz) or subject.input_size
     assigners = fitting_assigners(getattr(network.head, "priors", None) is not None, assigner or [])
     out.mkdir(parents=True, exist_ok=True)
     for path, objects in progress(list(zip(paths, truths, strict=True)), "assigning"):

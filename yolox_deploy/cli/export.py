@@ -37,7 +37,9 @@ def export_command(
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision.")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="8-bit integers; needs --calib.")] = False,
-    imgsz: Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")] = None,
+    imgsz: Annotated[
+        str | None, typer.Option(help="N or HxW, multiples of 32. [default: as trained]")
+    ] = None,
     batch: Annotated[str, typer.Option(help="Images at a time, or 'dynamic'.")] = "1",
     out: Annotated[
         Path | None, typer.Option(help="File to write [default: MODEL[_PRECISION].SUFFIX].")

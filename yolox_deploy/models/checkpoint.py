@@ -15,7 +15,7 @@ from yolox_deploy.models.darknet53 import STEM_CHANNELS
 from yolox_deploy.models.roadmap import ROADMAP
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX, build_model
-from yolox_deploy.models.zoo import MAX_WIDTH, MIN_WIDTH, ZOO, get_config
+from yolox_deploy.models.zoo import MAX_WIDTH, MIN_WIDTH, SIZE_DIVISOR, ZOO, get_config
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -30,6 +30,7 @@ class CheckpointInfo:
 
     `sha256` is of the file. `model_name` is the zoo model with exactly these keys and shapes, `num_classes`
     its class count; both None for another architecture. `class_names` is None when the file holds none.
+    `input_size` (height, width) is the one that our trainer trained it at, None when the file does not tell.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class CheckpointInfo:
     model_name: str | None
     num_classes: int | None
     class_names: tuple[str, ...] | None
+    input_size: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     found = identify(state_dict)
     model_name, num_classes = found or (None, _class_count(_shapes(state_dict)))
     class_names = _find_class_names(content, num_classes, path)
-    return Checkpoint(path, _sha256(path), model_name, num_classes, class_names, state_dict)
+    input_size = _find_input_size(content)
+    return Checkpoint(path, _sha256(path), model_name, num_classes, class_names, input_size, state_dict)
 
 
 def load_checkpoint(model: YOLOX, path: str | Path) -> CheckpointInfo:
@@ -81,6 +84,7 @@ def load_checkpoint(model: YOLOX, path: str | Path) -> CheckpointInfo:
         checkpoint.model_name,
         checkpoint.num_classes,
         checkpoint.class_names,
+        checkpoint.input_size,
     )
 
 
@@ -158,6 +162,16 @@ def _find_class_names(content: object, num_classes: int | None, path: Path) -> t
     if num_classes is not None and len(names) != num_classes:
         raise CheckpointError(f"{path} names {len(names)} classes but its weights predict {num_classes}.")
     return tuple(names)
+
+
+def _find_input_size(content: object) -> tuple[int, int] | None:
+    """`imgsz` among the settings of a training run; whatever else a foreign file keeps there is not ours."""
+    settings = content.get("config") if isinstance(content, dict) else None
+    size = settings.get("imgsz") if isinstance(settings, dict) else None
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        return None
+    sound = all(isinstance(side, int) and side > 0 and side % SIZE_DIVISOR == 0 for side in size)
+    return (size[0], size[1]) if sound else None
 
 
 def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
