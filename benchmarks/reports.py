@@ -28,9 +28,9 @@ def write_markdown(report: BenchReport, path: str | Path) -> Path:
     calls = alerts(report)
     if calls:
         parts.append("\n".join(f"- **{_markdown(text)}**" for text in calls))
-    parts += [_markdown_table(table) for table in tables(report)]
+    parts += [markdown_table(table) for table in tables(report)]
     parts.append("\n".join(f"- {_markdown(text)}" for text in remarks(report)))
-    parts += [_markdown_table(table) for table in environment_tables(report.environment)]
+    parts += [markdown_table(table) for table in environment_tables(report.environment)]
     return _write(Path(path), "\n\n".join(parts) + "\n")
 
 
@@ -72,7 +72,8 @@ def _code(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """`table` under its title, cells escaped."""
     head = [_markdown(name) for name in table.columns]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for index, row in enumerate(table.rows):

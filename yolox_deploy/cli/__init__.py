@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from yolox_deploy import __version__
-from yolox_deploy.cli import bench, demo, doctor, evaluate, export, models, predict, scenes, train, tune
+from yolox_deploy.cli import (
+    ablate,
+    assign,
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    models,
+    predict,
+    priors,
+    scenes,
+    train,
+    tune,
+)
 from yolox_deploy.errors import UsageError, YoloxDeployError
 
 INTERRUPTED = 130
@@ -31,6 +45,9 @@ app.command("eval")(evaluate.eval_command)
 app.command("bench")(bench.bench_command)
 app.command("tune")(tune.tune_command)
 app.command("train")(train.train_command)
+app.command("ablate")(ablate.ablate_command)
+app.command("assign")(assign.assign_command)
+app.command("priors")(priors.priors_command)
 app.command("scenes")(scenes.scenes_command)
 app.command("models")(models.models_command)
 app.command("doctor")(doctor.doctor_command)

@@ -96,12 +96,23 @@ def _changes(config: Path | None, settings: list[str], options: dict[str, object
     from yolox_deploy.training.recipes import load_toml
 
     changes = load_toml(config) if config else {}
-    for text in settings:
+    changes |= parse_settings(settings)
+    return {**changes, **options}
+
+
+def parse_settings(texts: list[str]) -> dict[str, object]:
+    """The values of `--set KEY=VALUE` by name, still as texts.
+
+    Raises:
+        UsageError: a text without a sign.
+    """
+    changes: dict[str, object] = {}
+    for text in texts:
         name, sign, value = text.partition("=")
         if not sign:
             raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set augmentation.mosaic=0.5")
         changes[name.strip()] = value.strip()
-    return {**changes, **options}
+    return changes
 
 
 def _new_config(changes: dict[str, object]) -> TrainConfig:

@@ -52,13 +52,25 @@ class Scene:
 
 
 def draw_scene(
-    rng: np.random.Generator, size: tuple[int, int] = (480, 640), *, max_objects: int = 8
+    rng: np.random.Generator,
+    size: tuple[int, int] = (480, 640),
+    *,
+    max_objects: int = 8,
+    size_range: tuple[float, float] = SIZE_RANGE,
 ) -> Scene:
     """Draw one scene of (H, W) = `size`; the same `rng` state gives the same scene.
 
+    `size_range` is that of the short side of an object over the short side of the picture; where there is no
+    place for it, an object becomes smaller.
+
     Raises:
-        UsageError: a side is too small to draw on.
+        UsageError: a side is too small to draw on, or a size that no object can have.
     """
+    if not 0 < size_range[0] <= size_range[1] <= MAX_LONG_SIDE:
+        raise UsageError(
+            f"the objects are to have {size_range[0]} to {size_range[1]} of the picture's side; "
+            f"expected two shares above 0, the lower first, at most {MAX_LONG_SIDE}"
+        )
     if min(size) < MIN_SIDE:
         raise UsageError(f"the size is {size[0]}x{size[1]}; scenes need at least {MIN_SIDE} pixels a side")
     canvas = Canvas(draw_background(rng, size))
@@ -67,17 +79,23 @@ def draw_scene(
     count = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, max_objects + 1))
     light = rng.uniform(-0.06, 0.06, 2)
     for class_id in rng.integers(len(CLASS_NAMES), size=count).tolist():
-        if _add_object(rng, canvas, SKETCHES[CLASS_NAMES[class_id]](rng), light):
+        if _add_object(rng, canvas, SKETCHES[CLASS_NAMES[class_id]](rng), light, size_range):
             classes.append(class_id)
     _add_distractors(rng, canvas, int(rng.integers(0, 3)))
     boxes, polygons, areas = _read_owner(canvas.owner, len(classes))
     return Scene(photograph(rng, canvas.image), boxes, np.array(classes, np.int64), polygons, areas)
 
 
-def _add_object(rng: np.random.Generator, canvas: Canvas, sketch: Sketch, light: NDArray[np.float64]) -> bool:
+def _add_object(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    sketch: Sketch,
+    light: NDArray[np.float64],
+    size_range: tuple[float, float],
+) -> bool:
     """Draw the object somewhere; False where no place was found that leaves all objects visible enough."""
     may_overlap = bool(rng.random() < OVERLAP_SHARE)
-    found = _find_place(rng, canvas, sketch, SIZE_RANGE, labelled=True, may_overlap=may_overlap)
+    found = _find_place(rng, canvas, sketch, size_range, labelled=True, may_overlap=may_overlap)
     if found is None:
         return False
     pose, mask = found

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from yolox_deploy.data.scene_drawing import Scene, draw_scene
+from yolox_deploy.data.scene_drawing import SIZE_RANGE, Scene, draw_scene
 from yolox_deploy.data.scene_objects import CLASS_NAMES
 from yolox_deploy.errors import InputError, UsageError
 
@@ -31,6 +31,7 @@ def write_scenes(
     val: int = 200,
     seed: int = 0,
     size: tuple[int, int] = (480, 640),
+    size_range: tuple[float, float] = SIZE_RANGE,
     track: Callable[[Sequence[int]], Iterable[int]] = lambda numbers: numbers,
 ) -> Path:
     """Write a data set of scenes in COCO layout: annotations/instances_{train,val}.json, train/*.jpg, val/*.jpg.
@@ -43,6 +44,7 @@ def write_scenes(
         train, val: pictures of the splits, at least one each.
         seed: of all randomness, from 0.
         size: (H, W) of the pictures, in pixels.
+        size_range: of the objects, see `draw_scene`.
         track: wraps the numbers of a split's pictures, for a progress bar.
 
     Returns:
@@ -60,7 +62,7 @@ def write_scenes(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         built = Path(temporary) / "scenes"
         for split, count in enumerate((train, val)):
-            _write_split(built, split, count, seed, size, track)
+            _write_split(built, split, count, seed, size, size_range, track)
         if folder.exists():
             folder.rmdir()
         built.rename(folder)
@@ -73,6 +75,7 @@ def _write_split(
     count: int,
     seed: int,
     size: tuple[int, int],
+    size_range: tuple[float, float],
     track: Callable[[Sequence[int]], Iterable[int]],
 ) -> None:
     name = SPLITS[split]
@@ -81,7 +84,7 @@ def _write_split(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number in track(range(1, count + 1)):
-        scene = draw_scene(np.random.default_rng([seed, split, number]), size)
+        scene = draw_scene(np.random.default_rng([seed, split, number]), size, size_range=size_range)
         image = {"id": number, "file_name": f"{number:06d}.jpg", "height": size[0], "width": size[1]}
         path = pictures / str(image["file_name"])
         if not cv2.imwrite(str(path), scene.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):

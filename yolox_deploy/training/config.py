@@ -16,6 +16,7 @@ from yolox_deploy.models.zoo import check_size, get_config
 
 Range = tuple[float, float]
 Precision = Literal["fp32", "fp16", "bf16"]
+BoxLoss = Literal["iou", "giou"]
 
 ASSIGNER_NAMES = ("simota", "simota_release", "center", "center3x3", "yolov3", "ota")
 """The names in `assigner_table.ASSIGNERS`, here so that settings are checked without torch."""
@@ -88,6 +89,10 @@ class TrainConfig:
         momentum, weight_decay: of SGD with Nesterov momentum.
         ema_decay: of the averaged weights, which are evaluated and exported.
         assigner: decides which anchor points are positive; a name in `ASSIGNER_NAMES`.
+        box_loss: "iou" for 1 - IoU^2, "giou" for 1 - GIoU.
+        iou_aware: train objectness towards the IoU of a prediction, not towards 1 (see `losses.LossOptions`).
+        priors: file with the anchor boxes of an anchor-based model, made by `yolox-deploy priors`; None for
+            the classic ones. They travel in the checkpoint.
         precision: of the forward pass; None for fp16 on CUDA, bf16 on a CPU that is faster with it, else fp32.
         freeze_backbone: train the neck and the head alone.
         eval_every: epochs between evaluations (each epoch in the plain ones).
@@ -117,6 +122,9 @@ class TrainConfig:
     weight_decay: float = 5e-4
     ema_decay: float = 0.9998
     assigner: str = "simota"
+    box_loss: BoxLoss = "iou"
+    iou_aware: bool = False
+    priors: Path | None = None
     precision: Precision | None = None
     freeze_backbone: bool = False
     eval_every: int = 10
@@ -144,6 +152,9 @@ class TrainConfig:
         _require(0 <= self.weight_decay < math.inf, self, "weight_decay", "0 or more")
         _require(0 <= self.ema_decay < 1, self, "ema_decay", "0 to less than 1")
         _require(self.assigner in ASSIGNER_NAMES, self, "assigner", f"one of {', '.join(ASSIGNER_NAMES)}")
+        _require(self.box_loss in get_args(BoxLoss), self, "box_loss", "iou or giou")
+        if self.priors is not None and get_config(self.model).priors == 1:
+            raise UsageError(f"priors is {self.priors}; {self.model} is anchor-free and takes none")
         _require(
             self.precision in (None, *get_args(Precision)), self, "precision", "fp32, fp16, bf16 or none"
         )

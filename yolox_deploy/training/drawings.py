@@ -1,8 +1,7 @@
-"""Pictures of a run: what it trains on, what it finds, how its losses and figures go."""
+"""Pictures of a run: what it trains on, what it finds, which anchor points are positive."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -14,17 +13,12 @@ from numpy.typing import NDArray
 from yolox_deploy.data.dataset import Objects
 from yolox_deploy.drawing import class_color
 from yolox_deploy.preprocess import letterbox
+from yolox_deploy.training.charts import Picture, write_picture
 from yolox_deploy.types import Detections
-
-Picture = NDArray[np.uint8]
-Rows = Sequence[Mapping[str, float]]
 
 TILE, COLUMNS, MOST_TILES = 320, 4, 16
 LARGE_TILE = 480
 LEAST_SCORE = 0.3
-CHART = (300, 560)
-"""Height and width of one chart, without its margins."""
-MARGINS = (40, 60)
 
 
 def draw_batch(images: Picture, targets: NDArray[np.float32], class_names: Sequence[str], path: Path) -> None:
@@ -41,7 +35,7 @@ def draw_batch(images: Picture, targets: NDArray[np.float32], class_names: Seque
         boxes = np.concatenate([used[:, 1:3] - used[:, 3:] / 2, used[:, 1:3] + used[:, 3:] / 2], axis=1)
         classes = used[:, 0].astype(np.int64)
         tiles.append(_tile(image.transpose(1, 2, 0), boxes, classes, [class_names[i] for i in classes]))
-    _write(path, _grid(tiles))
+    write_picture(path, _grid(tiles))
 
 
 def draw_predictions(
@@ -63,7 +57,7 @@ def draw_predictions(
         boxes = np.array([item.box for item in sure]).reshape(-1, 4)
         classes = np.array([item.class_id for item in sure], np.int64)
         tiles.append(_tile(image, boxes, classes, [f"{i.class_name} {i.score:.2f}" for i in sure], "found"))
-    _write(path, _grid(tiles[:MOST_TILES]))
+    write_picture(path, _grid(tiles[:MOST_TILES]))
 
 
 def draw_assignments(
@@ -90,13 +84,7 @@ def draw_assignments(
         _label(tile, f"{name}: {len(rows)} positives", (0, LARGE_TILE - 16), (0, 0, 0))
         tile[-2:] = tile[:, -2:] = 255
         tiles.append(tile)
-    _write(path, _grid(tiles))
-
-
-def draw_curves(steps: Rows, epochs: Rows, path: Path) -> None:
-    """Draw the losses over the steps beside the average precision over the epochs, from the rows of a `RunLog`."""
-    losses = _chart("step", steps, ("total", "iou", "obj", "cls", "l1"))
-    _write(path, np.hstack([losses, _chart("epoch", epochs, ("AP", "AP50", "AP75"))]))
+    write_picture(path, _grid(tiles))
 
 
 def _tile(
@@ -134,48 +122,3 @@ def _grid(tiles: Sequence[Picture]) -> Picture:
     blank = [np.full_like(tiles[0], 114)] * (rows * columns - len(tiles))
     cells = [*tiles, *blank]
     return np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
-
-
-def _write(path: Path, image: Picture) -> None:
-    """Encode by the suffix; nobody sees half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
-    temporary.replace(path)
-
-
-def _chart(x: str, rows: Rows, names: Sequence[str]) -> Picture:
-    """Lines of the columns `names` over the column `x`; both axes begin at 0."""
-    (height, width), (margin, left) = CHART, MARGINS
-    canvas = np.full((height + 2 * margin, width + 2 * left, 3), 255, np.uint8)
-    lines = {name: [(row[x], max(row[name], 0.0)) for row in rows if name in row] for name in names}
-    points = [point for line in lines.values() for point in line] or [(0.0, 0.0)]
-    end, top = (max(column) or 1.0 for column in zip(*points, strict=True))
-    top = _round_up(top)
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        down = margin + round((1 - share) * height)
-        cv2.line(canvas, (left, down), (left + width, down), (225, 225, 225), 1)
-        _plain(canvas, f"{share * top:.3g}", (8, down + 4))
-    for share, text in ((0, "0"), (1, f"{x} {end:.0f}")):
-        _plain(canvas, text, (left + round(share * width) - 30 * share, margin + height + 20))
-    for index, (name, line) in enumerate(lines.items()):
-        color = tuple(round(0.75 * value) for value in class_color(index))
-        spots = np.array([(left + width * a / end, margin + height * (1 - b / top)) for a, b in line])
-        cv2.polylines(
-            canvas, [spots.reshape(-1, 1, 2).round().astype(np.int32)], False, color, 2, cv2.LINE_AA
-        )
-        for spot in spots[-1:]:
-            cv2.circle(canvas, (round(spot[0]), round(spot[1])), 3, color, cv2.FILLED, cv2.LINE_AA)
-        _plain(canvas, name, (left + 70 * index, margin - 14), color)
-    return canvas
-
-
-def _round_up(value: float) -> float:
-    """The next number whose quarters are short."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= value)
-
-
-def _plain(
-    canvas: Picture, text: str, origin: tuple[int, int], color: tuple[int, ...] = (90, 90, 90)
-) -> None:
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)

@@ -17,7 +17,7 @@ from yolox_deploy.training.config import Precision, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.ema import ModelEMA
 from yolox_deploy.training.loader import Batch
-from yolox_deploy.training.losses import Losses, losses_from_predictions
+from yolox_deploy.training.losses import Losses, LossOptions, losses_from_predictions
 from yolox_deploy.training.multiscale import to_input
 from yolox_deploy.training.optimizer import build_optimizer, set_learning_rate
 
@@ -49,6 +49,7 @@ class Learner:
             weight_decay=config.weight_decay,
         )
         self.assigner = ASSIGNERS[config.assigner]
+        self.options = LossOptions(config.box_loss, config.iou_aware)
         self.priors: Tensor | None = getattr(self.model.head, "priors", None)
         self.scaler = torch.amp.GradScaler(job.device.type, enabled=self.precision == "fp16")
         self.network = job.wrap(self.model)
@@ -82,6 +83,7 @@ class Learner:
                     use_l1=use_l1,
                     priors=self.priors,
                     selector=self.model.config.selector,
+                    options=self.options,
                 )
                 torch.autograd.backward(self.scaler.scale(losses.total / count))
             values.append(torch.stack([getattr(losses, name).detach().float() for name in LOSS_NAMES]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.training.drawings import draw_curves
+from yolox_deploy.training.charts import draw_curves
 
 LOSSES = ("total", "iou", "obj", "cls", "l1", "selector", "positives")
 STEP_COLUMNS = ("step", "epoch", *LOSSES, "rate", "seconds")

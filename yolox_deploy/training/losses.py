@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +22,11 @@ from yolox_deploy.training.assignment import (
     trim_padding,
 )
 from yolox_deploy.training.boxes import box_giou, box_iou
+from yolox_deploy.training.config import BoxLoss
 from yolox_deploy.training.one_to_one import one_to_one
 from yolox_deploy.training.selector_loss import selector_loss
 
 IOU_LOSS_WEIGHT = 5.0
-BoxLoss = Literal["iou", "giou"]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def recipe(model: str, data: Path, **changes: object) -> TrainConfig:
     Raises:
         UsageError: no such model or setting, or a value that cannot work.
     """
-    chosen = _RECIPES.get(get_config(model).name, _BASE)
+    chosen = _RECIPES.get(get_config(model).name.partition("@")[0], _BASE)
     augmentation = Augmentation(chosen.mosaic, chosen.mosaic_scale, chosen.mixup)
     config = TrainConfig(model, data, multiscale=chosen.multiscale, augmentation=augmentation)
     return override(config, changes)

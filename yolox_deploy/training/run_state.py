@@ -32,6 +32,9 @@ MAY_CHANGE = frozenset(
 )
 """Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
 
+LATER_SETTINGS = {"box_loss": "iou", "iou_aware": False, "priors": None}
+"""What runs were trained with whose checkpoints are older than these settings."""
+
 
 @dataclass
 class RunState:
@@ -90,7 +93,8 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
             f"{path} holds no state to resume from; to start a new run from its weights use --weights {path}"
         )
     now = {name: value for name, value in facts["config"].items() if name not in MAY_CHANGE}
-    pairs = {name: (content["config"].get(name), value) for name, value in now.items()}
+    saved = {**LATER_SETTINGS, **content["config"]}
+    pairs = {name: (saved.get(name), value) for name, value in now.items()}
     pairs |= {name: (content[name], facts[name]) for name in ("class_names", "steps")}
     for name, (before, value) in pairs.items():
         if before != value:

@@ -25,6 +25,7 @@ from yolox_deploy.training.learner import LOSS_NAMES, Learner
 from yolox_deploy.training.loader import Batch, Plan, Samples, stream, worker_count
 from yolox_deploy.training.logs import RunLog
 from yolox_deploy.training.multiscale import size_of_step
+from yolox_deploy.training.prior_files import load_priors
 from yolox_deploy.training.progress import Progress, SilentProgress
 from yolox_deploy.training.run_state import RunState, load_last, load_pretrained, write_torch
 from yolox_deploy.training.schedule import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
@@ -55,7 +56,7 @@ class Trainer:
 
     Raises:
         UsageError: settings that do not fit the machine, the data set or the run to resume.
-        InputError, CheckpointError: the data set, the weights or the checkpoint cannot be read.
+        InputError, CheckpointError: the data set, the weights, the priors or the checkpoint cannot be read.
     """
 
     def __init__(
@@ -108,6 +109,9 @@ class Trainer:
         if self.config.weights is not None:
             for message in load_pretrained(model, self.config.weights):
                 self.progress.message(message)
+        if self.config.priors is not None:
+            fitted = torch.from_numpy(load_priors(self.config.priors, self.config.size))
+            model.load_state_dict({"head.priors": fitted}, strict=False)
         return Learner(model, self.config, self.job), RunState()
 
     def fit(self) -> TrainResult:

@@ -1,0 +1,227 @@
+"""`yolox-deploy ablate`: the paper's tables again, on a data set of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table, status
+from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
+
+if TYPE_CHECKING:
+    from yolox_deploy.training.ablation import Run, RunResult
+
+LATENCIES = "latency.json"
+
+
+def ablate_command(
+    data: Annotated[Path, typer.Option(help="Data set: COCO, VOC or YOLO text.")],
+    rows: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Rows to train. [default: those of --tables]")
+    ] = None,
+    table_numbers: Annotated[
+        str, typer.Option("--tables", metavar="1,2,5", help="Tables of the paper to train.")
+    ] = "2",
+    seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds of each row.")] = "0,1,2",
+    width: Annotated[float | None, typer.Option(help="Width factor of all models. [default: 1]")] = None,
+    imgsz: Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step. [default: 64]")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting of `train`, for all rows."),
+    ] = None,
+    fit_priors: Annotated[
+        bool, typer.Option("--fit-priors", help="Give the anchor-based rows priors of this data set.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the runs, tables and curves.")] = Path("runs/ablation"),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; with 1 no process of its own prepares pictures.")
+    ] = None,
+    latency: Annotated[bool, typer.Option(help="Measure latency with ONNX Runtime.")] = True,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Train nothing: tables and curves of the finished runs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train rows of the paper's tables with equal budgets and seeds, and print measured beside published.
+
+    May be interrupted and repeated: finished runs are kept, an unfinished one goes on where it was.
+    """
+    from yolox_deploy.cli.train import parse_settings
+
+    require("torch", "train")
+    changes = parse_settings(settings or [])
+    given = {"imgsz": parse_size(imgsz), "epochs": epochs, "batch": batch}
+    changes |= {name: value for name, value in given.items() if value is not None}
+    if threads is not None:
+        _use_threads(threads)
+        changes = {"workers": 0, **changes} if threads == 1 else changes
+    names = rows.split(",") if rows else _rows_of_tables(table_numbers)
+    runs = _plan(names, _numbers(seeds), data, out, width, changes, fit_priors)
+    failures = [] if report_only else _train_all(runs)
+    _report(runs, out, threads, latency and not report_only, as_json)
+    if failures:
+        raise TrainingError("; ".join(failures))
+
+
+def _plan(
+    names: Sequence[str],
+    seeds: Sequence[int],
+    data: Path,
+    out: Path,
+    width: float | None,
+    changes: dict[str, object],
+    fit_priors: bool,
+) -> list[Run]:
+    """The runs; with `fit_priors` after writing the file that the anchor-based ones take."""
+    from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.training.ablation import plan_runs
+    from yolox_deploy.training.prior_files import fit_to_dataset
+
+    runs = plan_runs(names, seeds, data, out, width=width, changes=changes)
+    if not fit_priors:
+        return runs
+    file = out / "priors.json"
+    if not file.is_file():
+        fitted = fit_to_dataset(open_dataset(data, "train"), runs[0].config.size)
+        out.mkdir(parents=True, exist_ok=True)
+        fitted.save(file)
+        console().print(
+            f"priors fitted: mean best IoU {fitted.mean_iou:.3f}, classic {fitted.classic_iou:.3f}"
+        )
+    return plan_runs(names, seeds, data, out, width=width, changes={**changes, "priors": file})
+
+
+def _train_all(runs: Sequence[Run]) -> list[str]:
+    """Train what is not finished; says beforehand what it costs. Returns why runs failed."""
+    from yolox_deploy.training.ablation import read_result, run_to_end
+    from yolox_deploy.training.allocator import keep_freed_memory
+    from yolox_deploy.training.progress import RichProgress
+
+    keep_freed_memory()
+    left = [run for run in runs if read_result(run) is None]
+    console().print(f"{len(runs)} runs, {len(runs) - len(left)} of them finished")
+    if left:
+        _warn_of_cost(left)
+    failures = []
+    for number, run in enumerate(left, start=1):
+        begun = ", going on where it was" if run.last.is_file() else ""
+        console().print(f"run {number} of {len(left)}: {run.row}, seed {run.config.seed}{begun}")
+        try:
+            result = run_to_end(run, RichProgress())
+        except NonFiniteLossError as error:
+            failures.append(f"{run.row}, seed {run.config.seed}: {error}")
+            console().print(failures[-1], markup=False)
+        else:
+            console().print(f"{run.row}, seed {result.seed}: AP {result.figures['AP']:.4f}")
+    return failures
+
+
+def _warn_of_cost(runs: Sequence[Run]) -> None:
+    """Time a step of each row, and say what all steps together will take."""
+    from yolox_deploy.training.ablation import count_steps, seconds_per_step
+
+    with status("timing a step of each row"):
+        paces = {run.row: seconds_per_step(run.config) for run in {run.row: run for run in runs}.values()}
+    steps = count_steps(runs[0].config)
+    seconds = sum(steps * paces[run.row] for run in runs)
+    told = ", ".join(f"{row} {1e3 * pace:.0f}" for row, pace in paces.items())
+    console().print(f"milliseconds of a step: {told}", soft_wrap=True)
+    console().print(
+        f"{len(runs)} runs of {steps} steps will take about {seconds / 60:.1f} minutes on this machine, "
+        "evaluations come on top; Ctrl-C saves, and the same command goes on",
+        soft_wrap=True,
+    )
+
+
+def _report(runs: Sequence[Run], out: Path, threads: int | None, latency: bool, as_json: bool) -> None:
+    """Write ablation.json, ablation.md and curves.png, and print the tables."""
+    from yolox_deploy.artifact import write_atomically
+    from yolox_deploy.benchmarks import ablation
+    from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.training.ablation import read_result
+    from yolox_deploy.training.charts import draw_convergence
+
+    results = [result for run in runs if (result := read_result(run)) is not None]
+    if not results:
+        raise UsageError(f"no run in {out} is finished; train some first, without --report-only")
+    finished = [run for run in runs if run.result_path.is_file()]
+    latencies = _latencies(finished, out, threads, measure=latency)
+    classes = len(open_dataset(runs[0].config.data, "train").class_names)
+    figures = ablation.gather(runs, results, classes, latencies)
+    notes = _notes(runs, results, bool(latencies))
+    content = ablation.to_json(figures, results, notes)
+    write_atomically(out / "ablation.json", json.dumps(content, indent=1))
+    write_atomically(out / "ablation.md", ablation.to_markdown(figures, notes))
+    draw_convergence(ablation.convergence(figures), out / "curves.png")
+    if as_json:
+        print_json(content)
+        return
+    for table in ablation.tables(figures):
+        print_table(table.columns, table.rows, table.title)
+    for line in (*notes, ablation.LABEL):
+        typer.echo(line)
+    typer.echo(f"also in {out}: ablation.json, ablation.md, curves.png")
+
+
+def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: bool) -> dict[str, float]:
+    """Milliseconds by model name, measured now or kept from the last time."""
+    from yolox_deploy.artifact import write_atomically
+    from yolox_deploy.benchmarks.ablation import measure_latencies
+
+    file = out / LATENCIES
+    if measure:
+        with status("measuring latency"):
+            write_atomically(file, json.dumps(measure_latencies(runs, threads=threads), indent=1))
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+
+
+def _notes(runs: Sequence[Run], results: Sequence[RunResult], latency: bool) -> list[str]:
+    """What a reader has to know of the figures."""
+    from yolox_deploy.data.layouts import open_dataset
+
+    config = runs[0].config
+    counts = [len(open_dataset(config.data, split)) for split in ("train", "val")]
+    seeds = sorted({result.seed for result in results})
+    notes = [
+        f"{config.data.name}: {counts[0]} pictures to train on, {counts[1]} to evaluate, at "
+        f"{config.size[0]}x{config.size[1]}; {config.epochs} epochs of {results[0].steps // config.epochs} steps, "
+        f"batch {config.batch}, learning rate {config.learning_rate} x batch / 64; seeds "
+        + ", ".join(map(str, seeds)),
+        "AP in per cent: averaged weights after the last epoch, mean ± standard deviation over the seeds; "
+        "end-to-end models without suppression",
+        "params and GFLOPs: of the trained model at its own width and size",
+    ]
+    if latency:
+        notes.append("ms: ONNX Runtime on this CPU, batch 1, without post-processing (`bench --quick`)")
+    missing = [f"{run.row} seed {run.config.seed}" for run in runs if not run.result_path.is_file()]
+    return [*notes, f"not finished: {', '.join(missing)}"] if missing else notes
+
+
+def _use_threads(threads: int) -> None:
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+def _rows_of_tables(text: str) -> list[str]:
+    from yolox_deploy.models.roadmap import TABLES
+
+    numbers = _numbers(text)
+    if set(numbers) - TABLES.keys():
+        raise UsageError(f"--tables {text}: expected some of {', '.join(map(str, TABLES))}")
+    return [row for number in numbers for row in TABLES[number]]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no list of whole numbers, such as 0,1,2") from error

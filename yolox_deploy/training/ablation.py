@@ -1,0 +1,228 @@
+"""The rows of the paper's tables trained on one data set, with equal budgets and seeds; a run that is done stays done.
+
+Each run has a folder `OUT/ROW-sSEED`, as `yolox-deploy train` writes one, and ends with `result.json` in it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yolox_deploy.artifact import write_atomically
+from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.models import build_model
+from yolox_deploy.models.roadmap import SAME_TRAINING, find_row
+from yolox_deploy.training.augment import Augmenter
+from yolox_deploy.training.config import TrainConfig, to_dict
+from yolox_deploy.training.distributed import join_job
+from yolox_deploy.training.learner import Learner
+from yolox_deploy.training.loader import Plan, Samples, stream
+from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
+from yolox_deploy.training.progress import Progress
+from yolox_deploy.training.row_recipes import row_config
+from yolox_deploy.training.trainer import Trainer
+
+MAY_DIFFER = frozenset(("out", "device", "workers", "accumulate"))
+"""Settings in which a finished run may differ from the one that is asked for."""
+EVALUATIONS = 10
+"""Evaluations in a run where nothing else is set; the plain epochs have one each besides."""
+TIMED_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the paper's tables to train from one seed."""
+
+    row: str
+    config: TrainConfig
+
+    @property
+    def result_path(self) -> Path:
+        """The file that says it is finished."""
+        return self.config.out / "result.json"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint with the averaged weights of the last finished epoch."""
+        return self.config.out / "last.pth"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run reached.
+
+    Attributes:
+        row, seed: of the run.
+        figures: those of `evaluation.coco` for the averaged weights after the last epoch, not the best one: the
+            validation pictures then choose nothing. End-to-end models are evaluated without suppression.
+        curve: (finished epochs, AP) of each evaluation.
+        epochs, steps: of the run.
+        seconds: of its steps, pictures included; evaluations left out.
+        settings: all of them.
+    """
+
+    row: str
+    seed: int
+    figures: dict[str, float]
+    curve: list[tuple[int, float]]
+    epochs: int
+    steps: int
+    seconds: float
+    settings: dict[str, Any]
+
+
+def plan_runs(
+    rows: Iterable[str],
+    seeds: Sequence[int],
+    data: Path,
+    out: Path,
+    *,
+    width: float | None = None,
+    changes: Mapping[str, object],
+) -> list[Run]:
+    """The runs of `rows`, all rows with the first seed before any with the second.
+
+    Rows that train alike are one run. A change does not reach a row that it would make another row: `priors` goes
+    to the anchor-based ones alone, and how likely Mosaic, MixUp and Copy-Paste are stays 0 in those without.
+
+    Args:
+        rows: names in `models.roadmap.TABLES`.
+        width: of all models, None for their own.
+        changes: settings that all runs share, as in `recipes.override`.
+
+    Raises:
+        UsageError: no such row or setting, a value that cannot work, or nothing to do.
+    """
+    names = dict.fromkeys(SAME_TRAINING.get(name, name) for name in (row_name(row) for row in rows))
+    if not names or not seeds:
+        raise UsageError("there is nothing to train: name a row and a seed at least")
+    runs = []
+    for seed in dict.fromkeys(seeds):
+        for name in names:
+            own = _changes_of_row(name, changes) | {"seed": seed, "out": out / f"{name}-s{seed}"}
+            config = row_config(name, data.resolve(), width=width, **own)
+            if "eval_every" not in changes:
+                config = replace(config, eval_every=max(config.epochs // EVALUATIONS, 1))
+            runs.append(Run(name, config))
+    return runs
+
+
+def _changes_of_row(name: str, changes: Mapping[str, object]) -> dict[str, object]:
+    """`changes` without what would make the row another one."""
+    plain = row_config(name, Path())
+    kept = dict(changes)
+    if find_row(name).model.priors == 1:
+        kept.pop("priors", None)
+    for mixing in ("mosaic", "mixup", "copy_paste"):
+        if getattr(plain.augmentation, mixing) == 0:
+            kept.pop(f"augmentation.{mixing}", None)
+    return kept
+
+
+def row_name(text: str) -> str:
+    """The name in the tables of the row that `text` means.
+
+    Raises:
+        UsageError: no such row.
+    """
+    find_row(text)
+    return text.strip().lower().replace("-", "_")
+
+
+def run_to_end(run: Run, progress: Progress | None = None) -> RunResult:
+    """Train a run, or go on with it where it was interrupted, and write its result.
+
+    Raises:
+        UsageError: its folder holds an unfinished run with other settings.
+        YoloxDeployError: what `Trainer` raises.
+    """
+    trainer = Trainer(run.config, progress=progress, resume=run.last.is_file())
+    trainer.fit()
+    result = _collect(run, steps=run.config.epochs * trainer.plan.steps)
+    write_atomically(run.result_path, json.dumps(asdict(result), indent=1))
+    return result
+
+
+def read_result(run: Run) -> RunResult | None:
+    """The result of `run`, None if it is not finished.
+
+    Raises:
+        InputError: the file cannot be read.
+        UsageError: the folder holds a run with other settings; names one of them.
+    """
+    path = run.result_path
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        curve = [(int(epoch), float(ap)) for epoch, ap in content.pop("curve")]
+        result = RunResult(**content, curve=curve)
+        saved = dict(result.settings)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} is no result of a run ({error!r}); remove it to train the row again"
+        ) from error
+    for name, value in to_dict(run.config).items():
+        if name not in MAY_DIFFER and saved.get(name) != value:
+            raise UsageError(
+                f"{run.config.out} holds a run whose {name} was {saved.get(name)!r}, not {value!r}; "
+                "name another folder by --out"
+            )
+    return result
+
+
+def seconds_per_step(config: TrainConfig) -> float:
+    """Seconds of one step of a run, measured on the first batches, pictures prepared in this process.
+
+    Raises:
+        YoloxDeployError: what `Trainer` raises.
+    """
+    job = join_job(config.device)
+    dataset = open_dataset(config.data, "train")
+    plan = Plan(config, len(dataset))
+    samples = Samples(dataset, Augmenter(dataset, config.size, config.augmentation), config.seed)
+    batches = stream(samples, plan, step=0, workers=0, pin_memory=False)
+    with torch.random.fork_rng(devices=[]):
+        learner = Learner(build_model(config.model, len(dataset.class_names)), config, job)
+        learner.train()
+        times = [time.perf_counter()]
+        # Where the run has fewer steps than that, it costs nothing either.
+        for batch in islice(batches, TIMED_STEPS + 1):
+            learner.backward(batch, config.size, use_l1=False)
+            learner.update(0.0)
+            times.append(time.perf_counter())
+    batches.close()
+    start = times[1] if len(times) > 2 else times[0]
+    return (times[-1] - start) / max(len(times) - 2, 1)
+
+
+def count_steps(config: TrainConfig) -> int:
+    """Optimiser steps of a whole run."""
+    return config.epochs * Plan(config, len(open_dataset(config.data, "train"))).steps
+
+
+def _collect(run: Run, steps: int) -> RunResult:
+    """The result of a run from its logs."""
+    folder, config = run.config.out, run.config
+    epochs = read_table(folder / "epochs.csv", EPOCH_COLUMNS)
+    if not epochs or int(epochs[-1]["epoch"]) + 1 != config.epochs:
+        raise InputError(f"{folder / 'epochs.csv'} lacks the last evaluation; remove {folder} to train again")
+    return RunResult(
+        row=run.row,
+        seed=config.seed,
+        figures={name: epochs[-1][name] for name in METRICS},
+        curve=[(int(row["epoch"]) + 1, row["AP"]) for row in epochs],
+        epochs=config.epochs,
+        steps=steps,
+        seconds=sum(row["seconds"] for row in read_table(folder / "steps.csv", STEP_COLUMNS)),
+        settings=to_dict(config),
+    )

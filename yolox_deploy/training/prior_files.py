@@ -1,0 +1,91 @@
+"""Priors (anchor boxes) fitted to a data set, and the files that carry them to a training run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.artifact import write_atomically
+from yolox_deploy.data.dataset import DetectionDataset
+from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.models.priors import CLASSIC, fit_priors, shape_iou
+from yolox_deploy.preprocess import fit
+
+SHAPE = (3, 3, 2)
+"""Levels, priors a level, and w, h: those of every anchor-based head here."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPriors:
+    """Priors of a data set and how well they fit it.
+
+    Attributes:
+        priors: (3, 3, 2) float32 w, h in pixels of the network's input; the smallest belong to stride 8.
+        imgsz: (height, width) of that input.
+        boxes: how many they were fitted to.
+        mean_iou: mean over the boxes of the best IoU with a prior, both about one centre (YOLO9000, Table 1).
+        classic_iou: the same with YOLOv3's own priors.
+    """
+
+    priors: NDArray[np.float32]
+    imgsz: tuple[int, int]
+    boxes: int
+    mean_iou: float
+    classic_iou: float
+
+    def save(self, path: Path) -> None:
+        """Write a JSON file that the setting `priors` takes."""
+        rounded = np.round(self.priors.astype(np.float64), 2).tolist()
+        figures = {"boxes": self.boxes, "mean_iou": self.mean_iou, "classic_iou": self.classic_iou}
+        write_atomically(path, json.dumps({"priors": rounded, "imgsz": self.imgsz, **figures}, indent=1))
+
+
+def fit_to_dataset(dataset: DetectionDataset, imgsz: tuple[int, int], *, seed: int = 0) -> FittedPriors:
+    """Nine priors by k-means over the objects of `dataset`, letterboxed to `imgsz` (height, width).
+
+    Raises:
+        UsageError: fewer than nine different boxes.
+    """
+    shapes = letterboxed_shapes(dataset, imgsz)
+    priors = fit_priors(shapes, *SHAPE[:2], seed=seed)
+    fits = [float(shape_iou(shapes, np.reshape(p, (-1, 2))).max(axis=1).mean()) for p in (priors, CLASSIC)]
+    return FittedPriors(priors, imgsz, len(shapes), *fits)
+
+
+def letterboxed_shapes(dataset: DetectionDataset, imgsz: tuple[int, int]) -> NDArray[np.float64]:
+    """(n, 2) w, h of the objects that training sees, in pixels of the network's input."""
+    shapes: list[NDArray[np.floating]] = [np.zeros((0, 2))]
+    for index in range(len(dataset)):
+        boxes = dataset.objects(index).boxes
+        shapes.append((boxes[:, 2:] - boxes[:, :2]) * fit(dataset.size(index), imgsz)[2])
+    return np.concatenate(shapes).astype(np.float64)
+
+
+def load_priors(path: Path, imgsz: tuple[int, int]) -> NDArray[np.float32]:
+    """The (3, 3, 2) float32 priors in a file of `FittedPriors.save`.
+
+    Raises:
+        InputError: it cannot be read or holds no such priors.
+        UsageError: they were fitted for another input than `imgsz` (height, width).
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        priors = np.array(content["priors"], np.float32)
+        height, width = map(int, content["imgsz"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"the priors in {path} cannot be read ({error!r}); make them with: yolox-deploy priors DATA"
+        ) from error
+    if priors.shape != SHAPE or not (np.isfinite(priors).all() and (priors > 0).all()):
+        raise InputError(f"{path} holds priors of shape {priors.shape}; expected {SHAPE}, all above 0")
+    if (height, width) != imgsz:
+        wanted = f"{imgsz[0]}x{imgsz[1]}"
+        raise UsageError(
+            f"{path} was fitted for {height}x{width} and training is at {wanted}; "
+            f"fit them again: yolox-deploy priors DATA --imgsz {wanted}"
+        )
+    return priors
