@@ -29,7 +29,7 @@ LABEL = (
     "figure with a published one."
 )
 MEASURED = ("AP", "AP50", "params M", "GFLOPs", "ms")
-PUBLISHED = ("paper AP", "params M", "GFLOPs", "V100 ms")
+PUBLISHED = ("paper AP", "paper params M", "paper GFLOPs", "paper ms (V100)")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def ablate_command(
 
     May be interrupted and repeated: finished runs are kept, an unfinished one goes on where it was.
     """
-    from yolox_deploy.cli.train import parse_settings
+    from yolox_deploy.cli.train import check_data, parse_settings
 
     require("torch", "train")
     changes = parse_settings(settings or [])
@@ -63,6 +63,8 @@ def ablate_command(
         changes = {"workers": 0, **changes} if threads == 1 else changes
     names = rows.split(",") if rows else _rows_of_tables(table_numbers)
     runs = _plan(names, _numbers(seeds), data, out, width, changes, fit_priors)
+    if not report_only:
+        check_data(data, headers=True)
     failures = [] if report_only else _train_all(runs)
     _report(runs, out, threads, latency and not report_only, as_json)
     if failures:

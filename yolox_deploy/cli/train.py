@@ -82,7 +82,7 @@ def train_command(
         raise UsageError(f"{found}; go on with it by --resume {chosen.out}, or name another folder by --out")
     in_job = "LOCAL_RANK" in os.environ  # one of the processes that torchrun started
     if not in_job:
-        _check(chosen.data, headers=resume is None)
+        check_data(chosen.data, headers=resume is None)
     if check_only:
         return
     require("torch", "train")
@@ -147,7 +147,7 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
     return override(from_dict(saved), {**changes, "out": last.parent})
 
 
-def _check(data: Path, *, headers: bool) -> None:
+def check_data(data: Path, *, headers: bool) -> None:
     """Print what is found of a data set, before any time is spent on it; stop where training would."""
     from yolox_deploy.data.checks import check_dataset, require_same_classes
     from yolox_deploy.data.layouts import open_dataset
