@@ -36,6 +36,8 @@ DATA = Path("data")
         ({"weight_decay": -1e-4}, "weight_decay"),
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"precision": "fp8"}, "precision is fp8; expected fp32, fp16, bf16 or none"),
+        ({"box_loss": "diou"}, "box_loss is diou; expected iou or giou"),
+        ({"priors": Path("p.json")}, "priors is p.json; yolox_s is anchor-free"),
         ({"patience": 0}, "patience"),
         ({"workers": -1}, "workers"),
         ({"seed": -1}, "seed"),
@@ -105,6 +107,8 @@ def test_texts_become_the_type_of_their_setting() -> None:
         "plain_epochs": "none",
         "precision": "bf16",
         "freeze_backbone": "true",
+        "box_loss": "giou",
+        "iou_aware": "true",
         "augmentation.mosaic": "0.5",
         "augmentation.mosaic_scale": "0.5,1.5",
         "augmentation.max_objects": "50",
@@ -121,6 +125,8 @@ def test_texts_become_the_type_of_their_setting() -> None:
         multiscale=(320, 640),
         precision="bf16",
         freeze_backbone=True,
+        box_loss="giou",
+        iou_aware=True,
         augmentation=augmentation,
     )
 

@@ -16,7 +16,7 @@ from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import LOSS_NAMES, Learner, cpu_has_bfloat16, resolve_precision
 from yolox_deploy.training.loader import Batch
-from yolox_deploy.training.losses import compute_losses
+from yolox_deploy.training.losses import LossOptions, compute_losses
 
 CPU = torch.device("cpu")
 SIZE = (64, 64)
@@ -54,6 +54,18 @@ def test_gradients_are_those_of_the_losses(batch: Batch) -> None:
     expected = gradients(plain)
     for name, gradient in gradients(ours).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-5)
+
+
+def test_loss_options_reach_the_losses(batch: Batch) -> None:
+    plain, other = learner(), learner(box_loss="giou", iou_aware=True)
+    values = other.backward(batch, SIZE, use_l1=False)
+    options = LossOptions(box_loss="giou", iou_aware=True)
+    losses = compute_losses(plain.model, batch.images.float(), batch.targets, options=options)
+    released = learner().backward(batch, SIZE, use_l1=False)
+    for name in ("iou", "obj"):
+        place = LOSS_NAMES.index(name)
+        torch.testing.assert_close(values[place], losses[name].detach())
+        assert values[place] != released[place]
 
 
 def test_accumulated_gradients_are_the_mean_of_the_parts(batch: Batch) -> None:

@@ -12,7 +12,7 @@ import torch
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.models import build_model, read_checkpoint
 from yolox_deploy.training.config import to_dict
-from yolox_deploy.training.recipes import recipe
+from yolox_deploy.training.recipes import from_dict, recipe
 from yolox_deploy.training.run_state import RunState, load_last, load_pretrained, write_torch
 
 FACTS = {
@@ -69,6 +69,17 @@ def test_weights_alone_are_no_state_to_resume(tmp_path: Path) -> None:
 def test_another_run_is_refused(last: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_last(last, FACTS | changed)
+
+
+def test_a_checkpoint_from_before_a_setting_was_trained_with_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "last.pth"
+    new = ("box_loss", "iou_aware", "priors")
+    old = {name: value for name, value in FACTS["config"].items() if name not in new}
+    write_torch(path, {"raw": {}, "optimizer": {}, **asdict(STATE), **FACTS, "config": old})
+    assert load_last(path, FACTS)[0] == STATE
+    assert from_dict(old) == recipe("yolox_nano", Path("data"))
+    with pytest.raises(UsageError, match="iou_aware was False and is True now"):
+        load_last(path, FACTS | {"config": FACTS["config"] | {"iou_aware": True}})
 
 
 def test_where_and_how_long_may_change(last: Path) -> None:

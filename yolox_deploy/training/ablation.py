@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ MAY_DIFFER = frozenset(("out", "device", "workers", "accumulate"))
 """Settings in which a finished run may differ from the one that is asked for."""
 EVALUATIONS = 10
 """Evaluations in a run where nothing else is set; the plain epochs have one each besides."""
-TIMED_STEPS = 2
+TIMED_STEPS = 4
+"""The first one warms up."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def read_result(run: Run) -> RunResult | None:
 
 
 def seconds_per_step(config: TrainConfig) -> float:
-    """Seconds of one step of a run, measured on the first batches, pictures prepared in this process.
+    """Seconds of one step of a run: the fastest of a few first ones, pictures prepared in this process.
 
     Raises:
         YoloxDeployError: what `Trainer` raises.
@@ -191,18 +193,16 @@ def seconds_per_step(config: TrainConfig) -> float:
     plan = Plan(config, len(dataset))
     samples = Samples(dataset, Augmenter(dataset, config.size, config.augmentation), config.seed)
     batches = stream(samples, plan, step=0, workers=0, pin_memory=False)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), closing(batches):
         learner = Learner(build_model(config.model, len(dataset.class_names)), config, job)
         learner.train()
-        times = [time.perf_counter()]
-        # Where the run has fewer steps than that, it costs nothing either.
-        for batch in islice(batches, TIMED_STEPS + 1):
-            learner.backward(batch, config.size, use_l1=False)
+        clock = [time.perf_counter()]
+        for batch in islice(batches, TIMED_STEPS):
+            # Reading a loss waits for a GPU.
+            learner.backward(batch, config.size, use_l1=False).tolist()
             learner.update(0.0)
-            times.append(time.perf_counter())
-    batches.close()
-    start = times[1] if len(times) > 2 else times[0]
-    return (times[-1] - start) / max(len(times) - 2, 1)
+            clock.append(time.perf_counter())
+    return min(end - start for start, end in pairwise(clock))
 
 
 def count_steps(config: TrainConfig) -> int:
