@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_deploy.benchmarks.loopback import LoopbackCamera
+from yolox_deploy.capture import LiveSource
 from yolox_deploy.errors import InputError
 from yolox_deploy.sources import Frame, image_paths, is_live, open_source
 
@@ -145,3 +147,66 @@ def test_closing_a_live_source_early_stops_its_thread(stream: str) -> None:
 def test_a_live_source_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be opened"):
         next(open_source((tmp_path / "nothing.avi").as_uri()))
+
+
+def test_a_live_source_that_opens_and_gives_nothing_is_an_error(video: Path, tmp_path: Path) -> None:
+    data = video.read_bytes()
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(data[: data.index(b"movi") + 4])
+    with pytest.raises(InputError, match="was opened but gives no frame"):
+        list(open_source(cut.as_uri()))
+
+
+def jpeg(number: int) -> bytes:
+    """Grey of level 8 x number."""
+    success, data = cv2.imencode(".jpg", np.full((48, 64, 3), 8 * (number % FRAMES), np.uint8))
+    assert success
+    return data.tobytes()
+
+
+@pytest.fixture
+def camera() -> Iterator[LoopbackCamera]:
+    with LoopbackCamera(jpeg, rate=50) as camera:
+        yield camera
+
+
+def test_a_lost_live_source_comes_back_and_counts_on(camera: LoopbackCamera) -> None:
+    live = LiveSource(camera.address, patience=10)
+    frames = iter(live)
+    before = [next(frames).index for _ in range(5)]
+    camera.unplug()
+    threading.Timer(0.5, camera.plug).start()
+    after = [next(frames) for _ in range(60)]
+    assert live.reconnects == 1
+    assert before + [frame.index for frame in after] == list(range(65))
+    assert [frame.appeared for frame in after] == sorted(frame.appeared for frame in after)
+
+
+def test_without_patience_a_loss_is_the_end(camera: LoopbackCamera) -> None:
+    frames = open_source(camera.address)
+    next(frames)
+    camera.unplug()
+    assert len(list(frames)) <= 2  # what was read before
+
+
+def test_a_source_that_stays_away_is_given_up_by_name(camera: LoopbackCamera) -> None:
+    frames = open_source(camera.address, reconnect=0.3)
+    next(frames)
+    camera.unplug()
+    with pytest.raises(
+        InputError, match=r"stream\.mjpg was lost after \d+ frames and did not come back within 0\.3 s"
+    ):
+        list(frames)
+
+
+def test_waiting_for_a_lost_source_can_be_ended(camera: LoopbackCamera) -> None:
+    live = LiveSource(camera.address, patience=3600)
+    frames = iter(live)
+    next(frames)
+    camera.unplug()
+    threading.Timer(0.3, live.stop).start()
+    assert len(list(frames)) < FRAMES
+
+
+def test_a_file_behind_an_address_is_not_read_twice(stream: str) -> None:
+    assert len(list(LiveSource(stream, patience=60))) == FRAMES

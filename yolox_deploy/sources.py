@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import glob
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from yolox_deploy.capture import TIMEOUT_SECONDS, Frame, LiveSource, video_frames
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
 
+__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Frame", "image_paths", "is_live", "open_source"]
+
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
-FIRST_FRAME_SECONDS = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture of a source.
-
-    Attributes:
-        image: (H, W, 3) uint8 BGR.
-        index: position in the source, from 0; a live source skips numbers where frames were dropped.
-        name: path of the picture, or the source's own name.
-    """
-
-    image: NDArray[np.uint8]
-    index: int
-    name: str
+STOP_SECONDS = 2.0
+"""How long closing waits for a read that is under way; one that hangs ends by itself later."""
 
 
 def image_paths(source: str | Path) -> list[Path]:
@@ -60,81 +45,64 @@ def is_live(source: str | int | Path) -> bool:
     return isinstance(source, int) or str(source).isdigit() or "://" in str(source)
 
 
-def open_source(source: str | int | Path) -> Iterator[Frame]:
+def open_source(source: str | int | Path, *, reconnect: float = 0.0) -> Iterator[Frame]:
     """Frames of a picture, a folder, a glob, a video, a camera (its number) or a network stream.
 
     A video yields every frame. A live source yields the newest frame and drops those that came while the
     caller was busy. Closing the generator releases the device.
 
+    Args:
+        reconnect: seconds without a frame after which a live source that was lost is given up; 0 ends with
+            the first loss.
+
     Raises:
         InputError: the source is missing or cannot be read.
     """
     if is_live(source):
-        return _newest_frames(source)
+        return _newest_frames(source, reconnect)
     path = Path(str(source))
     if path.suffix.lower() in VIDEO_SUFFIXES:
         if not path.is_file():
             raise InputError(f"no video at {path}")
-        return _video_frames(path)
-    return (Frame(load_image(p), i, str(p)) for i, p in enumerate(image_paths(str(source))))
+        return video_frames(path)
+    return (Frame(load_image(p), i, str(p), time.monotonic()) for i, p in enumerate(image_paths(str(source))))
 
 
-def _open_capture(source: str | int | Path) -> cv2.VideoCapture:
-    name = str(source)
-    capture = cv2.VideoCapture(int(name)) if name.isdigit() else cv2.VideoCapture(name)
-    if not capture.isOpened():
-        capture.release()
-        raise InputError(f"{source} cannot be opened as a video, camera or stream")
-    return capture
-
-
-def _video_frames(path: Path) -> Iterator[Frame]:
-    capture = _open_capture(path)
-    index = 0
-    try:
-        while True:
-            success, image = capture.read()
-            if not success:
-                break
-            yield Frame(np.asarray(image, np.uint8), index, str(path))
-            index += 1
-    finally:
-        capture.release()
-    if index == 0:
-        raise InputError(f"{path} holds no frame that can be decoded")
-
-
-def _newest_frames(source: str | int | Path) -> Iterator[Frame]:
+def _newest_frames(source: str | int | Path, reconnect: float) -> Iterator[Frame]:
     """A thread reads; the caller gets the latest frame it has not seen."""
-    capture = _open_capture(source)
+    live = LiveSource(source, patience=reconnect)
+    limit = reconnect + 4 * TIMEOUT_SECONDS  # for a backend that hangs; others end by their own time limits
     latest: list[Frame] = []
+    failure: list[InputError] = []
     changed = threading.Condition()
-    done = threading.Event()
+    ended = threading.Event()
 
     def read() -> None:
-        index = 0
-        while not done.is_set():
-            success, image = capture.read()
+        try:
+            for frame in live:
+                with changed:
+                    latest[:] = [frame]
+                    changed.notify()
+        except InputError as error:
+            failure.append(error)
+        finally:
             with changed:
-                if success:
-                    latest[:] = [Frame(np.asarray(image, np.uint8), index, str(source))]
-                else:
-                    done.set()
+                ended.set()
                 changed.notify()
-            index += 1
 
     reader = threading.Thread(target=read, name=f"frames of {source}", daemon=True)
     reader.start()
     try:
         while True:
             with changed:
-                if not changed.wait_for(lambda: bool(latest) or done.is_set(), FIRST_FRAME_SECONDS):
-                    raise InputError(f"{source} gave no frame for {FIRST_FRAME_SECONDS:.0f} s")
+                if not changed.wait_for(lambda: bool(latest) or ended.is_set(), limit):
+                    raise InputError(f"{source} gave no frame for {limit:.0f} s")
                 if not latest:
-                    return
+                    break
                 frame = latest.pop()
             yield frame
     finally:
-        done.set()
-        reader.join(FIRST_FRAME_SECONDS)
-        capture.release()
+        live.stop()
+        reader.join(STOP_SECONDS)
+    if failure:
+        raise failure[0]

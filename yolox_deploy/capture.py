@@ -1,0 +1,148 @@
+"""Videos, cameras and network streams through OpenCV, and back again after a lost connection."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.errors import InputError
+
+TIMEOUT_SECONDS = 10.0
+"""How long a network stream may take to open, or to send a frame."""
+FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0
+"""Seconds before a lost source is opened again; doubled from one attempt to the next."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: (H, W, 3) uint8 BGR.
+        index: position in the source, from 0; a live source skips numbers where frames were dropped.
+        name: path of the picture, or the source's own name.
+        appeared: when it was read, in seconds of `time.monotonic`.
+    """
+
+    image: NDArray[np.uint8]
+    index: int
+    name: str
+    appeared: float = 0.0
+
+
+def open_capture(source: str | int | Path) -> cv2.VideoCapture:
+    """A video file, a camera (its number) or the address of a network stream.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    name = str(source)
+    if name.isdigit():
+        capture = cv2.VideoCapture(int(name))
+    elif "://" in name and cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
+        limit = int(TIMEOUT_SECONDS * 1000)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+    else:
+        capture = cv2.VideoCapture(name)
+    if not capture.isOpened():
+        capture.release()
+        raise InputError(f"{source} cannot be opened as a video, camera or stream")
+    return capture
+
+
+def video_frames(path: Path) -> Iterator[Frame]:
+    """Every frame of a video file.
+
+    Raises:
+        InputError: it cannot be opened, or holds no frame.
+    """
+    capture = open_capture(path)
+    index = 0
+    try:
+        while (image := _read(capture)) is not None:
+            yield Frame(image, index, str(path), time.monotonic())
+            index += 1
+    finally:
+        capture.release()
+    if index == 0:
+        raise InputError(f"{path} holds no frame that can be decoded")
+
+
+class LiveSource:
+    """Every frame of a camera or network stream, read in the thread that iterates.
+
+    Where the connection is lost it is opened again, after longer and longer waits. A source that knows its
+    length is a file behind an address: it is read once.
+
+    Args:
+        source: number of a camera, or an address.
+        patience: seconds without a frame after which a lost source is given up; 0 ends with the first loss.
+
+    Attributes:
+        reconnects: how often it came back.
+
+    Raises:
+        InputError: it cannot be opened; while iterating, it gives no frame at all, or stays away longer than
+            `patience`.
+    """
+
+    def __init__(self, source: str | int | Path, *, patience: float = 0.0) -> None:
+        self.source, self.patience, self.reconnects = source, patience, 0
+        self._capture = open_capture(source)
+        self._stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        patience = 0.0 if self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0 else self.patience
+        try:
+            while not self._stopped.is_set():
+                image = _read(self._capture)
+                if image is None and index == 0:
+                    raise InputError(f"{self.source} was opened but gives no frame that can be decoded")
+                if image is None and patience > 0:
+                    image = self._recover(index)
+                if image is None:
+                    return
+                yield Frame(image, index, str(self.source), time.monotonic())
+                index += 1
+        finally:
+            self._capture.release()
+
+    def stop(self) -> None:
+        """End the iteration, from another thread: with its next frame, or at once while it waits to reconnect."""
+        self._stopped.set()
+
+    def _recover(self, frames: int) -> NDArray[np.uint8] | None:
+        """The first frame after a loss; None where `stop` was called meanwhile."""
+        deadline, wait = time.monotonic() + self.patience, FIRST_WAIT
+        while not self._stopped.wait(max(0.0, min(wait, deadline - time.monotonic()))):
+            if (image := self._reopened()) is not None:
+                self.reconnects += 1
+                return image
+            if time.monotonic() >= deadline:
+                raise InputError(
+                    f"{self.source} was lost after {frames} frames and did not come back within {self.patience:g} s"
+                )
+            wait = min(2 * wait, LONGEST_WAIT)
+        return None
+
+    def _reopened(self) -> NDArray[np.uint8] | None:
+        self._capture.release()
+        try:
+            self._capture = open_capture(self.source)
+        except InputError:
+            return None
+        return _read(self._capture)
+
+
+def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
+    success, image = capture.read()
+    return np.asarray(image, np.uint8) if success else None
