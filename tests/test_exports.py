@@ -11,7 +11,7 @@ import yolox_deploy
 
 PINNED = {
     "yolox_deploy": ["Artifact", "Detections", "Detector", "__version__", "export"],
-    "yolox_deploy.evaluation": ["coco_ap"],
+    "yolox_deploy.evaluation": ["coco_ap", "streaming_ap"],
     "yolox_deploy.models": [
         *("YOLOX", "ZOO", "Checkpoint", "CheckpointInfo", "Complexity", "ModelConfig", "Published"),
         *("build_model", "check_size", "count", "fuse", "get_config", "identify", "load_checkpoint"),

@@ -75,6 +75,13 @@ for entry in entries():
     assert set(report["changed"]) <= BY_OPENCV
 
 
+def test_evaluation_and_streaming_load_numpy_only() -> None:
+    report = loaded(
+        "from yolox_deploy.evaluation import coco_ap, streaming_ap; import yolox_deploy.streaming.clocks"
+    )
+    assert not (HEAVY | TERMINAL) & set(report["modules"])
+
+
 def test_the_zoo_is_listed_without_torch() -> None:
     assert "torch" not in loaded("from yolox_deploy.models import ZOO, get_config")["modules"]
 

@@ -18,22 +18,29 @@ class Boxes:
 
 
 def match(
-    left: Boxes, right: Boxes, least_iou: float
+    left: Boxes, right: Boxes, least_iou: float, *, same_class_only: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Pair boxes greedily by overlap, each at most once: indices into both sides and the overlaps.
 
     Equal overlaps go to the pair of the same class, so that one box under two labels finds both.
+
+    Args:
+        left, right: the two sets.
+        least_iou: of a pair.
+        same_class_only: pair no two classes.
     """
     overlaps = iou_matrix(left.boxes, right.boxes)
     same_class = left.class_ids[:, None] == right.class_ids[None]
     order = np.lexsort((~same_class.ravel(), -overlaps.ravel().round(3)))
+    possible = overlaps >= least_iou
+    if same_class_only:
+        possible &= same_class
+    order = order[possible.ravel()[order]]
     pairs: list[tuple[int, int]] = []
     used_left: set[int] = set()
     used_right: set[int] = set()
     for index in order:
         i, j = divmod(int(index), overlaps.shape[1])
-        if overlaps[i, j] < least_iou:
-            continue
         if i not in used_left and j not in used_right:
             pairs.append((i, j))
             used_left.add(i)

@@ -1,0 +1,135 @@
+"""Simulated and real time: what is drawn, what is dropped, and that both agree."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolox_deploy import Detections
+from yolox_deploy.benchmarks.results import BenchReport
+from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.streaming.clocks import RealClock, SimulatedClock
+from yolox_deploy.streaming.policies import Newest, Queue
+
+BENCH = Path(__file__).resolve().parents[2] / "docs" / "data" / "bench-2core-avx2.json"
+
+
+def found(frame: int) -> Detections:
+    """A box whose place tells the frame."""
+    boxes = np.array([[frame, 0, frame + 10, 10]], np.float32)
+    return Detections(boxes, np.ones(1, np.float32), np.zeros(1, np.int64), ("cat",))
+
+
+def test_a_simulated_run_is_a_record() -> None:
+    record = SimulatedClock.fixed(0.15).run(
+        range(10), found, frame_rate=10, source="door", model={"backend": "none"}
+    )
+    assert [event.frame for event in record.events] == [0, 1, 3, 4, 6, 7, 9]
+    assert (record.frames, record.dropped, record.policy) == (10, 3, "newest")
+    assert (record.source, dict(record.model), record.class_names) == ("door", {"backend": "none"}, ("cat",))
+    for event in record.events:
+        assert event.captured == event.frame / 10
+        assert event.end == pytest.approx(event.start + 0.15)
+        assert event.detections.boxes[0, 0] == event.frame
+
+
+def test_no_frames_are_an_empty_record() -> None:
+    record = SimulatedClock.fixed(0.1).run([], found, frame_rate=30)
+    assert (record.frames, record.dropped, record.events) == (0, 0, ())
+
+
+def test_drawn_latencies_depend_on_the_seed_alone() -> None:
+    samples = (0.01, 0.02, 0.05)
+    first, again, other = (
+        [
+            (event.start, event.end)
+            for event in SimulatedClock(samples, seed).run(range(300), found, frame_rate=30).events
+        ]
+        for seed in (3, 3, 4)
+    )
+    assert first == again != other
+    drawn = list(itertools.islice(SimulatedClock(samples, 3).draws(), 3000))
+    assert set(drawn) == set(samples)
+    assert np.mean(drawn) == pytest.approx(SimulatedClock(samples).expected, rel=0.05)
+
+
+@pytest.mark.parametrize("latencies", [(), (-0.1,), (0.1, float("nan"))])
+def test_latencies_that_cannot_be_are_refused(latencies: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="expected at least one"):
+        SimulatedClock(latencies)
+
+
+def test_a_benchmark_is_replayed() -> None:
+    clock = SimulatedClock.from_bench(BENCH, label="yolox_nano openvino fp32", seed=1)
+    [row] = [row for row in BenchReport.load(BENCH).rows if row.subject.label == "yolox_nano openvino fp32"]
+    assert clock.latencies == tuple(ms / 1000 for ms in row.scopes["e2e"].milliseconds)
+    assert clock.expected * 1000 == pytest.approx(row.scopes["e2e"].summary.mean)
+    host = SimulatedClock.from_bench(BENCH, label="yolox_nano openvino fp32", scope="host")
+    assert host.expected * 1000 == pytest.approx(row.headline.summary.mean)
+
+
+def test_a_row_that_is_not_meant_by_one_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"0 rows for .*yolox_nano openvino fp32"):
+        SimulatedClock.from_bench(BENCH, label="yolox_nano tensorrt fp16")
+    with pytest.raises(UsageError, match=r"7 rows for .*'backend': 'ncnn'"):
+        SimulatedClock.from_bench(BENCH, backend="ncnn", precision="fp32")
+    with pytest.raises(UsageError, match="it has host, e2e"):
+        SimulatedClock.from_bench(BENCH, label="yolox_nano ncnn fp32", scope="device")
+    with pytest.raises(InputError, match="no benchmark report"):
+        SimulatedClock.from_bench(tmp_path / "none.json")
+
+
+def test_a_quick_detector_answers_every_frame_in_real_time() -> None:
+    record = RealClock().run(range(12), found, frame_rate=100, policy=Queue(12), source="door")
+    assert [event.frame for event in record.events] == list(range(12))
+    assert record.dropped == 0
+    for event in record.events:
+        assert event.frame / 100 <= event.captured <= event.start <= event.end
+        assert event.detections.boxes[0, 0] == event.frame
+
+
+def test_frames_that_come_while_the_detector_works_are_dropped_in_real_time() -> None:
+    """Frame 0 is held until all have appeared: only the newest and no other is left."""
+    appeared = threading.Event()
+
+    class Frames(list[int]):
+        def __getitem__(self, index: int) -> int:  # type: ignore[override]
+            if index == 9:
+                appeared.set()
+            return index
+
+    def slow(frame: int) -> Detections:
+        if frame == 0:
+            assert appeared.wait(10)
+            time.sleep(0.1)
+        return found(frame)
+
+    record = RealClock().run(Frames(range(10)), slow, frame_rate=200, policy=Newest())
+    assert [event.frame for event in record.events] == [0, 9]
+    assert record.dropped == 8
+
+
+def test_a_frame_that_cannot_be_read_ends_a_real_run_with_its_number() -> None:
+    class Frames(list[int]):
+        def __getitem__(self, index: int) -> int:  # type: ignore[override]
+            if index == 3:
+                raise OSError("gone")
+            return index
+
+    with pytest.raises(InputError, match="frame 3 of the stream cannot be read") as caught:
+        RealClock().run(Frames(range(5)), found, frame_rate=200)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_what_the_detector_raises_ends_a_real_run_and_its_thread() -> None:
+    def broken(_: int) -> Detections:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RealClock().run(range(10_000), broken, frame_rate=10)
+    assert not any(thread.name == "frames of a stream" for thread in threading.enumerate())

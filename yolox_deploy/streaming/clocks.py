@@ -1,0 +1,291 @@
+"""Two clocks that let a detector meet a stream: a simulated one, exact and quick, and the real one.
+
+Both take frames that appear at `i / frame_rate` seconds, ask the policy for the next frame whenever the detector is
+free, and return a `StreamRecord`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.streaming.events import StreamEvent, StreamHeader, StreamRecord
+from yolox_deploy.streaming.policies import ROUNDING, Newest, Policy, capacity, next_frame, policy_name
+from yolox_deploy.types import Detections
+
+T = TypeVar("T")
+NEWEST = Newest()
+
+
+class Clock(Protocol):
+    """Runs a detector over a stream of frames."""
+
+    def run(
+        self,
+        frames: Sequence[T],
+        detect: Callable[[T], Detections],
+        *,
+        frame_rate: float,
+        policy: Policy = NEWEST,
+        source: str = "stream",
+        model: Mapping[str, Any] | None = None,
+    ) -> StreamRecord: ...
+
+
+class Slot(NamedTuple):
+    """When the detector was busy with a frame, in seconds since the stream began."""
+
+    frame: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class SimulatedClock:
+    """Simulated time: what a frame's answer costs is given, not measured, so a record is the same everywhere.
+
+    Attributes:
+        latencies: seconds an answer takes; of several, each answer takes one drawn with the seed, independently.
+        seed: of the drawing.
+    """
+
+    latencies: tuple[float, ...]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.latencies or not all(0 <= seconds < float("inf") for seconds in self.latencies):
+            raise UsageError("latencies: expected at least one, in seconds from 0")
+
+    @classmethod
+    def fixed(cls, seconds: float) -> SimulatedClock:
+        """Every answer takes as long."""
+        return cls((seconds,))
+
+    @classmethod
+    def from_bench(
+        cls,
+        path: str | Path,
+        *,
+        label: str | None = None,
+        backend: str | None = None,
+        precision: str | None = None,
+        scope: str = "e2e",
+        seed: int = 0,
+    ) -> SimulatedClock:
+        """Draw from what `yolox-deploy bench --out F` measured, on this or on any other machine.
+
+        Args:
+            path: the report.
+            label, backend, precision: tell which of its rows; together they must leave one.
+            scope: "e2e" (image in, boxes out), "host" or "device", as measured.
+            seed: of the drawing.
+
+        Raises:
+            InputError: no such file, or no benchmark report.
+            UsageError: no row or several rows are meant, or the row lacks the scope.
+        """
+        from yolox_deploy.benchmarks.results import BenchReport
+
+        rows = BenchReport.load(path).rows
+        wanted = {"label": label, "backend": backend, "precision": precision}
+        asked = {name: value for name, value in wanted.items() if value is not None}
+        met = [row for row in rows if all(getattr(row.subject, key) == value for key, value in asked.items())]
+        if len(met) != 1:
+            labels = ", ".join(row.subject.label for row in met or rows)
+            raise UsageError(f"{path}: {len(met)} rows for {asked}; name one by its label: {labels}")
+        if scope not in met[0].scopes:
+            raise UsageError(
+                f"{path}: {met[0].subject.label} has no {scope!r}; it has {', '.join(met[0].scopes)}"
+            )
+        return cls(tuple(value / 1000 for value in met[0].scopes[scope].milliseconds), seed)
+
+    @property
+    def expected(self) -> float:
+        """Mean latency in seconds."""
+        return float(np.mean(self.latencies))
+
+    def draws(self) -> Iterator[float]:
+        """The latencies of one run, answer by answer, without end."""
+        rng = np.random.default_rng(self.seed)
+        while True:
+            yield from rng.choice(self.latencies, 256).tolist()
+
+    def run(
+        self,
+        frames: Sequence[T],
+        detect: Callable[[T], Detections],
+        *,
+        frame_rate: float,
+        policy: Policy = NEWEST,
+        source: str = "stream",
+        model: Mapping[str, Any] | None = None,
+    ) -> StreamRecord:
+        """Simulate the stream; `detect` is called for the frames that the policy takes, in order.
+
+        Where detections were computed before, `frames` is their indices and `detect` looks them up.
+        """
+        slots = simulate(len(frames), frame_rate, self.draws(), policy, self.expected)
+        events = tuple(
+            StreamEvent(slot.frame, slot.frame / frame_rate, slot.start, slot.end, detect(frames[slot.frame]))
+            for slot in slots
+        )
+        return _record(
+            events, len(frames), StreamHeader(source, frame_rate, policy_name(policy), model or {})
+        )
+
+
+@dataclass(frozen=True)
+class RealClock:
+    """Real time: a thread makes the frames appear at their rate while the detector works in the caller's.
+
+    Attributes:
+        patience: seconds to wait for a frame that is late before giving up (a picture that takes long to read
+            appears late; the record tells when it did).
+    """
+
+    patience: float = 30.0
+
+    def run(
+        self,
+        frames: Sequence[T],
+        detect: Callable[[T], Detections],
+        *,
+        frame_rate: float,
+        policy: Policy = NEWEST,
+        source: str = "stream",
+        model: Mapping[str, Any] | None = None,
+    ) -> StreamRecord:
+        """Run the stream; the feeding thread takes `frames[i]`, so that reading a picture costs no detector time.
+
+        Raises:
+            InputError: a frame did not appear; what reading it raised is the cause.
+        """
+        header = StreamHeader(source, frame_rate, policy_name(policy), model or {})
+        with _Feed(frames, frame_rate, capacity(policy)) as feed:
+            events = tuple(self._answers(feed, detect, policy, 1 / frame_rate))
+        return _record(events, len(frames), header)
+
+    def _answers(
+        self, feed: _Feed[T], detect: Callable[[T], Detections], policy: Policy, period: float
+    ) -> Iterator[StreamEvent]:
+        last, busy = -1, 0.0
+        for count in itertools.count():
+            choose = partial(
+                next_frame, policy, last=last, period=period, expected=busy / count if count else 0.0
+            )
+            if (appeared := feed.next(choose, self.patience)) is None:
+                return
+            start = feed.now()
+            detections = detect(appeared.frame)
+            end = feed.now()
+            last, busy = appeared.index, busy + end - start
+            yield StreamEvent(last, appeared.captured, start, end, detections)
+
+
+def simulate(
+    frames: int, frame_rate: float, latencies: Iterator[float], policy: Policy, expected: float
+) -> list[Slot]:
+    """When a detector is busy with which frame: a discrete simulation of one worker.
+
+    Args:
+        frames: how many appear, frame i at i / frame_rate seconds.
+        frame_rate: frames a second.
+        latencies: seconds of each answer in turn.
+        policy: which frame is taken.
+        expected: seconds that an answer is expected to take.
+    """
+    slots: list[Slot] = []
+    now, last, period = 0.0, -1, 1 / frame_rate
+    while True:
+        newest = min(int((now + ROUNDING) * frame_rate + ROUNDING), frames - 1)
+        frame = next_frame(policy, now=now, newest=newest, last=last, period=period, expected=expected)
+        if frame is None:
+            if newest + 1 >= frames:
+                return slots
+            now = max(now, (newest + 1) / frame_rate)
+            continue
+        start = max(now, frame / frame_rate)  # equal but for rounding
+        now, last = start + next(latencies), frame
+        slots.append(Slot(frame, start, now))
+
+
+def _record(events: tuple[StreamEvent, ...], frames: int, header: StreamHeader) -> StreamRecord:
+    names = events[0].detections.class_names if events else ()
+    return StreamRecord(
+        *(header.source, header.frame_rate, frames, frames - len(events), header.policy, header.model),
+        *(names, events),
+    )
+
+
+@dataclass(frozen=True)
+class _Appeared(Generic[T]):
+    index: int
+    captured: float
+    frame: T
+
+
+class _Feed(Generic[T]):
+    """A thread in which frames appear at their time; the latest `size` of them are kept."""
+
+    def __init__(self, frames: Sequence[T], frame_rate: float, size: int) -> None:
+        self._frames, self._period = frames, 1 / frame_rate
+        self._latest: deque[_Appeared[T]] = deque(maxlen=size)
+        self._changed = threading.Condition()
+        self._stopped = threading.Event()
+        self._ended = False
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._feed, name="frames of a stream", daemon=True)
+        self._zero = time.perf_counter()
+
+    def __enter__(self) -> _Feed[T]:
+        self._zero = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def now(self) -> float:
+        """Seconds since the stream began."""
+        return time.perf_counter() - self._zero
+
+    def next(self, choose: Callable[..., int | None], patience: float) -> _Appeared[T] | None:
+        """Wait until `choose(now=, newest=)` takes a frame; None at the end of the stream."""
+        with self._changed:
+            while True:
+                newest = self._latest[-1].index if self._latest else -1
+                if (chosen := choose(now=self.now(), newest=newest)) is not None:
+                    return next(item for item in self._latest if item.index == chosen)
+                if self._failure is not None:
+                    raise InputError(f"frame {newest + 1} of the stream cannot be read") from self._failure
+                if self._ended:
+                    return None
+                if not self._changed.wait(patience):
+                    raise InputError(f"frame {newest + 1} of the stream did not appear for {patience:.0f} s")
+
+    def _feed(self) -> None:
+        try:
+            for index in range(len(self._frames)):
+                frame = self._frames[index]
+                if self._stopped.wait(max(index * self._period - self.now(), 0)):
+                    return
+                with self._changed:
+                    self._latest.append(_Appeared(index, self.now(), frame))
+                    self._changed.notify()
+        except Exception as error:
+            self._failure = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify()
