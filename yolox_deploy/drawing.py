@@ -1,8 +1,9 @@
-"""Draws detections on a copy of an image."""
+"""Draws detections on a copy of an image; what every drawn picture needs."""
 
 from __future__ import annotations
 
 import colorsys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -33,6 +34,20 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness)
         _label(canvas, f"{item.class_name} {item.score:.2f}", (x1, y1), color, thickness)
     return canvas
+
+
+def put_text(
+    canvas: NDArray[np.uint8], text: str, origin: tuple[int, int], color: tuple[int, ...] = (90, 90, 90)
+) -> None:
+    """Small plain text (ASCII) with its lower left corner at `origin`, for charts."""
+    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)
+
+
+def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    """Encode by the suffix; nobody sees half a file."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    temporary.replace(path)
 
 
 def _label(

@@ -29,7 +29,7 @@ class Motion:
         shake: amplitude of the shaking, frame widths.
     """
 
-    speed: float = 0.4
+    speed: float = 0.25
     zoom: float = 0.15
     shake: float = 0.004
 

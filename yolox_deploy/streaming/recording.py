@@ -48,7 +48,7 @@ def record_sequences(
     """
     return [
         clock.run(
-            Pictures(_paths(sequence)),
+            Pictures(stream_paths(sequence)),
             lambda image: detector.predict(image, **thresholds),
             frame_rate=data.frame_rate,
             policy=policy,
@@ -78,7 +78,7 @@ class Pictures(Sequence[NDArray[np.uint8]]):
         return Pictures(self._paths[index]) if isinstance(index, slice) else load_image(self._paths[index])
 
 
-def _paths(sequence: AnnotatedSequence) -> list[Path]:
+def stream_paths(sequence: AnnotatedSequence) -> list[Path]:
     """The pictures of a stream from its first frame on, without gaps."""
     indices = [frame.index for frame in sequence.frames]
     if indices != list(range(len(indices))):

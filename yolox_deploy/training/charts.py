@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.drawing import class_color
+from yolox_deploy.drawing import class_color, put_text, write_picture
 
 Picture = NDArray[np.uint8]
 Rows = Sequence[Mapping[str, float]]
@@ -38,17 +38,10 @@ def draw_convergence(charts: Mapping[str, Mapping[str, Line]], path: Path) -> No
     drawn = []
     for title, lines in charts.items():
         canvas = _chart("epoch", lines, names=False)
-        _plain(canvas, title, (MARGINS[1], MARGINS[0] - 14))
+        put_text(canvas, title, (MARGINS[1], MARGINS[0] - 14))
         _draw_legend(canvas, list(lines))
         drawn.append(canvas)
     write_picture(path, np.hstack(drawn))
-
-
-def write_picture(path: Path, image: Picture) -> None:
-    """Encode by the suffix; nobody sees half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
-    temporary.replace(path)
 
 
 def _lines(x: str, rows: Rows, names: Sequence[str]) -> dict[str, Line]:
@@ -66,9 +59,9 @@ def _chart(x: str, lines: Mapping[str, Line], *, names: bool = True) -> Picture:
     for share in (0, 0.25, 0.5, 0.75, 1):
         down = margin + round((1 - share) * height)
         cv2.line(canvas, (left, down), (left + width, down), (225, 225, 225), 1)
-        _plain(canvas, f"{share * top:.3g}", (8, down + 4))
+        put_text(canvas, f"{share * top:.3g}", (8, down + 4))
     for share, text in ((0, "0"), (1, f"{x} {end:.0f}")):
-        _plain(canvas, text, (left + round(share * width) - 30 * share, margin + height + 20))
+        put_text(canvas, text, (left + round(share * width) - 30 * share, margin + height + 20))
     for index, (name, line) in enumerate(lines.items()):
         color = _line_color(index)
         spots = np.array([(left + width * a / end, margin + height * (1 - b / top)) for a, b in line])
@@ -78,14 +71,14 @@ def _chart(x: str, lines: Mapping[str, Line], *, names: bool = True) -> Picture:
         for spot in spots[-1:]:
             cv2.circle(canvas, (round(spot[0]), round(spot[1])), 3, color, cv2.FILLED, cv2.LINE_AA)
         if names:
-            _plain(canvas, name, (left + 70 * index, margin - 14), color)
+            put_text(canvas, name, (left + 70 * index, margin - 14), color)
     return canvas
 
 
 def _draw_legend(canvas: Picture, names: Sequence[str]) -> None:
     """Names below one another at the top left, where rising lines leave room."""
     for index, name in enumerate(names):
-        _plain(canvas, name, (MARGINS[1] + 10, MARGINS[0] + LEGEND_STEP * (index + 1)), _line_color(index))
+        put_text(canvas, name, (MARGINS[1] + 10, MARGINS[0] + LEGEND_STEP * (index + 1)), _line_color(index))
 
 
 def _line_color(index: int) -> tuple[int, ...]:
@@ -96,9 +89,3 @@ def _round_up(value: float) -> float:
     """The next number whose quarters are short."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= value)
-
-
-def _plain(
-    canvas: Picture, text: str, origin: tuple[int, int], color: tuple[int, ...] = (90, 90, 90)
-) -> None:
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)

@@ -1,0 +1,248 @@
+"""Which model, backend and input size is best on a stream: streaming AP beside offline AP and latency.
+
+Every detector answers every frame once, timed on this machine with warm calls; the detectors take turns in short
+blocks, so that all of them meet the same machine. The streams are then replayed in simulated time with latencies
+drawn from these samples: the figures depend on the samples and the seed alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from yolox_deploy.benchmarks.environment import describe
+from yolox_deploy.benchmarks.plan import CHECKPOINT_SUFFIX, PlanOptions, plan_models, with_threads
+from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.detector import Detector
+from yolox_deploy.errors import UsageError
+from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.evaluation.streaming import answers_at, streaming_ap
+from yolox_deploy.streaming.annotated import AnnotatedSequences
+from yolox_deploy.streaming.clocks import NEWEST, SimulatedClock
+from yolox_deploy.streaming.events import StreamRecord
+from yolox_deploy.streaming.footage import Footage, every, stride_of
+from yolox_deploy.streaming.policies import Policy, policy_name
+from yolox_deploy.streaming.sweep_report import Entrant, SweepReport, SweepRow
+from yolox_deploy.types import Detections
+
+BLOCK = 20
+"""Consecutive frames that one detector answers before the next has its turn."""
+CONF, IOU = 0.01, 0.65
+"""Thresholds of YOLOX's own evaluation."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What to compare on what.
+
+    Attributes:
+        footage: the streams, at the highest of the frame rates or a multiple of each.
+        models: names in the zoo, exported where needed, or model files, which have their own size and backend.
+        backends: for models of the zoo; None for all that run here.
+        sizes: sides of the square input, for models of the zoo; None for each one's own.
+        weights: a checkpoint for the one model of the zoo; None for the official weights.
+        frame_rates: frames a second.
+        policy: which frames a detector takes.
+        forecast: whether answers are moved to the query time.
+        threads: CPU threads of one inference; None for the backend's choice.
+        device: as of `Detector`.
+        seed: of the latencies drawn.
+    """
+
+    footage: Footage
+    models: tuple[str, ...] = ("yolox_nano",)
+    backends: tuple[str, ...] | None = None
+    sizes: tuple[int, ...] | None = None
+    weights: Path | None = None
+    frame_rates: tuple[float, ...] = (30.0,)
+    policy: Policy = NEWEST
+    forecast: bool = False
+    threads: int | None = None
+    device: str = "auto"
+    seed: int = 0
+
+
+def run_sweep(options: SweepOptions, report: Report = lambda message: None) -> SweepReport:
+    """Export what is missing, let every detector answer every frame, and score the streams.
+
+    Args:
+        options: what to compare on what.
+        report: is told what is going on, in sentences.
+
+    Raises:
+        UsageError: a frame rate does not divide the footage's, or nothing can be compared.
+        InputError: a picture cannot be read.
+        ArtifactError, MissingExtraError: a model or a backend that was named cannot be used here.
+    """
+    rate = options.footage.data.frame_rate
+    for wanted in options.frame_rates:
+        stride_of(wanted, rate)
+    candidates, skipped = _candidates(options, report)
+    entrants = measure(candidates, options.footage, report)
+    return score_entrants(entrants, options, report, skipped)
+
+
+def measure(
+    candidates: Sequence[Candidate], footage: Footage, report: Report = lambda message: None
+) -> tuple[Entrant, ...]:
+    """All answers of each candidate and the times they took, the candidates by turns."""
+    with ExitStack() as stack:
+        detectors = [stack.enter_context(_open(candidate)) for candidate in candidates]
+        times: list[list[float]] = [[] for _ in detectors]
+        answers: list[list[tuple[Detections, ...]]] = [[] for _ in detectors]
+        for number, frames in enumerate(footage.frames):
+            report(f"sequence {number + 1} of {len(footage.frames)}, {len(detectors)} detectors")
+            found: list[list[Detections]] = [[] for _ in detectors]
+            for start in range(0, len(frames), BLOCK):
+                images = [frames[i] for i in range(start, min(start + BLOCK, len(frames)))]
+                for detector, spent, kept in zip(detectors, times, found, strict=True):
+                    detector.predict(images[0])  # the caches are another detector's
+                    for image in images:
+                        began = time.perf_counter()
+                        kept.append(detector.predict(image, conf=CONF, iou=IOU, max_detections=None))
+                        spent.append(1000 * (time.perf_counter() - began))
+            for kept, whole in zip(found, answers, strict=True):
+                whole.append(tuple(kept))
+        return tuple(
+            _entrant(detector, spent, whole)
+            for detector, spent, whole in zip(detectors, times, answers, strict=True)
+        )
+
+
+def score_entrants(
+    entrants: Sequence[Entrant],
+    options: SweepOptions,
+    report: Report = lambda message: None,
+    skipped: tuple[str, ...] = (),
+) -> SweepReport:
+    """Replay and score the streams of what was measured; the same for the same entrants, options and seed."""
+    rows = []
+    for rate in options.frame_rates:
+        stride = stride_of(rate, options.footage.data.frame_rate)
+        for index, entrant in enumerate(entrants):
+            report(f"scoring {entrant.label} at {rate:g} frames a second")
+            rows.append(_row(index, entrant, options, stride))
+    machine = describe()
+    return SweepReport(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        machine=f"{machine.cpu}, {machine.usable_cores} usable cores, {machine.system}",
+        footage=f"{options.footage.name}: {len(options.footage.frames)} sequences, {len(options.footage.data)} frames "
+        f"at {options.footage.data.frame_rate:g} FPS",
+        policy=policy_name(options.policy),
+        forecast=options.forecast,
+        seed=options.seed,
+        entrants=tuple(entrants),
+        rows=tuple(rows),
+        skipped=skipped,
+    )
+
+
+def replay(entrant: Entrant, footage: Footage, stride: int, policy: Policy, seed: int) -> list[StreamRecord]:
+    """A record of each sequence at a part of its rate, with latencies drawn from the entrant's."""
+    records = []
+    for number, (sequence, answers) in enumerate(zip(footage.data.sequences, entrant.answers, strict=True)):
+        clock = SimulatedClock(tuple(ms / 1000 for ms in entrant.milliseconds), seed * 100_003 + number)
+        records.append(
+            clock.run(
+                answers[::stride],
+                lambda found: found,
+                frame_rate=footage.data.frame_rate / stride,
+                policy=policy,
+                source=sequence.name,
+                model={"path": entrant.path, "backend": entrant.backend, "imgsz": list(entrant.size)},
+            )
+        )
+    return records
+
+
+def _row(index: int, entrant: Entrant, options: SweepOptions, stride: int) -> SweepRow:
+    data = every(options.footage.data, stride)
+    records = replay(entrant, options.footage, stride, options.policy, options.seed)
+    instant = replay(replace(entrant, milliseconds=(0.0,)), options.footage, stride, NEWEST, 0)
+    offline = streaming_ap(data, instant)
+    streaming = streaming_ap(data, records, forecast=options.forecast)
+    ages = _ages(data, records)
+    return SweepRow(
+        entrant=index,
+        frame_rate=data.frame_rate,
+        offline={name: offline[name] for name in METRICS},
+        streaming={name: streaming[name] for name in METRICS},
+        frames=int(streaming["frames"]),
+        answered=int(streaming["answered"]),
+        taken=sum(len(record.events) for record in records) / len(data),
+        age_ms=1000 * sum(ages) / max(len(ages), 1),
+    )
+
+
+def _ages(data: AnnotatedSequences, records: Sequence[StreamRecord]) -> list[float]:
+    """Seconds between each query and the frame that its answer is about."""
+    ages = []
+    for sequence, record in zip(data.sequences, records, strict=True):
+        times = [frame.index / data.frame_rate for frame in sequence.frames]
+        for moment, newest in zip(times, answers_at(record, times), strict=True):
+            if newest >= 0:
+                ages.append(moment - record.events[newest].captured)
+    return ages
+
+
+def _candidates(options: SweepOptions, report: Report) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+    """What to open, and what was left out, with reasons."""
+    files = [Path(name) for name in options.models if Path(name).suffix]
+    names = tuple(name for name in options.models if not Path(name).suffix)
+    if not options.models:
+        raise UsageError("no model is named; name some of the zoo (`yolox-deploy models`) or model files")
+    if checkpoints := [file for file in files if file.suffix == CHECKPOINT_SUFFIX]:
+        raise UsageError(f"{checkpoints[0]} is a checkpoint; name its model, and it as the weights")
+    candidates = [Candidate(file, device=options.device) for file in files]
+    skipped: list[str] = []
+    for size in (options.sizes or (None,)) if names else ():
+        plan = plan_models(
+            PlanOptions(
+                models=names,
+                backends=options.backends,
+                precisions=("fp32",),
+                weights=options.weights,
+                fetch=True,
+                imgsz=(size, size) if size else None,
+                device=options.device,
+            ),
+            report,
+        )
+        candidates += plan.candidates
+        skipped += plan.skipped
+    counts = () if options.threads is None else (options.threads,)
+    return with_threads(candidates, counts), tuple(dict.fromkeys(skipped))
+
+
+def _open(candidate: Candidate) -> Detector:
+    detector = Detector(
+        candidate.path,
+        backend=candidate.backend,
+        device=candidate.device,
+        threads=candidate.threads,
+        runtime_options=candidate.runtime_options,
+    )
+    detector.warmup()
+    return detector
+
+
+def _entrant(
+    detector: Detector, milliseconds: Sequence[float], answers: Sequence[tuple[Detections, ...]]
+) -> Entrant:
+    info = detector.info
+    known = info.artifact.model != "unknown"
+    return Entrant(
+        model=info.artifact.model if known else Path(info.path).stem,
+        backend=info.backend,
+        precision=info.precision,
+        size=info.artifact.input_size,
+        path=info.path,
+        milliseconds=tuple(milliseconds),
+        answers=tuple(answers),
+    )

@@ -1,0 +1,182 @@
+"""What a sweep found: every detector at every frame rate, as JSON, tables and sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolox_deploy.artifact import write_atomically
+from yolox_deploy.benchmarks.stats import Summary, summarize
+from yolox_deploy.benchmarks.table import Table
+from yolox_deploy.types import Detections
+
+SCHEMA = "yolox-deploy/stream-sweep"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A detector and all its answers.
+
+    Attributes:
+        model, backend, precision: as obtained; `size` is (H, W) of its input, `path` its file.
+        milliseconds: of each answer, image in to boxes out, in the order measured.
+        answers: of each sequence of the footage, frame by frame.
+    """
+
+    model: str
+    backend: str
+    precision: str
+    size: tuple[int, int]
+    path: str
+    milliseconds: tuple[float, ...] = field(repr=False)
+    answers: tuple[tuple[Detections, ...], ...] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """For tables: "yolox_nano onnxruntime fp32 416"."""
+        height, width = self.size
+        return f"{self.model} {self.backend} {self.precision} {height if height == width else f'{height}x{width}'}"
+
+    @property
+    def latency(self) -> Summary:
+        """Of the milliseconds."""
+        return summarize(self.milliseconds)
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One detector at one frame rate.
+
+    Attributes:
+        entrant: index into `SweepReport.entrants`.
+        frame_rate: frames a second.
+        offline: COCO figures (0-1) on the same frames if answers took no time.
+        streaming: the same of `streaming_ap`.
+        frames, answered: how many were scored, and for how many any answer was there.
+        taken: share of the frames that the detector looked at.
+        age_ms: mean age of the answers when they were read.
+    """
+
+    entrant: int
+    frame_rate: float
+    offline: Mapping[str, float]
+    streaming: Mapping[str, float]
+    frames: int
+    answered: int
+    taken: float
+    age_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class SweepReport:
+    """Every detector at every frame rate."""
+
+    created: str
+    machine: str
+    footage: str
+    policy: str
+    forecast: bool
+    seed: int
+    entrants: tuple[Entrant, ...]
+    rows: tuple[SweepRow, ...]
+    skipped: tuple[str, ...] = ()
+
+    def at(self, frame_rate: float) -> list[SweepRow]:
+        """The rows of one frame rate, best first."""
+        rows = [row for row in self.rows if row.frame_rate == frame_rate]
+        return sorted(rows, key=lambda row: -row.streaming["AP"])
+
+    @property
+    def best(self) -> dict[float, SweepRow]:
+        """The row of the highest streaming AP at each frame rate: the best trade-off there."""
+        return {rate: self.at(rate)[0] for rate in dict.fromkeys(row.frame_rate for row in self.rows)}
+
+    def tables(self) -> list[Table]:
+        """A table for each frame rate, best first."""
+        return [self._table(rate) for rate in self.best]
+
+    def verdicts(self) -> list[str]:
+        """A sentence for each frame rate that names the best trade-off."""
+        return [self._verdict(rate, row) for rate, row in self.best.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: all figures and latency samples, without the detections."""
+        entrants = [
+            {
+                **{
+                    f.name: getattr(entrant, f.name)
+                    for f in dataclasses.fields(entrant)
+                    if f.name != "answers"
+                },
+                "label": entrant.label,
+                "latency": dataclasses.asdict(entrant.latency),
+            }
+            for entrant in self.entrants
+        ]
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        best = {f"{rate:g}": self.entrants[row.entrant].label for rate, row in self.best.items()}
+        rows = [dataclasses.asdict(row) for row in self.rows]
+        versions = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION}
+        return {**versions, **plain, "entrants": entrants, "rows": rows, "best": best}
+
+    def to_json(self) -> str:
+        """`to_dict()` as a JSON text."""
+        return json.dumps(self.to_dict())
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON, under a temporary name first."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), self.to_json() + "\n")
+        return Path(path)
+
+    def draw(self, path: str | Path) -> Path:
+        """Draw AP over latency, a panel for each frame rate; the suffix of `path` names the format."""
+        from yolox_deploy.streaming.tradeoff import draw_tradeoff
+
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        draw_tradeoff(self, Path(path))
+        return Path(path)
+
+    def _table(self, rate: float) -> Table:
+        columns = (
+            "detector",
+            "p50 ms",
+            "p99 ms",
+            "offline AP",
+            "streaming AP",
+            "AP50",
+            "frames taken",
+            "age ms",
+        )
+        cells = []
+        for row in self.at(rate):
+            entrant = self.entrants[row.entrant]
+            figures = (row.offline["AP"], row.streaming["AP"], row.streaming["AP50"])
+            cells.append(
+                (
+                    *(entrant.label, f"{entrant.latency.p50:.1f}", f"{entrant.latency.p99:.1f}"),
+                    *(f"{100 * value:.1f}" for value in figures),
+                    *(f"{row.taken:.0%}", f"{row.age_ms:.0f}"),
+                )
+            )
+        return Table(f"{rate:g} frames a second ({1000 / rate:.0f} ms a frame)", columns, tuple(cells))
+
+    def _verdict(self, rate: float, row: SweepRow) -> str:
+        entrant = self.entrants[row.entrant]
+        strongest = max(self.at(rate), key=lambda other: other.offline["AP"])
+        verdict = (
+            f"{rate:g} FPS: {entrant.label}, streaming AP {100 * row.streaming['AP']:.1f} with p50 "
+            f"{entrant.latency.p50:.1f} ms"
+        )
+        if strongest is row:
+            return f"{verdict}; it has the best offline AP too"
+        other = self.entrants[strongest.entrant]
+        return (
+            f"{verdict}; {other.label} has the best offline AP ({100 * strongest.offline['AP']:.1f}), and a streaming "
+            f"AP of {100 * strongest.streaming['AP']:.1f} with p50 {other.latency.p50:.1f} ms"
+        )
