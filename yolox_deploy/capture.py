@@ -16,6 +16,8 @@ from yolox_deploy.errors import InputError
 
 TIMEOUT_SECONDS = 10.0
 """How long a network stream may take to open, or to send a frame."""
+FASTEST_RATE = 1000.0
+"""A source that claims more frames a second than this does not know its rate."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0
 """Seconds before a lost source is opened again; doubled from one attempt to the next."""
 
@@ -58,6 +60,25 @@ def open_capture(source: str | int | Path) -> cv2.VideoCapture:
     return capture
 
 
+def frame_rate(capture: cv2.VideoCapture) -> float | None:
+    """Frames a second that the source claims; None where it does not know."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if 0 < rate <= FASTEST_RATE else None
+
+
+def video_rate(path: Path) -> float | None:
+    """Frames a second of a video file; None where it does not say.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    capture = open_capture(path)
+    try:
+        return frame_rate(capture)
+    finally:
+        capture.release()
+
+
 def video_frames(path: Path) -> Iterator[Frame]:
     """Every frame of a video file.
 
@@ -87,6 +108,7 @@ class LiveSource:
         patience: seconds without a frame after which a lost source is given up; 0 ends with the first loss.
 
     Attributes:
+        rate: frames a second that it claims; None where it does not know.
         reconnects: how often it came back.
 
     Raises:
@@ -97,6 +119,7 @@ class LiveSource:
     def __init__(self, source: str | int | Path, *, patience: float = 0.0) -> None:
         self.source, self.patience, self.reconnects = source, patience, 0
         self._capture = open_capture(source)
+        self.rate = frame_rate(self._capture)
         self._stopped = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -115,6 +138,11 @@ class LiveSource:
                 index += 1
         finally:
             self._capture.release()
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds after which no frame will come any more: a backend without time limits hangs."""
+        return self.patience + 4 * TIMEOUT_SECONDS
 
     def stop(self) -> None:
         """End the iteration, from another thread: with its next frame, or at once while it waits to reconnect."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from yolox_deploy.capture import TIMEOUT_SECONDS, Frame, LiveSource, video_frames
+from yolox_deploy.capture import Frame, LiveSource, video_frames
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
 
@@ -71,7 +71,6 @@ def open_source(source: str | int | Path, *, reconnect: float = 0.0) -> Iterator
 def _newest_frames(source: str | int | Path, reconnect: float) -> Iterator[Frame]:
     """A thread reads; the caller gets the latest frame it has not seen."""
     live = LiveSource(source, patience=reconnect)
-    limit = reconnect + 4 * TIMEOUT_SECONDS  # for a backend that hangs; others end by their own time limits
     latest: list[Frame] = []
     failure: list[InputError] = []
     changed = threading.Condition()
@@ -95,8 +94,8 @@ def _newest_frames(source: str | int | Path, reconnect: float) -> Iterator[Frame
     try:
         while True:
             with changed:
-                if not changed.wait_for(lambda: bool(latest) or ended.is_set(), limit):
-                    raise InputError(f"{source} gave no frame for {limit:.0f} s")
+                if not changed.wait_for(lambda: bool(latest) or ended.is_set(), live.longest_silence):
+                    raise InputError(f"{source} gave no frame for {live.longest_silence:.0f} s")
                 if not latest:
                     break
                 frame = latest.pop()

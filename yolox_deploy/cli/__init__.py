@@ -21,6 +21,7 @@ from yolox_deploy.cli import (
     predict,
     priors,
     scenes,
+    stream,
     train,
     tune,
 )
@@ -44,6 +45,7 @@ app.command("predict")(predict.predict_command)
 app.command("eval")(evaluate.eval_command)
 app.command("bench")(bench.bench_command)
 app.command("tune")(tune.tune_command)
+app.command("stream")(stream.stream_command)
 app.command("train")(train.train_command)
 app.command("ablate")(ablate.ablate_command)
 app.command("assign")(assign.assign_command)

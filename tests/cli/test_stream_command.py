@@ -1,0 +1,323 @@
+"""`yolox-deploy stream`: what it writes and tells, how it ends, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import COMMAND
+from yolox_deploy import cli, export
+from yolox_deploy.benchmarks.loopback import LoopbackCamera
+from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
+from yolox_deploy.evaluation import streaming_ap
+from yolox_deploy.streaming.events import read_record
+
+SCENES = 12
+SIZE = (96, 128)
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the package for generated scenes, exported small."""
+    out = tmp_path_factory.mktemp("model") / "scenes.onnx"
+    return export("yolox_nano", weights="scenes", imgsz=SIZE, out=out, verify=False).path
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scenes(tmp_path_factory.mktemp("data") / "scenes", train=1, val=SCENES, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def video(scenes: Path) -> Path:
+    """The scenes at 20 frames a second."""
+    path = scenes.parent / "scenes.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, SIZE[::-1])
+    for picture in sorted((scenes / "val").iterdir()):
+        writer.write(cv2.imread(str(picture)))
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs `yolox-deploy stream ARGUMENTS` in this process: (exit code, standard output, standard error)."""
+
+    def start(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["yolox-deploy", "stream", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return start
+
+
+@pytest.fixture
+def camera(scenes: Path) -> Iterator[LoopbackCamera]:
+    """The scenes over and over, 20 a second."""
+    jpegs = [picture.read_bytes() for picture in sorted((scenes / "val").iterdir())]
+    with LoopbackCamera(lambda number: jpegs[number % SCENES], rate=20) as camera:
+        yield camera
+
+
+def count(path: Path) -> int:
+    """Frames of a video that can be decoded."""
+    capture = cv2.VideoCapture(str(path))
+    found = 0
+    while capture.read()[0]:
+        found += 1
+    capture.release()
+    return found
+
+
+def test_a_folder_becomes_a_video_a_record_and_figures(
+    run: Any, model: Path, scenes: Path, tmp_path: Path
+) -> None:
+    out, events = tmp_path / "new" / "out.mp4", tmp_path / "events.jsonl"
+    done = run(
+        *("stream", scenes / "val", "--model", model, "--rate", 0, "--out", out, "--save-events", events),
+        *("--threads", 1, "--json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    figures = json.loads(done.stdout)
+    assert figures["frames"] == {"appeared": SCENES, "answered": SCENES, "dropped": 0}
+    assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
+    assert figures["age_ms"]["p95"] >= figures["latency_ms"]["p50"]
+    assert count(out) == SCENES
+    record = read_record(events)
+    assert (record.source, record.frames, record.dropped) == (str(scenes / "val"), SCENES, 0)
+    assert record.class_names == CLASS_NAMES
+    assert record.model["backend"] == "onnxruntime"
+    assert any(len(event.detections) for event in record.events)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "new"]
+
+
+def test_a_video_is_played_at_its_own_rate_and_a_table_says_how_it_went(
+    call: Call, model: Path, video: Path
+) -> None:
+    code, out, err = call(video, "--model", model, "--policy", "queue:20", "--threads", 1)
+    assert (code, err) == (0, "")
+    assert "queue:20" in out
+    rows = dict(line.rsplit("  ", 1) for line in out.splitlines()[1:])
+    values = {name.strip(): value.strip() for name, value in rows.items()}
+    assert (values["frames appeared"], values["frames answered"]) == (str(SCENES), str(SCENES))
+    assert len(values["latency p50 / p90 / p95 / p99, ms"].split(" / ")) == 4
+
+
+def test_an_annotated_sequence_is_scored_as_its_record_is(
+    call: Call, model: Path, scenes: Path, tmp_path: Path
+) -> None:
+    annotations, events = scenes / "annotations" / "instances_val.json", tmp_path / "events.jsonl"
+    code, out, err = call(
+        *(scenes / "val", "--annotations", annotations, "--model", model, "--rate", 10, "--conf", 0.01),
+        *("--save-events", events, "--threads", 1, "--json"),
+    )
+    assert code == 0, err
+    found = json.loads(out)["streaming_ap"]
+    assert found["frames"] == SCENES
+    assert found == streaming_ap(annotations, events, frame_rate=10)
+
+
+def test_one_of_several_sequences_is_named(call: Call, model: Path, scenes: Path, tmp_path: Path) -> None:
+    content = json.loads((scenes / "annotations" / "instances_val.json").read_text())
+    for index, image in enumerate(content["images"]):
+        image |= {"sid": index // 8, "fid": index % 8}
+    both = {**content, "sequences": ["day", "night"], "seq_dirs": [".", "."]}
+    file = tmp_path / "both.json"
+    file.write_text(json.dumps(both))
+    arguments = (scenes / "val", "--annotations", file, "--model", model, "--rate", 30, "--json")
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert "name one by --sequence: day, night" in err
+    code, out, err = call(*arguments, "--sequence", "night")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["source"], found["frames"]["appeared"], found["streaming_ap"]["frames"]) == ("night", 4, 4)
+
+
+def test_a_lost_camera_comes_back_and_is_counted(model: Path, camera: LoopbackCamera, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    process = start(camera.address, "--model", model, "--save-events", events, "--frames", 60, "--json")
+    wait_for(events.with_name("events.jsonl.part"), process)
+    camera.unplug()
+    time.sleep(0.5)
+    camera.plug()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    found = json.loads(out)
+    assert found["reconnects"] == 1
+    assert found["frames"]["appeared"] == 60
+    assert read_record(events).frames == 60
+
+
+def test_a_camera_that_stays_away_is_an_error_and_keeps_what_was_written(
+    model: Path, camera: LoopbackCamera, tmp_path: Path
+) -> None:
+    events, out = tmp_path / "events.jsonl", tmp_path / "out.avi"
+    options = ("--model", model, "--save-events", events, "--out", out, "--reconnect", 0.3)
+    process = start(camera.address, *options)
+    wait_for(events.with_name("events.jsonl.part"), process)
+    camera.unplug()
+    printed, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"error: {camera.address} was lost after" in err
+    assert "did not come back within 0.3 s" in err
+    assert "frames answered" in printed
+    assert count(out) > 0
+    assert read_record(events).frames > 0
+
+
+def test_without_patience_the_end_of_a_camera_is_the_end_of_the_stream(call: Call, model: Path) -> None:
+    with LoopbackCamera(lambda number: jpeg(), rate=50, count=10) as camera:
+        code, printed, err = call(camera.address, "--model", model, "--reconnect", 0, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(printed)["frames"]["appeared"] == 10
+
+
+def jpeg() -> bytes:
+    success, data = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))
+    assert success
+    return data.tobytes()
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "stream", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        start_new_session=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until the file holds something."""
+    deadline = time.monotonic() + 60
+    while not (path.is_file() and path.stat().st_size):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "nothing was written"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_stream_leaves_whole_files_and_says_how_it_went(
+    model: Path, camera: LoopbackCamera, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    events, out = tmp_path / "events.jsonl", tmp_path / "out.mp4"
+    process = start(
+        *(camera.address, "--model", model, "--save-events", events, "--out", out, "--threads", 1)
+    )
+    wait_for(tmp_path / "events.jsonl.part", process)
+    process.send_signal(number)
+    printed, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert "frames answered" in printed
+    record = read_record(events)
+    assert 0 < len(record.events) <= record.frames
+    assert count(out) > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "out.mp4"]
+
+
+def test_a_picture_of_another_size_in_the_middle(call: Call, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index, size in enumerate([(48, 64), (96, 64), (48, 64), (1, 500)]):
+        assert cv2.imwrite(str(folder / f"{index}.png"), np.full((*size, 3), 128, np.uint8))
+    out = tmp_path / "out.mp4"
+    code, _, err = call(folder, "--model", model, "--rate", 0, "--out", out)
+    assert code == 0, err
+    assert count(out) == 4
+
+
+def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(3):
+        assert cv2.imwrite(str(folder / f"{index}.png"), np.zeros((48, 64, 3), np.uint8))
+    (folder / "2.png").write_bytes(b"broken")
+    out = tmp_path / "out.mp4"
+    code, printed, err = call(folder, "--model", model, "--rate", 0, "--out", out)
+    assert code == 2
+    assert "2.png" in err
+    assert "frames answered" in printed
+    assert count(out) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing.mp4",), "no video at missing.mp4"),
+        (("missing",), "no picture at missing"),
+        (("empty",), "no picture at empty"),
+        (("broken.mp4",), "broken.mp4 cannot be opened"),
+        (("http://127.0.0.1:9/none.mjpg",), "http://127.0.0.1:9/none.mjpg cannot be opened"),
+        (("photo.png", "--policy", "oldest"), "no policy 'oldest'"),
+        (("photo.png", "--out", "out.gif"), "out.gif ends with '.gif'; expected a video: .mp4"),
+        (("photo.png", "--out", "broken.mp4/out.mp4"), "broken.mp4/out.mp4 cannot be written"),
+        (("photo.png", "--save-events", "broken.mp4/e.jsonl"), "cannot be written"),
+        (("photo.png", "--save-events", "empty"), "empty is a folder"),
+        (("broken.mp4", "--out", "broken.mp4"), "broken.mp4 is the stream to read"),
+        (("photo.png", "--annotations", "missing.json"), "no annotation file at missing.json"),
+        (("photo.png", "--annotations", "photo.png"), "photo.png is not JSON"),
+        (("empty", "--annotations", "none.json", "--rate", 0), "--annotations needs a rate"),
+        (("photo.png", "--rate", -1), "--rate"),
+        (("photo.png", "--frames", 0), "--frames"),
+    ],
+)
+def test_what_cannot_work_is_refused_and_nothing_is_left(
+    call: Call,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[object, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
+    assert cv2.imwrite("photo.png", np.zeros((48, 64, 3), np.uint8))
+    code, out, err = call(*arguments, "--model", model)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.mp4", "empty", "photo.png"]
+
+
+def test_a_model_that_is_none_is_refused_before_files_are_begun(
+    call: Call, scenes: Path, tmp_path: Path
+) -> None:
+    code, _, err = call(scenes / "val", "--model", tmp_path / "none.onnx", "--out", tmp_path / "out.mp4")
+    assert code == 4
+    assert "none.onnx" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a screen is taken away by DISPLAY")
+def test_a_window_without_a_screen_is_refused_in_words(
+    run: Any, model: Path, scenes: Path, tmp_path: Path
+) -> None:
+    done = run(
+        *("stream", scenes / "val", "--model", model, "--show", "--out", tmp_path / "out.mp4"),
+        DISPLAY="",
+        WAYLAND_DISPLAY="",
+        QT_QPA_PLATFORM="",
+    )
+    assert done.returncode == 2
+    assert "error: --show: there is no screen" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,103 @@
+"""How a live stream went, so far and in the end, in fixed memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from yolox_deploy.streaming.events import StreamEvent
+from yolox_deploy.streaming.live_histogram import DurationHistogram
+
+RECENT_SECONDS = 3.0
+"""Over which the present frame rate is taken."""
+
+
+@dataclass(frozen=True)
+class LiveFigures:
+    """A stream at some moment. Durations are milliseconds; None where nothing was answered yet.
+
+    Attributes:
+        seconds: since it began.
+        appeared: frames that the source gave.
+        answered: frames whose answer is there.
+        dropped: frames that appeared and have no answer.
+        reconnects: how often the source was lost and came back.
+        fps: answers a second, over all of it.
+        latency: percentiles of the time from taking a frame to its answer, by name ("p50").
+        age: percentiles of how old its frame was when an answer was there: waiting and latency.
+    """
+
+    seconds: float
+    appeared: int
+    answered: int
+    dropped: int
+    reconnects: int
+    fps: float
+    latency: Mapping[str, float | None]
+    age: Mapping[str, float | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values, ready for JSON; names tell the unit."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "frames": {"appeared": self.appeared, "answered": self.answered, "dropped": self.dropped},
+            "reconnects": self.reconnects,
+            "fps": round(self.fps, 3),
+            "latency_ms": dict(self.latency),
+            "age_ms": dict(self.age),
+        }
+
+
+class LiveSummary:
+    """Counts the answers of a stream as they come."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self._latency, self._age = DurationHistogram(), DurationHistogram()
+        self._ends: deque[float] = deque()
+        self._last_age = 0.0
+
+    def add(self, event: StreamEvent) -> None:
+        """Count one answer."""
+        self.answered += 1
+        self._latency.add(event.end - event.start)
+        self._last_age = event.end - event.captured
+        self._age.add(self._last_age)
+        self._ends.append(event.end)
+        self._forget(event.end)
+
+    def figures(self, *, seconds: float, appeared: int, reconnects: int = 0) -> LiveFigures:
+        """The figures now, with what only the feed knows."""
+        return LiveFigures(
+            seconds=seconds,
+            appeared=appeared,
+            answered=self.answered,
+            dropped=appeared - self.answered,
+            reconnects=reconnects,
+            fps=self.answered / seconds if seconds > 0 else 0.0,
+            latency=_percentiles(self._latency, (50, 90, 95, 99)),
+            age=_percentiles(self._age, (50, 95)),
+        )
+
+    def line(self, *, seconds: float, appeared: int, reconnects: int = 0) -> str:
+        """One line about now, in plain ASCII: frame rate, latency, age of the latest answer, dropped frames."""
+        self._forget(seconds)
+        latency = [self._latency.percentile(percent) or 0.0 for percent in (50, 95)]
+        parts = [
+            f"{len(self._ends) / min(max(seconds, 1.0), RECENT_SECONDS):.1f} FPS",
+            f"latency p50 {1e3 * latency[0]:.0f} p95 {1e3 * latency[1]:.0f} ms",
+            f"age {1e3 * self._last_age:.0f} ms",
+            f"dropped {appeared - self.answered}/{appeared}",
+        ]
+        return "  ".join([*parts, f"reconnects {reconnects}"] if reconnects else parts)
+
+    def _forget(self, seconds: float) -> None:
+        while self._ends and self._ends[0] <= seconds - RECENT_SECONDS:
+            self._ends.popleft()
+
+
+def _percentiles(durations: DurationHistogram, percents: tuple[int, ...]) -> dict[str, float | None]:
+    found = {f"p{percent}": durations.percentile(percent) for percent in percents}
+    return {name: None if value is None else round(1e3 * value, 3) for name, value in found.items()}

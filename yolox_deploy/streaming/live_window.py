@@ -1,0 +1,76 @@
+"""A window with the stream in it, where there is a screen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.errors import UsageError
+
+CLOSING_KEYS = frozenset((ord("q"), 27))
+"""q and Escape."""
+_PROBE = "import cv2; cv2.namedWindow('probe'); cv2.destroyAllWindows()"
+PROBE_SECONDS = 30
+
+
+class LiveWindow:
+    """Shows pictures until it is closed: by q, Escape, its own button, or the end of its `with` block.
+
+    To be used in the main thread.
+
+    Raises:
+        UsageError: no window can be opened here.
+    """
+
+    def __init__(self, title: str) -> None:
+        check_display()
+        self.title, self.closed, self._shown = title, False, False
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+
+    def show(self, image: NDArray[np.uint8]) -> None:
+        """Show an (H, W, 3) uint8 BGR picture."""
+        if self.closed:
+            return
+        if not self._shown:
+            cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
+            self._shown = True
+        cv2.imshow(self.title, image)
+        self.pump()
+
+    def pump(self) -> None:
+        """Let the window react; to be called several times a second."""
+        pressed = cv2.waitKey(1) & 0xFF in CLOSING_KEYS
+        self.closed = self.closed or pressed or cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1
+
+    def __enter__(self) -> LiveWindow:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        cv2.destroyAllWindows()
+
+
+def check_display() -> None:
+    """Raise UsageError where no window can be opened.
+
+    A process of its own tries, because Qt ends the process that asks for a window where there is no screen.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+    )
+    if done.returncode == 0:
+        return
+    if "not implemented" in done.stderr:
+        raise UsageError(
+            "--show: this OpenCV has no windows (opencv-python-headless); write a video with --out, or: "
+            "pip uninstall opencv-python-headless && pip install --force-reinstall opencv-python"
+        )
+    raise UsageError(
+        "--show: there is no screen (is DISPLAY set?); write a video with --out video.mp4 instead"
+    )

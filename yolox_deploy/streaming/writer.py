@@ -1,0 +1,106 @@
+"""The video of a stream, as somebody who watched it saw it: an answer stays until the next one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.errors import UsageError
+from yolox_deploy.preprocess import letterbox
+
+CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
+"""What OpenCV's own build writes into each kind of file."""
+LONGEST_HOLD = 2.0
+"""Seconds that a picture stays at most: an outage of an hour is no hour of video."""
+
+
+class VideoWriter:
+    """Writes pictures at the times when they were there, into a video of constant frame rate.
+
+    The file has its name once the writer is closed, which an exception or Ctrl-C inside its `with` block does too;
+    until then it is `.NAME.part.SUFFIX` beside it. Where no picture came, no file is left.
+
+    Args:
+        path: its suffix names the format (`CODECS`); an existing file is replaced when the writer is closed.
+        rate: frames a second of the video.
+
+    Raises:
+        UsageError: another suffix, or the folder cannot be written.
+    """
+
+    def __init__(self, path: str | Path, rate: float) -> None:
+        self.path, self.rate = Path(path), rate
+        check_suffix(self.path)
+        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self._video: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._held: NDArray[np.uint8] | None = None
+        self._time = self._debt = 0.0
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._part.touch()
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be written ({error.strerror})") from error
+
+    def add(self, image: NDArray[np.uint8], time: float) -> None:
+        """Show (H, W, 3) uint8 BGR `image` from `time` (seconds, ascending) on.
+
+        The first picture sets the size of the video; others are letterboxed to it.
+
+        Raises:
+            UsageError: OpenCV has no encoder for this file.
+        """
+        if self._video is None:
+            self._open(image)
+        else:
+            self._show_held(time - self._time)
+        self._held, self._time = image, time
+
+    def close(self) -> None:
+        """Write the last picture and give the file its name; calling it twice is harmless."""
+        if self._video is not None:
+            self._debt = 0.0
+            self._show_held(1 / self.rate)
+            self._video.release()
+            self._video = None
+            self._part.replace(self.path)
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, image: NDArray[np.uint8]) -> None:
+        self._size = (image.shape[0] // 2 * 2, image.shape[1] // 2 * 2)  # encoders halve the colour planes
+        codec = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
+        self._video = cv2.VideoWriter(str(self._part), codec, self.rate, self._size[::-1])
+        if not self._video.isOpened():
+            self._video = None
+            raise UsageError(
+                f"OpenCV cannot write {self._size[1]}x{self._size[0]} pictures to {self.path}; try .mp4 or .avi"
+            )
+
+    def _show_held(self, seconds: float) -> None:
+        """Write the held picture as often as `seconds` ask for; fractions add up over the pictures."""
+        self._debt += min(seconds, LONGEST_HOLD) * self.rate
+        copies = round(self._debt)
+        self._debt -= copies
+        if copies and self._held is not None and self._video is not None:
+            held = self._held
+            fitted = held if held.shape[:2] == self._size else letterbox(held, self._size)[0]
+            for _ in range(copies):
+                self._video.write(fitted)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise UsageError where the suffix names no kind of video that can be written."""
+    if path.suffix.lower() not in CODECS:
+        raise UsageError(f"{path} ends with {path.suffix!r}; expected a video: {', '.join(CODECS)}")
