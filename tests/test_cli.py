@@ -24,7 +24,19 @@ from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.models import ZOO
 from yolox_deploy.runtimes import registry
 
-COMMANDS = ("export", "predict", "eval", "bench", "tune", "stream", "train", "scenes", "models", "doctor", "demo")
+COMMANDS = (
+    "export",
+    "predict",
+    "eval",
+    "bench",
+    "tune",
+    "stream",
+    "train",
+    "scenes",
+    "models",
+    "doctor",
+    "demo",
+)
 FOUND = [(14, [0.5, 0.5, 0.7, 0.7, 0.9, 0, 1, 0])]  # one object of class 1, whatever the picture
 
 Call = Callable[..., tuple[int, str, str]]
