@@ -15,14 +15,11 @@ from yolox_deploy.streaming.motion import Motion, View, view_at
 from yolox_deploy.streaming.sequences import (
     SequenceFrames,
     SequenceOptions,
-    World,
-    Worlds,
-    coco_worlds,
     objects_at,
-    scene_worlds,
     sequence_annotations,
     write_sequences,
 )
+from yolox_deploy.streaming.worlds import World, Worlds, coco_worlds, scene_worlds
 
 OPTIONS = SequenceOptions(frame_rate=10, seconds=2, size=(240, 320))
 

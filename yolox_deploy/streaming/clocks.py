@@ -7,19 +7,17 @@ free, and return a `StreamRecord`.
 from __future__ import annotations
 
 import itertools
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.events import StreamEvent, StreamHeader, StreamRecord
+from yolox_deploy.streaming.feed import Feed
 from yolox_deploy.streaming.policies import ROUNDING, Newest, Policy, capacity, next_frame, policy_name
 from yolox_deploy.types import Detections
 
@@ -171,12 +169,12 @@ class RealClock:
             InputError: a frame did not appear; what reading it raised is the cause.
         """
         header = StreamHeader(source, frame_rate, policy_name(policy), model or {})
-        with _Feed(frames, frame_rate, capacity(policy)) as feed:
+        with Feed(frames, frame_rate, capacity(policy)) as feed:
             events = tuple(self._answers(feed, detect, policy, 1 / frame_rate))
         return _record(events, len(frames), header)
 
     def _answers(
-        self, feed: _Feed[T], detect: Callable[[T], Detections], policy: Policy, period: float
+        self, feed: Feed[T], detect: Callable[[T], Detections], policy: Policy, period: float
     ) -> Iterator[StreamEvent]:
         last, busy = -1, 0.0
         for count in itertools.count():
@@ -225,67 +223,3 @@ def _record(events: tuple[StreamEvent, ...], frames: int, header: StreamHeader) 
         *(header.source, header.frame_rate, frames, frames - len(events), header.policy, header.model),
         *(names, events),
     )
-
-
-@dataclass(frozen=True)
-class _Appeared(Generic[T]):
-    index: int
-    captured: float
-    frame: T
-
-
-class _Feed(Generic[T]):
-    """A thread in which frames appear at their time; the latest `size` of them are kept."""
-
-    def __init__(self, frames: Sequence[T], frame_rate: float, size: int) -> None:
-        self._frames, self._period = frames, 1 / frame_rate
-        self._latest: deque[_Appeared[T]] = deque(maxlen=size)
-        self._changed = threading.Condition()
-        self._stopped = threading.Event()
-        self._ended = False
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._feed, name="frames of a stream", daemon=True)
-        self._zero = time.perf_counter()
-
-    def __enter__(self) -> _Feed[T]:
-        self._zero = time.perf_counter()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def now(self) -> float:
-        """Seconds since the stream began."""
-        return time.perf_counter() - self._zero
-
-    def next(self, choose: Callable[..., int | None], patience: float) -> _Appeared[T] | None:
-        """Wait until `choose(now=, newest=)` takes a frame; None at the end of the stream."""
-        with self._changed:
-            while True:
-                newest = self._latest[-1].index if self._latest else -1
-                if (chosen := choose(now=self.now(), newest=newest)) is not None:
-                    return next(item for item in self._latest if item.index == chosen)
-                if self._failure is not None:
-                    raise InputError(f"frame {newest + 1} of the stream cannot be read") from self._failure
-                if self._ended:
-                    return None
-                if not self._changed.wait(patience):
-                    raise InputError(f"frame {newest + 1} of the stream did not appear for {patience:.0f} s")
-
-    def _feed(self) -> None:
-        try:
-            for index in range(len(self._frames)):
-                frame = self._frames[index]
-                if self._stopped.wait(max(index * self._period - self.now(), 0)):
-                    return
-                with self._changed:
-                    self._latest.append(_Appeared(index, self.now(), frame))
-                    self._changed.notify()
-        except Exception as error:
-            self._failure = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify()

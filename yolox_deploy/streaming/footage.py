@@ -17,7 +17,8 @@ from yolox_deploy.streaming.annotated import (
     sequences_from_coco,
 )
 from yolox_deploy.streaming.recording import Pictures, stream_paths
-from yolox_deploy.streaming.sequences import SequenceFrames, SequenceOptions, Worlds, sequence_annotations
+from yolox_deploy.streaming.sequences import SequenceFrames, SequenceOptions, sequence_annotations
+from yolox_deploy.streaming.worlds import Worlds
 
 
 @dataclass(frozen=True, eq=False)

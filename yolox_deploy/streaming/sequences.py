@@ -17,46 +17,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.data.coco_format import read_coco
-from yolox_deploy.data.scenes import CLASS_NAMES, draw_scene
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.images import load_image
 from yolox_deploy.streaming.motion import Motion, View, view_at
+from yolox_deploy.streaming.worlds import World, Worlds
 
 Boxes = NDArray[np.float64]
 
 LEAST_SIDE = 2.0
 """Objects narrower or flatter than this many pixels are not annotated."""
 JPEG_QUALITY = 95
-
-
-@dataclass(frozen=True, eq=False)
-class World:
-    """A still picture and what is in it.
-
-    Attributes:
-        load: gives the picture, (H, W, 3) uint8 BGR.
-        size: (H, W).
-        boxes: (n, 4) x1, y1, x2, y2 in pixels.
-        classes: (n,) indices into the class names of its `Worlds`.
-        areas: (n,) pixels².
-        crowds: (n,) groups of objects, neither counted nor punished in evaluation.
-    """
-
-    load: Callable[[], NDArray[np.uint8]]
-    size: tuple[int, int]
-    boxes: Boxes
-    classes: NDArray[np.int64]
-    areas: NDArray[np.float64]
-    crowds: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Worlds:
-    """Still pictures with one list of classes; each becomes a sequence."""
-
-    pictures: tuple[World, ...]
-    class_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -105,40 +74,6 @@ class FrameObjects:
     areas: NDArray[np.float64]
     crowds: NDArray[np.bool_]
     tracks: NDArray[np.int64]
-
-
-def coco_worlds(
-    annotations: str | Path, images_dir: str | Path, count: int = 10, *, least_objects: int = 3
-) -> Worlds:
-    """The first so many pictures of a COCO data set that have enough objects.
-
-    Raises:
-        InputError: the data set cannot be read, or has no such picture.
-    """
-    data = read_coco(annotations, images_dir)
-    worlds: list[World] = []
-    for index in range(len(data)):
-        rows = slice(int(data.offsets[index]), int(data.offsets[index + 1]))
-        boxes = data.clipped(rows, data.sizes[index]).astype(np.float64)
-        keep = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-        if (keep & ~data.crowds[rows]).sum() < least_objects or len(worlds) == count:
-            continue
-        columns = (data.classes[rows][keep], data.areas[rows][keep], data.crowds[rows][keep])
-        worlds.append(World(_loader(data.path(index)), data.size(index), boxes[keep], *columns))
-    if not worlds:
-        raise InputError(f"{annotations}: no picture has {least_objects} objects")
-    return Worlds(tuple(worlds), data.class_names)
-
-
-def scene_worlds(count: int = 10, *, seed: int = 0, size: tuple[int, int] = (720, 960)) -> Worlds:
-    """Generated scenes (`yolox_deploy.data.scenes`), for tests without any data."""
-    worlds = []
-    for number in range(count):
-        scene = draw_scene(np.random.default_rng([seed, number]), size)
-        boxes, areas = scene.boxes.astype(np.float64), scene.areas.astype(np.float64)
-        crowds = np.zeros(len(boxes), bool)
-        worlds.append(World(_holder(scene.image), size, boxes, scene.classes, areas, crowds))
-    return Worlds(tuple(worlds), CLASS_NAMES)
 
 
 def objects_at(world: World, view: View, size: tuple[int, int], least_visible: float) -> FrameObjects:
@@ -276,11 +211,3 @@ def _rows(found: FrameObjects, image_id: int, first_id: int) -> list[dict[str, A
         }
         for key, ((x1, y1, x2, y2), class_id, area, crowd, track) in enumerate(columns, start=first_id)
     ]
-
-
-def _loader(path: Path) -> Callable[[], NDArray[np.uint8]]:
-    return lambda: load_image(path)
-
-
-def _holder(image: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:
-    return lambda: image
