@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MIB = 2**20
 SCENES = 40
 SETTLING_SECONDS = 60.0
-"""Allocators and caches fill up until then; growth is judged from there on."""
+"""Until then a process is still growing into its work."""
 OUTAGE_SECONDS = 2.0
 
 
@@ -66,7 +66,7 @@ class Soak:
 
     @property
     def settled(self) -> tuple[Sample, ...]:
-        """The samples from which growth is judged."""
+        """The samples after the first minute."""
         return tuple(item for item in self.samples if item.seconds >= SETTLING_SECONDS)
 
     @property
@@ -76,10 +76,11 @@ class Soak:
 
     @property
     def slope(self) -> float:
-        """MiB an hour: least squares over the settled samples."""
-        if len(self.settled) < 2:
+        """MiB an hour over the second half, by least squares: allocators come to rest during the first."""
+        later = [item for item in self.samples if item.seconds >= self.samples[-1].seconds / 2]
+        if len(later) < 2:
             return 0.0
-        seconds, mib = zip(*((item.seconds, item.mib) for item in self.settled), strict=True)
+        seconds, mib = zip(*((item.seconds, item.mib) for item in later), strict=True)
         return float(np.polyfit(seconds, mib, 1)[0] * 3600)
 
     def to_dict(self) -> dict[str, object]:
@@ -137,7 +138,7 @@ def real_soak(
     seconds: float,
     *,
     rate: float = 10.0,
-    outage_every: float = 120.0,
+    outage_every: float = 30.0,
     sample_every: float = 10.0,
     log: Callable[[str], None] = print,
 ) -> Soak:
@@ -222,7 +223,7 @@ def report(soak: Soak) -> str:
             f"{figures.dropped} dropped, {figures.reconnects} reconnects, {figures.fps:.2f} FPS",
             f"latency ms {dict(figures.latency)}, age ms {dict(figures.age)}",
             f"resident memory: {settled[0].mib:.1f} MiB at {settled[0].seconds:.0f} s, {settled[-1].mib:.1f} MiB at "
-            f"{settled[-1].seconds:.0f} s; {soak.growth:+.2f} MiB, slope {soak.slope:+.2f} MiB/h",
+            f"{settled[-1].seconds:.0f} s; {soak.growth:+.2f} MiB, slope of the second half {soak.slope:+.2f} MiB/h",
         )
     )
 

@@ -210,3 +210,23 @@ def test_waiting_for_a_lost_source_can_be_ended(camera: LoopbackCamera) -> None:
 
 def test_a_file_behind_an_address_is_not_read_twice(stream: str) -> None:
     assert len(list(LiveSource(stream, patience=60))) == FRAMES
+
+
+def test_a_source_that_falls_silent_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolox_deploy.capture.TIMEOUT_SECONDS", 0.5)
+    silent, spoken = threading.Event(), threading.Event()
+
+    def picture(number: int) -> bytes:
+        if number == 5 and not silent.is_set():
+            silent.set()
+            spoken.wait(30)
+        return jpeg(number)
+
+    with LoopbackCamera(picture, rate=50) as camera:
+        live = LiveSource(camera.address, patience=10)
+        frames = iter(live)
+        assert [next(frames).index for _ in range(20)] == list(range(20))
+        assert live.reconnects == 1
+        spoken.set()
+        live.stop()
+        assert len(list(frames)) <= 1

@@ -321,3 +321,60 @@ def test_a_window_without_a_screen_is_refused_in_words(
     assert done.returncode == 2
     assert "error: --show: there is no screen" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+SWEEP = ("scenes", "--sweep", "--rate", "5,10", "--pictures", 2, "--seconds", 1, "--threads", 1)
+
+
+def test_a_sweep_prints_tables_and_writes_a_picture_with_json(
+    call: Call, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "sweep.png"
+    code, printed, err = call(*SWEEP, "--model", model, "--out", out)
+    assert code == 0, err
+    assert "5 frames a second (200 ms a frame)" in printed
+    assert "\n10 FPS: yolox_nano onnxruntime fp32 96x128, streaming AP " in printed
+    assert cv2.imread(str(out)) is not None
+    saved = json.loads(out.with_suffix(".json").read_text())
+    assert [row["frame_rate"] for row in saved["rows"]] == [5, 10]
+    assert [row["frames"] for row in saved["rows"]] == [10, 20]
+
+
+def test_a_sweep_as_json_names_the_best(call: Call, model: Path) -> None:
+    code, printed, err = call(*SWEEP, "--model", model, "--json")
+    assert code == 0, err
+    found = json.loads(printed)
+    assert set(found["best"]) == {"5", "10"}
+    assert len(found["verdicts"]) == 2
+    assert "milliseconds" not in found["entrants"][0]
+
+
+def test_a_sweep_takes_still_pictures_with_annotations(call: Call, model: Path, scenes: Path) -> None:
+    annotations = scenes / "annotations" / "instances_val.json"
+    options = ("--model", model, "--pictures", 1, "--seconds", 0.5, "--rate", 10, "--json")
+    code, printed, err = call(scenes / "val", "--sweep", "--annotations", annotations, *options)
+    assert code == 0, err
+    assert json.loads(printed)["rows"][0]["frames"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("folder", "--sweep"), "name those of folder by --annotations, or give 'scenes'"),
+        (("scenes", "--sweep", "--show"), "--show is for a live stream"),
+        (("scenes", "--sweep", "--out", "out.mp4"), "expected the name of a picture, .png"),
+        (("scenes", "--sweep", "--backend", "onnxruntime"), "are for names of the zoo"),
+        (("scenes", "--sweep", "--rate", "0,10"), "above 0"),
+        (("scenes", "--sweep", "--annotations", "none.json"), "no annotation file at none.json"),
+        (("folder", "--rate", "10,30"), "one stream has one model and one rate"),
+        (("folder", "--rate", "fast"), "--rate fast: expected frames a second"),
+        (("folder", "--imgsz", "320"), "--imgsz is for --sweep"),
+        (("folder", "--forecast"), "--forecast and --sequence need --annotations"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    call: Call, model: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = call(*arguments, "--model", model)
+    assert (code, out) == (2, "")
+    assert message in err

@@ -1,36 +1,39 @@
-"""`yolox-deploy stream`: a detector on a video, camera, network stream, folder or annotated sequence."""
+"""`yolox-deploy stream`: the command line of live streams and of their comparison."""
 
 from __future__ import annotations
 
+import math
 import os
-import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Threads
-from yolox_deploy.errors import UsageError, require
+from yolox_deploy.cli.predict import overrides
+from yolox_deploy.cli.stream_live import LiveArguments, live_command
+from yolox_deploy.cli.stream_sweep import SweepArguments, sweep_command
+from yolox_deploy.errors import UsageError
 
-if TYPE_CHECKING:
-    from yolox_deploy.detector import Detector
-    from yolox_deploy.streaming.annotated import AnnotatedSequences
-    from yolox_deploy.streaming.events import StreamHeader
-    from yolox_deploy.streaming.live_feed import LiveFeed
-
-EVERY_FRAME = "every frame"
+SWEEP_SECONDS = 2.0
 
 
 def stream_command(
     source: Annotated[
         str, typer.Argument(help="Video, folder, camera's number or address.", metavar="SOURCE")
     ],
-    model: Annotated[Path, typer.Option(help="Model file; its suffix names the backend.")],
-    rate: Annotated[
-        float | None,
+    model: Annotated[
+        list[str],
         typer.Option(
-            min=0, help="Frames a second; 0: every frame of a file, one after the other. [default: its own]"
+            help="Model file; its suffix names the backend. For --sweep also zoo names, and several."
+        ),
+    ],
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Frames a second; 0: every frame of a file, one after the other; several for --sweep: 10,30,60. "
+            "[default: the source's own]"
         ),
     ] = None,
     policy: Annotated[
@@ -42,18 +45,43 @@ def stream_command(
     ] = None,
     sequence: Annotated[str | None, typer.Option(help="Which of several annotated sequences.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the stream in a window; q closes it.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write a video with boxes and figures.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a video with boxes and figures; for --sweep a picture, and JSON beside it."),
+    ] = None,
     save_events: Annotated[
         Path | None, typer.Option(help="Write each answer and its times, for `streaming_ap`.")
     ] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.001, help="End after so long.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, help="End after so long; for --sweep the length of a sequence, 2 by default."
+        ),
+    ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="End after so many frames of the source.")] = None,
     reconnect: Annotated[
         float, typer.Option(min=0, help="Seconds to try to get a lost live source back; 0: end with it.")
     ] = 30.0,
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.25,
+    forecast: Annotated[
+        bool,
+        typer.Option("--forecast", help="Score answers whose boxes are moved on to the time of the query."),
+    ] = False,
+    sweep: Annotated[
+        bool,
+        typer.Option("--sweep", help="Compare models × backends × sizes by streaming AP, in simulated time."),
+    ] = False,
+    imgsz: Annotated[
+        str | None, typer.Option(help="For --sweep with zoo names: input sizes, such as 224,320,416.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="For --sweep with one zoo name: its checkpoint. [default: official]")
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(min=1, help="For --sweep: still pictures that a camera moves over.")
+    ] = 10,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score (--sweep: 0.01).")] = 0.25,
     iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
+        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object (--sweep: 0.65).")
     ] = 0.45,
     classes: Classes = None,
     legacy: Annotated[
@@ -64,141 +92,85 @@ def stream_command(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Detect on a stream as it comes, and say how old the answers are. Ctrl-C ends it and keeps what is written."""
+    """Detect on a stream as it comes, and say how old the answers are. Ctrl-C ends it and keeps what is written.
+
+    --sweep needs no camera: every detector answers every frame of annotated sequences, or of `scenes`, which are
+    drawn; streams are then replayed with the measured latencies.
+    """
+    rates = _rates(rate)
     _quiet_opencv()
-    from yolox_deploy.cli.predict import overrides
-    from yolox_deploy.detector import Detector
-    from yolox_deploy.streaming.live_feed import LiveFeed, open_feed_source, sequence_source
-    from yolox_deploy.streaming.policies import parse_policy
-
-    paced = rate != 0
-    if annotations is not None and not paced:
-        raise UsageError("--annotations needs a rate: at --rate 0 no frame has a time of its own")
-    _check_files(source, out, save_events)
-    data = _one_sequence(annotations, source, rate or None, sequence) if annotations is not None else None
-    if data is not None:
-        frames_of = sequence_source(data.sequences[0], data.frame_rate)
-    else:
-        frames_of = open_feed_source(source, rate=rate or None, reconnect=reconnect)
-    feed = LiveFeed(frames_of, parse_policy(policy), paced=paced, frames=frames)
-    detector = Detector(
-        model,
-        backend=backend,
-        device=device,
-        conf=conf,
-        iou=iou,
-        threads=threads,
-        override=overrides(classes, legacy),
-    )
-    with detector:
-        detector.warmup()
-        _run(feed, detector, _Wanted(out, save_events, show, seconds, as_json), data)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What is to come of a stream."""
-
-    out: Path | None
-    events: Path | None
-    show: bool
-    seconds: float | None
-    as_json: bool
-
-
-def _run(feed: LiveFeed, detector: Detector, wanted: _Wanted, data: AnnotatedSequences | None) -> None:
-    """Run the stream and print its figures, however it ends; an interrupted one is not scored."""
-    from yolox_deploy.cli.stream_output import ProgressLine, show_figures
-    from yolox_deploy.streaming.live_session import LiveOutputs, run_live
-    from yolox_deploy.streaming.live_summary import LiveSummary
-
-    summary, accuracy = LiveSummary(), None
-    header = _header(feed, detector)
-    with tempfile.TemporaryDirectory(prefix="yolox-deploy-") as folder:
-        unasked = Path(folder) / "events.jsonl" if data is not None else None
-        events = wanted.events or unasked
-        try:
-            with ProgressLine() as progress:
-                outputs = LiveOutputs(events, wanted.out, wanted.show, progress.update)
-                run_live(feed, detector.predict, header, summary, outputs, seconds=wanted.seconds)
-            if data is not None and events is not None:
-                accuracy = _score(data, events)
-        finally:
-            if feed.appeared:
-                figures = summary.figures(
-                    seconds=feed.elapsed, appeared=feed.appeared, reconnects=feed.source.reconnects()
-                )
-                run = {
-                    "source": header.source,
-                    "frame_rate": header.frame_rate,
-                    "policy": header.policy,
-                    "model": dict(header.model),
-                    "out": None if wanted.out is None else str(wanted.out),
-                    "events": None if wanted.events is None else str(wanted.events),
-                }
-                show_figures(figures, run, accuracy, as_json=wanted.as_json)
-
-
-def _header(feed: LiveFeed, detector: Detector) -> StreamHeader:
-    """What goes to the head of the record."""
-    from yolox_deploy.streaming.events import StreamHeader
-    from yolox_deploy.streaming.policies import policy_name
-
-    info, thresholds = detector.info, detector.thresholds
-    model = {
-        "path": info.path,
-        "backend": info.backend,
-        "precision": info.precision,
-        "device": info.device,
-        "input_size": list(info.artifact.input_size),
-        "conf": thresholds.conf,
-        "iou": thresholds.iou,
-    }
-    policy = policy_name(feed.policy) if feed.paced else EVERY_FRAME
-    return StreamHeader(feed.source.name, feed.source.rate, policy, model, detector.class_names)
-
-
-def _one_sequence(annotations: Path, source: str, rate: float | None, name: str | None) -> AnnotatedSequences:
-    """The annotations of the one sequence to play, in the form of a file that holds no other."""
-    from yolox_deploy.streaming.annotated import read_sequences
-
-    require("faster_coco_eval", "eval")  # before the stream, not after it
-    data = read_sequences(annotations, source, frame_rate=rate)
-    found = [item for item in data.sequences if name in (None, item.name)]
-    if len(found) != 1:
-        names = ", ".join(item.name for item in data.sequences)
-        raise UsageError(
-            f"{annotations} holds {len(data.sequences)} sequences; name one by --sequence: {names}"
+    if sweep:
+        live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
+        _refuse({**live, "--classes": classes, "--legacy": legacy}, "is for a live stream, not for --sweep")
+        sweep_command(
+            SweepArguments(
+                source=source,
+                models=tuple(model),
+                annotations=annotations,
+                backends=backend,
+                sizes=imgsz,
+                weights=weights,
+                rates=rates,
+                policy=policy,
+                forecast=forecast,
+                pictures=pictures,
+                seconds=seconds or SWEEP_SECONDS,
+                threads=threads,
+                device=device,
+                out=out,
+                as_json=as_json,
+            )
         )
-    images = {frame.image_id for frame in found[0].frames}
-    content = {
-        **data.content,
-        "images": [image for image in data.content["images"] if image["id"] in images],
-        "annotations": [item for item in data.content["annotations"] if item["image_id"] in images],
-    }
-    return replace(data, sequences=(found[0],), content=content)
+        return
+    _refuse({"--imgsz": imgsz, "--weights": weights}, "is for --sweep; a model file has its size and weights")
+    if len(model) > 1 or len(rates) > 1:
+        raise UsageError("one stream has one model and one rate; compare several by --sweep")
+    live_command(
+        LiveArguments(
+            source=source,
+            model=Path(model[0]),
+            rate=rates[0] if rates else None,
+            policy=policy,
+            annotations=annotations,
+            sequence=sequence,
+            forecast=forecast,
+            show=show,
+            out=out,
+            events=save_events,
+            seconds=seconds,
+            frames=frames,
+            reconnect=reconnect,
+            detector={
+                "backend": backend,
+                "device": device,
+                "conf": conf,
+                "iou": iou,
+                "threads": threads,
+                "override": overrides(classes, legacy),
+            },
+            as_json=as_json,
+        )
+    )
 
 
-def _score(data: AnnotatedSequences, events: Path) -> dict[str, float]:
-    from yolox_deploy.evaluation.streaming import streaming_ap
+def _rates(text: str | None) -> tuple[float, ...]:
+    """`30` or `10,30,60` to numbers; nothing to none."""
+    try:
+        rates = tuple(dict.fromkeys(float(part) for part in text.split(","))) if text else ()
+    except ValueError:
+        rates = (math.nan,)
+    if not all(0 <= rate < math.inf for rate in rates):
+        raise UsageError(
+            f"--rate {text}: expected frames a second, such as 30, or several for --sweep: 10,30,60"
+        )
+    return rates
 
-    return streaming_ap(data, events)
 
-
-def _check_files(source: str, *targets: Path | None) -> None:
-    """Find out before any work what cannot be written."""
-    from yolox_deploy.streaming.writer import check_suffix
-
-    out = targets[0]
-    if out is not None:
-        check_suffix(out)
-    for target in targets:
-        if target is None:
-            continue
-        if target.is_dir():
-            raise UsageError(f"{target} is a folder; expected a file's name")
-        if Path(source).resolve() == target.resolve():
-            raise UsageError(f"{target} is the stream to read; choose another name")
+def _refuse(options: Mapping[str, object], reason: str) -> None:
+    """Raise UsageError for the first of the options that is given."""
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"{name} {reason}")
 
 
 def _quiet_opencv() -> None:

@@ -30,17 +30,17 @@ class LiveWindow:
     def __init__(self, title: str) -> None:
         check_display()
         self.title, self.closed, self._shown = title, False, False
-        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
 
     def show(self, image: NDArray[np.uint8]) -> None:
         """Show an (H, W, 3) uint8 BGR picture."""
         if self.closed:
             return
-        if not self._shown:
-            cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
-            self._shown = True
         cv2.imshow(self.title, image)
         self.pump()
+        if not self._shown:  # a window that shows nothing yet keeps the size it has
+            cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
+            self._shown = True
 
     def pump(self) -> None:
         """Let the window react; to be called several times a second."""

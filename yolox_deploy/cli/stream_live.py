@@ -1,0 +1,156 @@
+"""`yolox-deploy stream`: a detector on a video, camera, network stream, folder or annotated sequence."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolox_deploy.errors import UsageError, require
+
+if TYPE_CHECKING:
+    from yolox_deploy.detector import Detector
+    from yolox_deploy.streaming.annotated import AnnotatedSequences
+    from yolox_deploy.streaming.events import StreamHeader
+    from yolox_deploy.streaming.live_feed import LiveFeed
+
+EVERY_FRAME = "every frame"
+"""What a record calls the policy of a stream that is not played at its rate."""
+
+
+@dataclass(frozen=True)
+class LiveArguments:
+    """The command line of one stream, as typed; `detector` are the keywords of `Detector`."""
+
+    source: str
+    model: Path
+    rate: float | None
+    policy: str
+    annotations: Path | None
+    sequence: str | None
+    forecast: bool
+    show: bool
+    out: Path | None
+    events: Path | None
+    seconds: float | None
+    frames: int | None
+    reconnect: float
+    detector: Mapping[str, Any]
+    as_json: bool
+
+
+def live_command(asked: LiveArguments) -> None:
+    """Stream, print and write.
+
+    Raises:
+        UsageError, InputError, ArtifactError, MissingExtraError, RuntimeFailure: what cannot work, be read or run.
+    """
+    from yolox_deploy.detector import Detector
+    from yolox_deploy.streaming.live_feed import LiveFeed, open_feed_source, sequence_source
+    from yolox_deploy.streaming.policies import parse_policy
+
+    _check(asked)
+    data = _one_sequence(asked) if asked.annotations is not None else None
+    policy, rate = parse_policy(asked.policy), asked.rate or None
+    source = (
+        open_feed_source(asked.source, rate=rate, reconnect=asked.reconnect)
+        if data is None
+        else sequence_source(data.sequences[0], data.frame_rate)
+    )
+    feed = LiveFeed(source, policy, paced=asked.rate != 0, frames=asked.frames)
+    with Detector(asked.model, **asked.detector) as detector:
+        detector.warmup()
+        _run(feed, detector, asked, data)
+
+
+def _check(asked: LiveArguments) -> None:
+    """Find out before any work what cannot work."""
+    from yolox_deploy.streaming.writer import check_suffix
+
+    if asked.annotations is not None and asked.rate == 0:
+        raise UsageError("--annotations needs a rate: at --rate 0 no frame has a time of its own")
+    if asked.annotations is None and (asked.forecast or asked.sequence):
+        raise UsageError("--forecast and --sequence need --annotations: they are about scoring")
+    if asked.out is not None:
+        check_suffix(asked.out)
+    for target in (asked.out, asked.events):
+        if target is not None and target.is_dir():
+            raise UsageError(f"{target} is a folder; expected a file's name")
+        if target is not None and target.resolve() == Path(asked.source).resolve():
+            raise UsageError(f"{target} is the stream to read; choose another name")
+
+
+def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: AnnotatedSequences | None) -> None:
+    """Run the stream and print its figures, however it ends; an interrupted one is not scored."""
+    from yolox_deploy.cli.stream_output import ProgressLine, show_figures
+    from yolox_deploy.evaluation import streaming_ap
+    from yolox_deploy.streaming.live_session import LiveOutputs, run_live
+    from yolox_deploy.streaming.live_summary import LiveSummary
+
+    summary, accuracy = LiveSummary(), None
+    header = _header(feed, detector)
+    with tempfile.TemporaryDirectory(prefix="yolox-deploy-") as folder:
+        unasked = Path(folder) / "events.jsonl" if data is not None else None
+        events = asked.events or unasked
+        try:
+            with ProgressLine() as progress:
+                outputs = LiveOutputs(events, asked.out, asked.show, progress.update)
+                run_live(feed, detector.predict, header, summary, outputs, seconds=asked.seconds)
+            if data is not None and events is not None:
+                accuracy = streaming_ap(data, events, forecast=asked.forecast)
+        finally:
+            if feed.appeared:
+                figures = summary.figures(
+                    seconds=feed.elapsed, appeared=feed.appeared, reconnects=feed.source.reconnects()
+                )
+                run = {
+                    "source": header.source,
+                    "frame_rate": header.frame_rate,
+                    "policy": header.policy,
+                    "model": dict(header.model),
+                    "out": None if asked.out is None else str(asked.out),
+                    "events": None if asked.events is None else str(asked.events),
+                }
+                show_figures(figures, run, accuracy, as_json=asked.as_json)
+
+
+def _header(feed: LiveFeed, detector: Detector) -> StreamHeader:
+    """What goes to the head of the record."""
+    from yolox_deploy.streaming.events import StreamHeader
+    from yolox_deploy.streaming.policies import policy_name
+
+    info, thresholds = detector.info, detector.thresholds
+    model = {
+        "path": info.path,
+        "backend": info.backend,
+        "precision": info.precision,
+        "device": info.device,
+        "input_size": list(info.artifact.input_size),
+        "conf": thresholds.conf,
+        "iou": thresholds.iou,
+    }
+    policy = policy_name(feed.policy) if feed.paced else EVERY_FRAME
+    return StreamHeader(feed.source.name, feed.source.rate, policy, model, detector.class_names)
+
+
+def _one_sequence(asked: LiveArguments) -> AnnotatedSequences:
+    """The annotations of the one sequence to play, in the form of a file that holds no other."""
+    from yolox_deploy.streaming.annotated import read_sequences
+
+    require("faster_coco_eval", "eval")  # before the stream, not after it
+    data = read_sequences(str(asked.annotations), asked.source, frame_rate=asked.rate)
+    found = [item for item in data.sequences if asked.sequence in (None, item.name)]
+    if len(found) != 1:
+        names = ", ".join(item.name for item in data.sequences)
+        raise UsageError(
+            f"{asked.annotations} holds {len(data.sequences)} sequences; name one by --sequence: {names}"
+        )
+    images = {frame.image_id for frame in found[0].frames}
+    content = {
+        **data.content,
+        "images": [image for image in data.content["images"] if image["id"] in images],
+        "annotations": [item for item in data.content["annotations"] if item["image_id"] in images],
+    }
+    return replace(data, sequences=(found[0],), content=content)

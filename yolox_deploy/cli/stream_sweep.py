@@ -1,0 +1,133 @@
+"""`yolox-deploy stream --sweep`: models × backends × sizes on streams, and the best trade-off at each frame rate."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolox_deploy.cli.bench import numbers, steps
+from yolox_deploy.cli.bench_output import print_tables, without_samples
+from yolox_deploy.cli.common import console, print_json
+from yolox_deploy.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from yolox_deploy.streaming.footage import Footage
+    from yolox_deploy.streaming.sweep_report import SweepReport
+
+SCENES = "scenes"
+"""A source that is drawn rather than read."""
+DEFAULT_RATES = (10.0, 30.0, 60.0)
+PICTURE_SUFFIXES = (".png", ".jpg", ".webp")
+
+
+@dataclass(frozen=True)
+class SweepArguments:
+    """The command line of a sweep, as typed."""
+
+    source: str
+    models: tuple[str, ...]
+    annotations: Path | None
+    backends: str | None
+    sizes: str | None
+    weights: Path | None
+    rates: tuple[float, ...]
+    policy: str
+    forecast: bool
+    pictures: int
+    seconds: float
+    threads: int | None
+    device: str
+    out: Path | None
+    as_json: bool
+
+
+def sweep_command(asked: SweepArguments) -> None:
+    """Measure, print and write.
+
+    Raises:
+        UsageError, InputError, ArtifactError, MissingExtraError: as of `run_sweep`.
+    """
+    from yolox_deploy.streaming.policies import parse_policy
+    from yolox_deploy.streaming.sweep import SweepOptions, run_sweep
+
+    if asked.out is not None and asked.out.suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(
+            f"--out {asked.out}: expected the name of a picture, {', '.join(PICTURE_SUFFIXES)}; the figures "
+            "are written as JSON beside it"
+        )
+    files = [name for name in asked.models if Path(name).suffix]
+    if (asked.backends or asked.sizes or asked.weights) and len(files) == len(asked.models):
+        raise UsageError(
+            f"--backend, --imgsz and --weights are for names of the zoo; {files[0]} has its own: name several files"
+        )
+    rates = asked.rates or DEFAULT_RATES
+    if min(rates) == 0:
+        raise UsageError("--rate 0: a sweep needs frames a second above 0")
+    options = SweepOptions(
+        footage=_footage(asked, common_rate(rates)),
+        models=asked.models,
+        backends=None if asked.backends is None else tuple(asked.backends.split(",")),
+        sizes=numbers(asked.sizes) or None,
+        weights=asked.weights,
+        frame_rates=rates,
+        policy=parse_policy(asked.policy),
+        forecast=asked.forecast,
+        threads=asked.threads,
+        device=asked.device,
+    )
+    with steps() as tell:
+        report = run_sweep(options, tell)
+    _show(report, asked.as_json)
+    if asked.out is not None:
+        drawn = report.draw(asked.out)
+        console().print(f"out: {drawn} and {report.save(drawn.with_suffix('.json'))}", soft_wrap=True)
+
+
+def common_rate(rates: tuple[float, ...]) -> float:
+    """The least frame rate that gives each of `rates` by leaving frames out; the highest where they are not whole."""
+    if all(rate == int(rate) for rate in rates):
+        return float(math.lcm(*map(int, rates)))
+    return max(rates)
+
+
+def _footage(asked: SweepArguments, rate: float) -> Footage:
+    """Annotated sequences as they are; still pictures, read or drawn, under a camera that moves."""
+    from yolox_deploy.streaming.footage import generated_footage, read_footage
+    from yolox_deploy.streaming.sequences import SequenceOptions
+    from yolox_deploy.streaming.worlds import coco_worlds, scene_worlds
+
+    moving = SequenceOptions(frame_rate=rate, seconds=asked.seconds)
+    if asked.annotations is None:
+        if asked.source != SCENES:
+            raise UsageError(
+                f"--sweep scores against annotations: name those of {asked.source} by --annotations, or give "
+                f"{SCENES!r} as the source, which are drawn"
+            )
+        return generated_footage(scene_worlds(asked.pictures), moving, "generated scenes, moving camera")
+    if _has_sequences(asked.annotations):
+        return read_footage(asked.annotations, asked.source)
+    worlds = coco_worlds(asked.annotations, asked.source, asked.pictures)
+    return generated_footage(worlds, moving, f"{asked.annotations}, moving camera")
+
+
+def _has_sequences(annotations: Path) -> bool:
+    """Whether the images of an annotation file are frames, rather than stills."""
+    try:
+        content = json.loads(annotations.read_bytes())
+        return "sequences" in content or any("fid" in image for image in content["images"])
+    except OSError as error:
+        raise InputError(f"no annotation file at {annotations} ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{annotations} is not a COCO annotation file ({error!r})") from error
+
+
+def _show(report: SweepReport, as_json: bool) -> None:
+    if as_json:
+        content: Any = without_samples(report.to_dict())
+        print_json({**content, "verdicts": report.verdicts()})
+        return
+    left_out = [f"left out: {text}" for text in report.skipped]
+    print_tables(report.tables(), [f"{report.footage}; {report.machine}", *left_out, *report.verdicts()])
