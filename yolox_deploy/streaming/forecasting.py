@@ -37,9 +37,9 @@ class Forecast:
     """
 
     least_iou: float = 0.3
-    measurement: float = 0.03
-    velocity: float = 3.0
-    acceleration: float = 3.0
+    measurement: float = 0.05
+    velocity: float = 2.0
+    acceleration: float = 1.0
     keep: float = 0.5
 
     def __post_init__(self) -> None:
