@@ -168,7 +168,7 @@ class SweepReport:
 
     def _verdict(self, rate: float, row: SweepRow) -> str:
         entrant = self.entrants[row.entrant]
-        strongest = max(self.at(rate), key=lambda other: other.offline["AP"])
+        strongest = max(self.at(rate), key=lambda other: (round(other.offline["AP"], 3), other is row))
         verdict = (
             f"{rate:g} FPS: {entrant.label}, streaming AP {100 * row.streaming['AP']:.1f} with p50 "
             f"{entrant.latency.p50:.1f} ms"

@@ -75,11 +75,11 @@ def _panel(report: SweepReport, rate: float, axes: _Axes, series: Sequence[tuple
     _dashes(canvas, axes.x(1000 / rate))
     put_text(canvas, f"{1000 / rate:.0f} ms", (axes.x(1000 / rate) - 18, TOP - 4), LINE)
     rows = report.at(rate)
+    upper = _series(report, rows[0])
     for index, name in enumerate(series):
-        color = _color(index)
         own = [row for row in rows if _series(report, row) == name]
         own.sort(key=lambda row: report.entrants[row.entrant].latency.p50)
-        _draw_series(canvas, report, own, axes, color)
+        _draw_series(canvas, report, own, axes, _color(index), -10 if name == upper else 18)
     best = rows[0]
     spot = _spot(report, best, axes, best.streaming["AP"])
     cv2.circle(canvas, spot, 10, (30, 30, 30), 2, cv2.LINE_AA)
@@ -87,8 +87,14 @@ def _panel(report: SweepReport, rate: float, axes: _Axes, series: Sequence[tuple
 
 
 def _draw_series(
-    canvas: Picture, report: SweepReport, rows: Sequence[SweepRow], axes: _Axes, color: tuple[int, int, int]
+    canvas: Picture,
+    report: SweepReport,
+    rows: Sequence[SweepRow],
+    axes: _Axes,
+    color: tuple[int, int, int],
+    label_down: int,
 ) -> None:
+    """Both lines of one model on one backend, with its sizes so many pixels below the lower one."""
     pale = tuple(round(255 - 0.45 * (255 - value)) for value in color)
     offline = [_spot(report, row, axes, row.offline["AP"]) for row in rows]
     streaming = [_spot(report, row, axes, row.streaming["AP"]) for row in rows]
@@ -100,7 +106,7 @@ def _draw_series(
         cv2.circle(canvas, lower, 5, color, cv2.FILLED, cv2.LINE_AA)
         height, width = report.entrants[row.entrant].size
         label = f"{height}" if height == width else f"{height}x{width}"
-        put_text(canvas, label, (lower[0] - 12, lower[1] + 18), color)
+        put_text(canvas, label, (lower[0] - 12, lower[1] + label_down), color)
 
 
 def _spot(report: SweepReport, row: SweepRow, axes: _Axes, ap: float) -> tuple[int, int]:
