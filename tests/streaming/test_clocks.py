@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -94,19 +93,19 @@ def test_a_quick_detector_answers_every_frame_in_real_time() -> None:
 
 
 def test_frames_that_come_while_the_detector_works_are_dropped_in_real_time() -> None:
-    """Frame 0 is held until all have appeared: only the newest and no other is left."""
-    appeared = threading.Event()
+    """The others come once frame 0 is begun, which is held until all have appeared: only the newest is left."""
+    begun = threading.Event()
 
     class Frames(list[int]):
         def __getitem__(self, index: int) -> int:  # type: ignore[override]
-            if index == 9:
-                appeared.set()
+            assert index == 0 or begun.wait(30)
             return index
 
     def slow(frame: int) -> Detections:
-        if frame == 0:
-            assert appeared.wait(10)
-            time.sleep(0.1)
+        begun.set()
+        for thread in threading.enumerate():
+            if thread.name == "frames of a stream":
+                thread.join(30)
         return found(frame)
 
     record = RealClock().run(Frames(range(10)), slow, frame_rate=200, policy=Newest())
