@@ -330,6 +330,10 @@ def test_classes_are_matched_by_name_else_by_order() -> None:
         (json.dumps(content(images=[])), "expected at least one frame"),
         (json.dumps(content(sequences=2, seq_dirs=["a"])), "is not a COCO annotation file with sequences"),
         (json.dumps(content(images=[{"id": 1, "fid": 0, "name": "a"}] * 2)), "each index .fid. once"),
+        (
+            json.dumps(content(images=[{"id": "x", "name": "a"}])),
+            "is not a COCO annotation file with sequences",
+        ),
         (json.dumps(content(categories=5)), "is not a COCO annotation file with sequences"),
     ],
 )

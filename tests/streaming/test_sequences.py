@@ -154,10 +154,15 @@ def test_real_pictures_become_sequences(shared: Path) -> None:
         coco_worlds(root / "instances.json", root / "images", least_objects=1000)
 
 
-def test_settings_that_cannot_work_are_refused() -> None:
+def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected at least one frame"):
         SequenceOptions(seconds=0.01)
     with pytest.raises(UsageError, match="32 pixels a side"):
         SequenceOptions(size=(8, 8))
+    with pytest.raises(UsageError, match="0 pictures"):
+        scene_worlds(0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_sequences(tmp_path / "file" / "new" / "made", scene_worlds(1, size=(64, 96)))
     with pytest.raises(UsageError, match="zoom 2"):
         Motion(zoom=2)

@@ -19,6 +19,8 @@ from yolox_deploy.errors import InputError, UsageError
 ARGOVERSE_RATE = 30.0
 """Frames a second where the file does not say."""
 
+_MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+
 
 @dataclass(frozen=True, order=True)
 class AnnotatedFrame:
@@ -104,10 +106,12 @@ def read_sequences(
     folder = Path(images_dir) if images_dir is not None else _folder_of(file)
     try:
         return sequences_from_coco(content, folder, frame_rate=frame_rate)
-    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
-        raise InputError(f"{file} is not a COCO annotation file with sequences ({error!r})") from error
+    except UsageError:
+        raise
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+    except _MALFORMED as error:
+        raise InputError(f"{file} is not a COCO annotation file with sequences ({error!r})") from error
 
 
 def sequences_from_coco(

@@ -163,13 +163,16 @@ def write_sequences(
         The annotation file.
 
     Raises:
-        UsageError: the folder holds something.
+        UsageError: the folder holds something, or cannot be made.
         InputError: a picture cannot be read, or a frame not be written.
     """
     folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
     content = sequence_annotations(worlds, options)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         built = Path(temporary) / "sequences"

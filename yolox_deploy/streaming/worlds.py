@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.data.coco_format import read_coco
 from yolox_deploy.data.scenes import CLASS_NAMES, draw_scene
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.images import load_image
 
 
@@ -51,7 +51,9 @@ def coco_worlds(
 
     Raises:
         InputError: the data set cannot be read, or has no such picture.
+        UsageError: no picture is asked for.
     """
+    _check_count(count)
     data = read_coco(annotations, images_dir)
     worlds: list[World] = []
     for index in range(len(data)):
@@ -68,7 +70,12 @@ def coco_worlds(
 
 
 def scene_worlds(count: int = 10, *, seed: int = 0, size: tuple[int, int] = (720, 960)) -> Worlds:
-    """Generated scenes (`yolox_deploy.data.scenes`), for tests without any data."""
+    """Generated scenes (`yolox_deploy.data.scenes`), for tests without any data.
+
+    Raises:
+        UsageError: no scene is asked for, or the size is too small to draw on.
+    """
+    _check_count(count)
     worlds = []
     for number in range(count):
         scene = draw_scene(np.random.default_rng([seed, number]), size)
@@ -76,6 +83,11 @@ def scene_worlds(count: int = 10, *, seed: int = 0, size: tuple[int, int] = (720
         crowds = np.zeros(len(boxes), bool)
         worlds.append(World(_holder(scene.image), size, boxes, scene.classes, areas, crowds))
     return Worlds(tuple(worlds), CLASS_NAMES)
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise UsageError(f"{count} pictures; expected at least 1")
 
 
 def _loader(path: Path) -> Callable[[], NDArray[np.uint8]]:
