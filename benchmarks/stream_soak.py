@@ -1,11 +1,11 @@
 """Whether a stream can run for days: resident memory over an hour of simulated and minutes of real streaming.
 
     python -m yolox_deploy.benchmarks.stream_soak simulated [--hours 1]
-    python -m yolox_deploy.benchmarks.stream_soak real --model F [--minutes 10]
+    python -m yolox_deploy.benchmarks.stream_soak real --model F [--minutes 10] [--video .avi]
 
 The simulated hour takes seconds: its policy decides over every frame, and each answer goes through the summary, the
 record and the line of figures as in a live stream. The real one is `run_live` on a camera of this machine's loopback
-address, which is unplugged now and then, with the record and the video written.
+address, which is unplugged now and then, with the record written.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ def real_soak(
     rate: float = 10.0,
     outage_every: float = 30.0,
     sample_every: float = 10.0,
+    video: str | None = None,
     log: Callable[[str], None] = print,
 ) -> Soak:
     """Stream from a loopback camera for `seconds`, with an outage of two seconds every `outage_every`.
@@ -148,6 +149,7 @@ def real_soak(
         detector: what runs.
         rate: frames a second of the camera.
         sample_every: seconds from one sample of memory to the next.
+        video: suffix of a video to write as well; an MP4's index is kept in memory, some 70 bytes a frame.
         log: told each sample.
     """
     pictures = _jpegs()
@@ -165,7 +167,8 @@ def real_soak(
                 taken.append(Sample(feed.elapsed, resident_mib()))
                 log(f"{feed.elapsed:6.0f} s  {taken[-1].mib:.1f} MiB  {line}")
 
-        outputs = LiveOutputs(folder / "events.jsonl", folder / "stream.mp4", tell=sample)
+        written = None if video is None else folder / f"stream{video}"
+        outputs = LiveOutputs(folder / "events.jsonl", written, tell=sample)
         header = StreamHeader(camera.address, rate, "newest", class_names=detector.class_names)
         with _Outages(camera, outage_every):
             run_live(feed, detector.predict, header, summary, outputs, seconds=seconds)
@@ -237,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--video", help="also write a video of this suffix, such as .avi")
     parser.add_argument("--out", type=Path, help="JSON with every sample")
     asked = parser.parse_args(arguments)
     start = time.monotonic()
@@ -248,7 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cv2.setNumThreads(1)
         with Detector(asked.model, threads=1) as detector:
             detector.warmup()
-            soak = real_soak(detector, 60 * asked.minutes, log=lambda line: print(line, flush=True))
+            soak = real_soak(
+                detector, 60 * asked.minutes, video=asked.video, log=lambda line: print(line, flush=True)
+            )
     print(report(soak))
     print(f"took {time.monotonic() - start:.0f} s")
     if asked.out is not None:

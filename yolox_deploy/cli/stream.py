@@ -16,6 +16,7 @@ from yolox_deploy.cli.stream_live import LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import SweepArguments, sweep_command
 from yolox_deploy.errors import UsageError
 
+FASTEST_RATE = 1000.0
 SWEEP_SECONDS = 2.0
 
 
@@ -159,9 +160,10 @@ def _rates(text: str | None) -> tuple[float, ...]:
         rates = tuple(dict.fromkeys(float(part) for part in text.split(","))) if text else ()
     except ValueError:
         rates = (math.nan,)
-    if not all(0 <= rate < math.inf for rate in rates):
+    if not all(0 <= rate <= FASTEST_RATE for rate in rates):
         raise UsageError(
-            f"--rate {text}: expected frames a second, such as 30, or several for --sweep: 10,30,60"
+            f"--rate {text}: expected frames a second up to {FASTEST_RATE:.0f}, such as 30, or several for --sweep: "
+            "10,30,60"
         )
     return rates
 

@@ -149,8 +149,9 @@ class LiveFeed:
             InputError: the source cannot be read any further.
         """
         with self._changed:
+            idle_since = self._newest
             while not self._stopped.is_set():
-                if (frame := self._choose(expected)) is not None:
+                if (frame := self._choose(expected, awaited=self._newest > idle_since)) is not None:
                     self._last = frame.index
                     self._changed.notify_all()
                     return frame
@@ -162,10 +163,12 @@ class LiveFeed:
                     raise InputError(f"{self.source.name} gave no frame for {self.source.silence:.0f} s")
         return None
 
-    def _choose(self, expected: float) -> Frame | None:
+    def _choose(self, expected: float, *, awaited: bool) -> Frame | None:
         period = 1 / self.source.rate
-        # The frame boundary that a policy looks at is where the newest frame really appeared.
-        now = self._newest * period + (self.now() - self._waiting[-1].appeared if self._waiting else 0.0)
+        # The frame boundary that a policy looks at is where the newest frame really appeared. Whoever waited for
+        # that frame is there in time: the moment it takes to wake up must not make the policy wait again, and again.
+        late = 0.0 if awaited or not self._waiting else self.now() - self._waiting[-1].appeared
+        now = self._newest * period + late
         chosen = next_frame(
             self.policy, now=now, newest=self._newest, last=self._last, period=period, expected=expected
         )

@@ -17,6 +17,8 @@ from yolox_deploy.streaming.live_summary import LiveSummary
 from yolox_deploy.streaming.overlay import draw_overlay
 from yolox_deploy.types import Detections
 
+SMOOTH_RATE = 60.0
+"""Frames a second of a video beyond which nobody sees more."""
 TITLE = "yolox-deploy stream (q closes)"
 
 
@@ -93,7 +95,8 @@ class _Sinks:
         if outputs.video is not None:
             from yolox_deploy.streaming.writer import VideoWriter
 
-            self._video = stack.enter_context(VideoWriter(outputs.video, header.frame_rate))
+            rate = min(header.frame_rate, SMOOTH_RATE) if in_time else header.frame_rate
+            self._video = stack.enter_context(VideoWriter(outputs.video, rate))
         if outputs.window:
             from yolox_deploy.streaming.live_window import LiveWindow
 

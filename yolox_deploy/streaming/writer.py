@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import letterbox
 
-CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
+CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """What OpenCV's own build writes into each kind of file."""
 LONGEST_HOLD = 2.0
 """Seconds that a picture stays at most: an outage of an hour is no hour of video."""
@@ -22,7 +22,8 @@ class VideoWriter:
     """Writes pictures at the times when they were there, into a video of constant frame rate.
 
     The file has its name once the writer is closed, which an exception or Ctrl-C inside its `with` block does too;
-    until then it is `.NAME.part.SUFFIX` beside it. Where no picture came, no file is left.
+    until then it is `.NAME.part.SUFFIX` beside it. Where no picture came, no file is left. The index of an MP4 or MKV
+    is kept in memory until then (70 and 40 bytes a frame); an AVI's is not, which suits streams of many hours.
 
     Args:
         path: its suffix names the format (`CODECS`); an existing file is replaced when the writer is closed.
