@@ -44,10 +44,10 @@ def streaming_ap(
         annotations: JSON of annotated sequences (`streaming.annotated` tells the layout), or what was read of it.
         answers: a record or its file; several, which name their sequence by `source`; a mapping of sequence to
             record; a folder with SEQUENCE.jsonl for each; or a Detector, which then answers the pictures now.
-        images_dir: of the pictures, for a Detector; as of `read_sequences`.
+        images_dir: of the pictures, for a file of annotations and a Detector; as of `read_sequences`.
         clock: for a Detector: `SimulatedClock` or `RealClock`.
         policy: for a Detector: which frames it takes.
-        frame_rate: frames a second, where it is not the annotation file's.
+        frame_rate: frames a second, for a file of annotations that does not say or says another.
         forecast: move each answer's boxes from when its frame was captured to t; `True` for the default settings.
         conf, iou: thresholds of a Detector.
 
