@@ -149,6 +149,12 @@ def test_a_live_source_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None
         next(open_source((tmp_path / "nothing.avi").as_uri()))
 
 
+@pytest.mark.parametrize("user", ["", "anna@", "anna:se:cr@t@"])
+def test_passwords_are_not_told(user: str) -> None:
+    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9/x@y\.mjpg cannot be opened"):
+        next(open_source(f"http://{user}127.0.0.1:9/x@y.mjpg"))
+
+
 def test_a_live_source_that_opens_and_gives_nothing_is_an_error(video: Path, tmp_path: Path) -> None:
     data = video.read_bytes()
     cut = tmp_path / "cut.avi"
@@ -184,9 +190,9 @@ def test_a_lost_live_source_comes_back_and_counts_on(camera: LoopbackCamera) -> 
 
 def test_without_patience_a_loss_is_the_end(camera: LoopbackCamera) -> None:
     frames = open_source(camera.address)
-    next(frames)
+    first = next(frames)
     camera.unplug()
-    assert len(list(frames)) <= 2  # what was read before
+    assert all(frame.index > first.index for frame in frames)  # those on their way; then it ends
 
 
 def test_a_source_that_stays_away_is_given_up_by_name(camera: LoopbackCamera) -> None:
@@ -205,7 +211,7 @@ def test_waiting_for_a_lost_source_can_be_ended(camera: LoopbackCamera) -> None:
     next(frames)
     camera.unplug()
     threading.Timer(0.3, live.stop).start()
-    assert len(list(frames)) < FRAMES
+    assert [frame for frame in frames if frame.index == 0] == []
 
 
 def test_a_file_behind_an_address_is_not_read_twice(stream: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +40,11 @@ class Frame:
     appeared: float = 0.0
 
 
+def public_name(source: str | int | Path) -> str:
+    """What to call a source in messages and records: an address without the user and password in it."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", str(source))
+
+
 def open_capture(source: str | int | Path) -> cv2.VideoCapture:
     """A video file, a camera (its number) or the address of a network stream.
 
@@ -56,7 +62,7 @@ def open_capture(source: str | int | Path) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         capture.release()
-        raise InputError(f"{source} cannot be opened as a video, camera or stream")
+        raise InputError(f"{public_name(source)} cannot be opened as a video, camera or stream")
     return capture
 
 
@@ -108,6 +114,7 @@ class LiveSource:
         patience: seconds without a frame after which a lost source is given up; 0 ends with the first loss.
 
     Attributes:
+        name: the source, without a password.
         rate: frames a second that it claims; None where it does not know.
         reconnects: how often it came back.
 
@@ -117,7 +124,7 @@ class LiveSource:
     """
 
     def __init__(self, source: str | int | Path, *, patience: float = 0.0) -> None:
-        self.source, self.patience, self.reconnects = source, patience, 0
+        self.source, self.name, self.patience, self.reconnects = source, public_name(source), patience, 0
         self._capture = open_capture(source)
         self.rate = frame_rate(self._capture)
         self._stopped = threading.Event()
@@ -129,12 +136,12 @@ class LiveSource:
             while not self._stopped.is_set():
                 image = _read(self._capture)
                 if image is None and index == 0:
-                    raise InputError(f"{self.source} was opened but gives no frame that can be decoded")
+                    raise InputError(f"{self.name} was opened but gives no frame that can be decoded")
                 if image is None and patience > 0:
                     image = self._recover(index)
                 if image is None:
                     return
-                yield Frame(image, index, str(self.source), time.monotonic())
+                yield Frame(image, index, self.name, time.monotonic())
                 index += 1
         finally:
             self._capture.release()
@@ -157,7 +164,7 @@ class LiveSource:
                 return image
             if time.monotonic() >= deadline:
                 raise InputError(
-                    f"{self.source} was lost after {frames} frames and did not come back within {self.patience:g} s"
+                    f"{self.name} was lost after {frames} frames and did not come back within {self.patience:g} s"
                 )
             wait = min(2 * wait, LONGEST_WAIT)
         return None

@@ -89,13 +89,13 @@ def _newest_frames(source: str | int | Path, reconnect: float) -> Iterator[Frame
                 ended.set()
                 changed.notify()
 
-    reader = threading.Thread(target=read, name=f"frames of {source}", daemon=True)
+    reader = threading.Thread(target=read, name=f"frames of {live.name}", daemon=True)
     reader.start()
     try:
         while True:
             with changed:
                 if not changed.wait_for(lambda: bool(latest) or ended.is_set(), live.longest_silence):
-                    raise InputError(f"{source} gave no frame for {live.longest_silence:.0f} s")
+                    raise InputError(f"{live.name} gave no frame for {live.longest_silence:.0f} s")
                 if not latest:
                     break
                 frame = latest.pop()

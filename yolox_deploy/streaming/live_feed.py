@@ -59,7 +59,9 @@ def open_feed_source(source: str, *, rate: float | None = None, reconnect: float
     if is_live(source):
         live = LiveSource(source, patience=reconnect)
         known = rate or live.rate or DEFAULT_RATE
-        return FeedSource(source, live, known, True, live.longest_silence, live.stop, lambda: live.reconnects)
+        return FeedSource(
+            live.name, live, known, True, live.longest_silence, live.stop, lambda: live.reconnects
+        )
     frames = open_source(source)
     own = video_rate(Path(source)) if Path(source).suffix.lower() in VIDEO_SUFFIXES else None
     return FeedSource(source, frames, rate or own or DEFAULT_RATE)
