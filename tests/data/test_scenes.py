@@ -63,6 +63,22 @@ def test_a_ball_covers_the_pixels_that_geometry_says() -> None:
     assert np.abs(np.subtract(bounds(canvas.owner == 1), (70, 50, 170, 150))).max() <= 1
 
 
+def test_objects_are_as_large_as_asked_for() -> None:
+    large = [
+        draw_scene(np.random.default_rng(i), SIZE, max_objects=2, size_range=(0.3, 0.6)) for i in range(8)
+    ]
+    sides = np.concatenate([(drawn.boxes[:, 2:] - drawn.boxes[:, :2]).min(axis=1) for drawn in large])
+    assert np.median(sides) > 0.25 * min(SIZE)
+    assert np.median(sides) > 1.5 * np.median(
+        np.concatenate(
+            [(drawn.boxes[:, 2:] - drawn.boxes[:, :2]).min(axis=1) for drawn in map(scene, range(8))]
+        )
+    )
+    for wrong in ((0.0, 0.5), (0.6, 0.3), (0.5, 0.9)):
+        with pytest.raises(UsageError, match=r"at most 0\.85"):
+            draw_scene(np.random.default_rng(0), SIZE, size_range=wrong)
+
+
 def test_boxes_end_where_the_polygons_end() -> None:
     apart = []
     for index in range(20):

@@ -70,7 +70,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     cells = [[("–" if value is None else str(value)) for value in row] for row in rows]
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for index, name in enumerate(columns):
-        numeric = all(re.fullmatch(r"[–\d.,%× /+-]*", row[index]) for row in cells)
+        numeric = all(re.fullmatch(r"[–\d.,%×± /+-]*", row[index]) for row in cells)
         table.add_column(name, justify="right" if numeric and index else "left", overflow="fold")
     for row in cells:
         table.add_row(*row)

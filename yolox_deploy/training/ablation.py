@@ -6,27 +6,16 @@ Each run has a folder `OUT/ROW-sSEED`, as `yolox-deploy train` writes one, and e
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from yolox_deploy.artifact import write_atomically
-from yolox_deploy.data.layouts import open_dataset
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.models import build_model
 from yolox_deploy.models.roadmap import SAME_TRAINING, find_row
-from yolox_deploy.training.augment import Augmenter
 from yolox_deploy.training.config import TrainConfig, to_dict
-from yolox_deploy.training.distributed import join_job
-from yolox_deploy.training.learner import Learner
-from yolox_deploy.training.loader import Plan, Samples, stream
 from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
 from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.row_recipes import row_config
@@ -36,8 +25,6 @@ MAY_DIFFER = frozenset(("out", "device", "workers", "accumulate"))
 """Settings in which a finished run may differ from the one that is asked for."""
 EVALUATIONS = 10
 """Evaluations in a run where nothing else is set; the plain epochs have one each besides."""
-TIMED_STEPS = 4
-"""The first one warms up."""
 
 
 @dataclass(frozen=True)
@@ -180,34 +167,6 @@ def read_result(run: Run) -> RunResult | None:
                 "name another folder by --out"
             )
     return result
-
-
-def seconds_per_step(config: TrainConfig) -> float:
-    """Seconds of one step of a run: the fastest of a few first ones, pictures prepared in this process.
-
-    Raises:
-        YoloxDeployError: what `Trainer` raises.
-    """
-    job = join_job(config.device)
-    dataset = open_dataset(config.data, "train")
-    plan = Plan(config, len(dataset))
-    samples = Samples(dataset, Augmenter(dataset, config.size, config.augmentation), config.seed)
-    batches = stream(samples, plan, step=0, workers=0, pin_memory=False)
-    with torch.random.fork_rng(devices=[]), closing(batches):
-        learner = Learner(build_model(config.model, len(dataset.class_names)), config, job)
-        learner.train()
-        clock = [time.perf_counter()]
-        for batch in islice(batches, TIMED_STEPS):
-            # Reading a loss waits for a GPU.
-            learner.backward(batch, config.size, use_l1=False).tolist()
-            learner.update(0.0)
-            clock.append(time.perf_counter())
-    return min(end - start for start, end in pairwise(clock))
-
-
-def count_steps(config: TrainConfig) -> int:
-    """Optimiser steps of a whole run."""
-    return config.epochs * Plan(config, len(open_dataset(config.data, "train"))).steps
 
 
 def _collect(run: Run, steps: int) -> RunResult:
