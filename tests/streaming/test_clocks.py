@@ -13,7 +13,7 @@ from yolox_deploy import Detections
 from yolox_deploy.benchmarks.results import BenchReport
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.streaming.clocks import RealClock, SimulatedClock
-from yolox_deploy.streaming.policies import Newest, Queue
+from yolox_deploy.streaming.policies import Newest, Queue, ShrinkingTail
 
 BENCH = Path(__file__).resolve().parents[2] / "docs" / "data" / "bench-2core-avx2.json"
 
@@ -90,6 +90,13 @@ def test_a_quick_detector_answers_every_frame_in_real_time() -> None:
     for event in record.events:
         assert event.frame / 100 <= event.captured <= event.start <= event.end
         assert event.detections.boxes[0, 0] == event.frame
+
+
+def test_a_tail_that_is_almost_a_frame_does_not_wait_for_ever_in_real_time() -> None:
+    """Waking up late by a moment must not look like the end of a frame, or no frame would ever be begun with."""
+    policy = ShrinkingTail(runtime=0.01999999)
+    record = RealClock().run(range(30), lambda _: Detections.empty(), frame_rate=100, policy=policy)
+    assert len(record.events) >= 5
 
 
 def test_frames_that_come_while_the_detector_works_are_dropped_in_real_time() -> None:

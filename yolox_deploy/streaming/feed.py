@@ -49,12 +49,20 @@ class Feed(Generic[T]):
         """Seconds since the stream began."""
         return time.perf_counter() - self._zero
 
+    @property
+    def _newest(self) -> int:
+        return self._latest[-1].index if self._latest else -1
+
     def next(self, choose: Callable[..., int | None], patience: float) -> Appeared[T] | None:
         """Wait until `choose(now=, newest=)` takes a frame; None at the end of the stream."""
         with self._changed:
+            idle_since = self._newest
             while True:
-                newest = self._latest[-1].index if self._latest else -1
-                if (chosen := choose(now=self.now(), newest=newest)) is not None:
+                newest = self._newest
+                # Whoever waited for this frame is there in time: the moment it takes to wake up must not look like
+                # the end of the frame's tail, or `ShrinkingTail` would wait again, and again.
+                now = newest * self._period if newest > idle_since else self.now()
+                if (chosen := choose(now=now, newest=newest)) is not None:
                     return next(item for item in self._latest if item.index == chosen)
                 if self._failure is not None:
                     raise InputError(f"frame {newest + 1} of the stream cannot be read") from self._failure
