@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ class Part(NamedTuple):
     classes: Tensor
 
 
-class DetectionHead(nn.Module):
+class DetectionHead(nn.Module, ABC):
     """Base of the heads: the output's arrangement, priors, and the selector branch.
 
     Takes one (B, `in_channels[i]`, H_i, W_i) map a level and returns (B, N, 5 + C), N = P * sum of H_i * W_i:
@@ -58,13 +59,13 @@ class DetectionHead(nn.Module):
         self.register_buffer("priors", torch.tensor(default_priors(priors)) if priors > 1 else None)
         self.sel_convs: nn.ModuleList | None = None
 
+    @abstractmethod
     def predict(self, i: int, feature: Tensor) -> tuple[Iterable[Part], Tensor]:
         """The parts of level `i`, one a prior, and the features that its boxes are predicted from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def box_predictors(self) -> list[nn.Conv2d]:
         """The convolutions of the levels whose channels begin, for each prior, with tx, ty, tw, th."""
-        raise NotImplementedError
 
     def add_selector(
         self,
