@@ -219,7 +219,7 @@ def test_a_file_behind_an_address_is_not_read_twice(stream: str) -> None:
 
 
 def test_a_source_that_falls_silent_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolox_deploy.capture.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("yolox_deploy.capture.TIMEOUT_SECONDS", 2.0)
     silent, spoken = threading.Event(), threading.Event()
 
     def picture(number: int) -> bytes:

@@ -43,8 +43,10 @@ def choice_path(model: Path) -> Path:
     """
     if not model.is_file():
         raise ArtifactError(f"no model file at {model}")
-    weights = model.with_suffix(".bin")  # OpenVINO and NCNN keep them beside the graph
-    digests = [sha256(file)[:16] for file in (model, weights) if file.is_file()]
+    files = [model]
+    if model.suffix in (".xml", ".param"):
+        files.append(model.with_suffix(".bin"))  # OpenVINO and NCNN keep the weights beside the graph
+    digests = [sha256(file)[:16] for file in files if file.is_file()]
     return cache_dir() / "tuned" / f"{'_'.join(digests)}.json"
 
 

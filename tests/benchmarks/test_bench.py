@@ -226,6 +226,9 @@ def test_a_choice_is_for_the_weights_beside_the_graph(tmp_path: Path) -> None:
     first = choice_path(graph)
     weights.write_bytes(b"2")
     assert choice_path(graph) != first
+    whole = tmp_path / "model.onnx"  # an OpenVINO export beside it is none of its business
+    whole.write_bytes(b"3")
+    assert choice_path(whole).stem.count("_") == 0
 
 
 def test_a_choice_of_another_machine_does_not_count(

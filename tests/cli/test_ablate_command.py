@@ -140,3 +140,8 @@ def test_what_cannot_work_is_refused(run: Any, scenes: Path, tmp_path: Path) -> 
         assert (refused.returncode, refused.stdout) == (2, "")
         assert message in " ".join(refused.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_not_ended_early(scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="equal budgets"):
+        plan_runs(["simota"], [0], scenes, tmp_path, changes={"patience": 3})

@@ -106,9 +106,17 @@ def test_a_fast_detector_answers_every_frame_at_its_time() -> None:
 
 
 def test_a_slow_detector_takes_the_newest_and_drops_the_others() -> None:
-    feed = LiveFeed(source(40))
+    begun = threading.Event()
+
+    def unhurried() -> Iterator[Frame]:
+        for frame in frames(40):
+            yield frame
+            begun.wait(30)
+
+    feed = LiveFeed(FeedSource("made", unhurried(), 200.0))
 
     def wait_for_the_last(image: np.ndarray) -> Detections:
+        begun.set()
         while feed.appeared < 40:
             time.sleep(0.001)
         return Detections.empty()
@@ -129,7 +137,7 @@ def test_other_policies_answer_too(policy: Policy) -> None:
 
 def test_a_tail_that_is_almost_a_frame_does_not_wait_for_ever() -> None:
     """Waking up late by a moment must not look like the end of a frame, or no frame would ever be begun with."""
-    feed = LiveFeed(source(30, rate=100), ShrinkingTail(runtime=0.01999999))
+    feed = LiveFeed(source(100, rate=100), ShrinkingTail(runtime=0.01999999))
     assert len(answered(feed, Busy())) >= 5
 
 
@@ -203,7 +211,7 @@ def test_a_sequence_keeps_the_numbers_of_its_frames(tmp_path: Path) -> None:
     assert cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
     sequence = AnnotatedSequence("walk", tuple(AnnotatedFrame(index, index, path) for index in (0, 3, 6, 9)))
     feed = LiveFeed(sequence_source(sequence, 100), Queue(4))
-    found = answered(feed, Busy())
+    found = answered(feed, Busy(0.05))  # several wait, and four fit whatever their numbers
     assert [answer.event.frame for answer in found] == [0, 3, 6, 9]
     assert found[-1].event.captured >= 0.09
     assert feed.appeared == 4

@@ -141,7 +141,8 @@ def test_memory_is_flat_over_simulated_streaming() -> None:
 
 @linux
 @pytest.mark.slow
-def test_a_camera_that_is_unplugged_now_and_then(nano_onnx: Path) -> None:
+def test_a_camera_that_is_unplugged_now_and_then(nano_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolox_deploy.benchmarks.stream_soak.OUTAGE_SECONDS", 0.5)
     with Detector(nano_onnx, threads=1) as detector:
         soak = real_soak(detector, 6, outage_every=2, sample_every=1, video=".avi", log=lambda line: None)
     assert soak.figures.reconnects >= 1

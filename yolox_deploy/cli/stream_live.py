@@ -54,15 +54,15 @@ def live_command(asked: LiveArguments) -> None:
     _check(asked)
     data = _one_sequence(asked) if asked.annotations is not None else None
     policy, rate = parse_policy(asked.policy), asked.rate or None
-    source = (
-        open_feed_source(asked.source, rate=rate, reconnect=asked.reconnect)
-        if data is None
-        else sequence_source(data.sequences[0], data.frame_rate)
-    )
-    feed = LiveFeed(source, policy, paced=asked.rate != 0, frames=asked.frames)
     with Detector(asked.model, **asked.detector) as detector:
         detector.warmup()
-        _run(feed, detector, asked, data)
+        # Opened last: what a camera sends while a model loads would wait, and look new afterwards.
+        source = (
+            open_feed_source(asked.source, rate=rate, reconnect=asked.reconnect)
+            if data is None
+            else sequence_source(data.sequences[0], data.frame_rate)
+        )
+        _run(LiveFeed(source, policy, paced=asked.rate != 0, frames=asked.frames), detector, asked, data)
 
 
 def _check(asked: LiveArguments) -> None:
@@ -71,6 +71,8 @@ def _check(asked: LiveArguments) -> None:
 
     if asked.annotations is not None and asked.rate == 0:
         raise UsageError("--annotations needs a rate: at --rate 0 no frame has a time of its own")
+    if asked.annotations is not None and (asked.frames or asked.seconds):
+        raise UsageError("--annotations scores the whole sequence; leave --frames and --seconds out")
     if asked.annotations is None and (asked.forecast or asked.sequence):
         raise UsageError("--forecast and --sequence need --annotations: they are about scoring")
     if asked.out is not None:

@@ -183,7 +183,8 @@ def _run_processes(count: int) -> int:
     except SignalException as error:  # the processes got the signal too, saved and ended
         return 128 + error.sigval
     except ChildFailedError as error:
-        return abs(error.get_first_failure()[1].exitcode)
+        code = error.get_first_failure()[1].exitcode
+        return code if code >= 0 else 128 - code  # as a shell tells of a signal
     return 0
 
 

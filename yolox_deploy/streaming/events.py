@@ -160,6 +160,7 @@ class EventWriter:
         self._frames = max(self._frames, event.frame + 1)
         self._events += 1
         self._write(_plain_event(event))
+        self._file.flush()  # a process that is killed loses nothing
 
     def finish(self, frames: int, dropped: int) -> None:
         """Say how many frames appeared and how many were never looked at; what was added tells it otherwise."""

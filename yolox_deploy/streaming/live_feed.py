@@ -176,7 +176,9 @@ class LiveFeed:
         )
         if chosen is None:
             return None
-        return next(frame for frame in self._waiting if frame.index >= chosen)
+        # A queue is as long as what waits here: numbers that never appeared take no place in it.
+        wanted = self._last + 1 if isinstance(self.policy, Queue) else chosen
+        return next(frame for frame in self._waiting if frame.index >= wanted)
 
     def _feed(self) -> None:
         try:

@@ -92,6 +92,10 @@ def plan_runs(
         UsageError: no such row or setting, a value that cannot work, or nothing to do.
     """
     names = dict.fromkeys(SAME_TRAINING.get(name, name) for name in (row_name(row) for row in rows))
+    if "patience" in changes:
+        raise UsageError(
+            "patience would end runs early, and rows are compared at equal budgets; leave it out"
+        )
     if not names or not seeds:
         raise UsageError("there is nothing to train: name a row and a seed at least")
     runs = []

@@ -159,7 +159,6 @@ class Trainer:
 
     def _step(self, epoch: int, batch: Batch) -> None:
         """One optimiser step; the losses are looked at before they change a weight."""
-        self._between_steps = False
         step = self.state.step
         rate = yolox_warmup_cosine(self.schedule, step)
         size = size_of_step(step, self.config.size, self.config.multiscale, self.config.seed)
@@ -167,6 +166,7 @@ class Trainer:
         interval = CUDA_INTERVAL if self.job.device.type == "cuda" else 1
         if (step + 1) % interval == 0 or (step + 1) % self.plan.steps == 0:
             self._report(epoch, batch, size, rate)
+        self._between_steps = False
         self.learner.update(rate)
         self.state.step += 1
         self._between_steps = True
