@@ -139,6 +139,26 @@ def test_every_model_of_the_zoo(tmp_path: Path, target: Path, sdk: Sdk, name: st
     assert is_readable(sdk, target)
 
 
+@pytest.mark.parametrize("name", ["nms_free@0.125", "end_to_end_coupled@0.125"])
+def test_end_to_end_rows_say_that_they_need_no_suppression(
+    tmp_path: Path, target: Path, sdk: Sdk, name: str
+) -> None:
+    from yolox_deploy.converters.onnx_target import make_source
+    from yolox_deploy.models import build_model, fuse
+
+    model = build_model(name, 3)
+    options = ExportOptions(precision="fp16", compute_capability=(8, 9))
+    info = ArtifactInfo(name, ("a", "b", "c"), SMALL, **model.config.output_form())
+    converted = convert_tensorrt_rtx(make_source(fuse(model), info, options, tmp_path), target, options)
+    write_sidecar(target, converted.info)
+    found = read_sidecar(target)
+    assert found is not None
+    assert (found.suppression, found.priors) == ("not_needed", model.config.priors)
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in model.modules())
+    assert found.details["layers"] == {"HALF": convolutions}
+    assert is_readable(sdk, target)
+
+
 def test_damaged_engine_is_told_from_a_good_one(toy: Source, target: Path, sdk: Sdk) -> None:
     convert_tensorrt_rtx(toy, target, ExportOptions())
     content = bytearray(target.read_bytes())
