@@ -9,7 +9,7 @@ ARGS ?=
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint types imports unit gpu-acceptance clean
+.PHONY: demo test lint types imports unit unit-core-and-vendors unit-rest gpu-acceptance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/yolox-deploy demo $(if $(WEIGHTS),--weights $(WEIGHTS))
@@ -26,13 +26,20 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# In three processes: one that has loaded every vendor's library beside PyTorch has crashed.
+# In three processes: one that has loaded every vendor's library beside PyTorch has crashed. Two at a time, and each
+# on one thread: PyTorch's threads of two processes wait for one another otherwise, for minutes.
 VENDORS := tests/contract tests/converters tests/runtimes
 CORE := tests/training tests/data tests/models tests/cli tests/benchmarks
+LINES := $(if $(filter output-sync,$(.FEATURES)),-Oline)
 
 unit: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 $(LINES) unit-rest unit-core-and-vendors
+
+unit-core-and-vendors:
 	$(BIN)/python -m pytest $(CORE)
 	$(BIN)/python -m pytest $(VENDORS)
+
+unit-rest:
 	$(BIN)/python -m pytest $(foreach folder,$(CORE) $(VENDORS),--ignore=$(folder)) tests
 
 # On a machine with an NVIDIA GPU: GPU_EXTRA=tensorrt, or tensorrt-volta on a V100.
