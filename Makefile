@@ -33,7 +33,8 @@ CORE := tests/training tests/data tests/models tests/cli tests/benchmarks
 LINES := $(if $(filter output-sync,$(.FEATURES)),-Oline)
 
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 $(LINES) unit-rest unit-core-and-vendors
+	@echo "the tests, two groups at a time: about 8 minutes on 2 cores, and each group is printed when it is done"
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 $(LINES) unit-rest unit-core-and-vendors
 
 unit-core-and-vendors:
 	$(BIN)/python -m pytest $(CORE)
