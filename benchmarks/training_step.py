@@ -6,8 +6,9 @@ torch chooses. The ways take turns inside each round, so that a disturbance of t
 rounds warm up. Medians in milliseconds of wall clock; hold the ratios, absolute values drift. Freed memory is kept
 (`keep_freed_memory`), which the whole process shares: `plain` gains from it too.
 
-Ways: `plain` is NCHW float32 with separate operations a parameter for SGD and EMA; the others are channels-last
-with the fused SGD and EMA of this package, `float32` or `bfloat16` by autocast.
+Ways: `plain` is NCHW float32 with activations in place, as the official code has them, and separate operations a
+parameter for SGD and EMA; the others are channels-last with the fused SGD and EMA of this package, `float32` or
+`bfloat16` by autocast.
 
 Columns: forward; loss (assignment and losses); backward; update (SGD and EMA); the whole step; its ratio to
 `plain`; share = the loss and its own backward pass, timed apart on detached predictions, over the step.
@@ -104,6 +105,9 @@ def make_way(case: Case, way: str) -> Callable[[], tuple[float, ...]]:
     torch.manual_seed(0)
     layout = torch.contiguous_format if way == "plain" else torch.channels_last
     model = build_model(case.model).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.SiLU):
+            module.inplace = way == "plain"
     model.to(memory_format=layout)  # type: ignore[call-overload]
     size, targets = (case.size, case.size), make_targets(case)
     images = (255 * torch.rand(case.batch, 3, *size)).contiguous(memory_format=layout)

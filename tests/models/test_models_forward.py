@@ -14,6 +14,7 @@ from torch import nn
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import YOLOX, build_model
+from yolox_deploy.models.blocks import ConvBlock
 from yolox_deploy.postprocess import decode
 
 
@@ -139,3 +140,19 @@ def test_new_predictors_start_at_the_prior() -> None:
         for predictor in predictors:
             bias = predictor.get_parameter("bias")
             torch.testing.assert_close(bias, torch.full_like(bias, -math.log(99)))
+
+
+def test_a_strided_depthwise_convolution_trains_in_float32_under_autocast() -> None:
+    """A CPU needs many times as long for its gradient in bfloat16; without gradients bfloat16 stays."""
+    torch.manual_seed(0)
+    block = ConvBlock(4, 4, 3, 2, "silu", groups=4)
+    x = torch.randn(2, 4, 8, 8).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = block.conv(x)
+        with torch.no_grad():
+            low = block.conv(x)
+    assert (seen.dtype, low.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(seen, block.conv(x.float()), rtol=0, atol=0)
+    torch.autograd.backward(seen.sum())
+    assert x.grad is not None
+    assert x.grad.dtype == torch.bfloat16

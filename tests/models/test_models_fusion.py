@@ -54,6 +54,7 @@ def test_fused_copy_is_for_inference(nano: YOLOX) -> None:
     assert nano.training
     assert not fused.training
     assert not any(parameter.requires_grad for parameter in fused.parameters())
+    assert all(module.inplace for module in fused.modules() if isinstance(module, nn.SiLU))
     assert fused.config is not None
     assert fused.num_classes == nano.num_classes
 

@@ -264,8 +264,10 @@ def test_compact_keeps_order_and_drops_what_does_not_fit() -> None:
     assert index.tolist() == [[1, 3], [0, 0], [0, 4]]
     assert used.tolist() == [[True, True], [False, False], [True, True]]
     index, used = compact(mask, 4)
-    assert index[0].tolist() == [1, 3, 4, 0]
-    assert used[0].tolist() == [True, True, True, False]
+    assert index.tolist() == [[1, 3, 4], [0, 0, 0], [0, 4, 0]]
+    assert used.tolist() == [[True, True, True], [False, False, False], [True, True, False]]
+    assert compact(mask.to("meta"), 4)[0].shape == (3, 4)
+    assert compact(torch.zeros(2, 5).bool(), 4)[0].tolist() == [[0], [0]]
 
 
 def test_trim_padding() -> None:

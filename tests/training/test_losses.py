@@ -195,8 +195,8 @@ class Watcher(TorchDispatchMode):
 
 def watch(batch: int, rows: int, era: str) -> Watcher:
     """One forward and backward pass of assignment and losses at 640 x 640, 80 classes, without any values."""
+    anchors = anchor_points((640, 640), STRIDES, "meta")
     with Watcher() as watcher:
-        anchors = anchor_points((640, 640), STRIDES, "meta")
         raw = torch.empty(batch, len(anchors.points), 85, device="meta", requires_grad=True)
         truth = Targets.from_padded(torch.empty(batch, rows, 5, device="meta"))
         boxes = decode_boxes(raw[..., :4], anchors.points, anchors.strides)

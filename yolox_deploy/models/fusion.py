@@ -25,6 +25,8 @@ def fuse(model: Model) -> Model:
     for module in list(fused.modules()):
         if isinstance(module, ConvBlock):
             _fold_batch_norm(module)
+        elif isinstance(module, nn.SiLU | nn.LeakyReLU):
+            module.inplace = True
         elif isinstance(module, DetectionHead):
             module.fold_priors()
     _fold_focus(fused)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -63,16 +64,23 @@ def anchor_points(
     levels = tuple(
         Level(height // stride, width // stride, stride) for stride in strides for _ in range(repeats)
     )
-    points = [_level_points(level, device) for level in levels]
-    steps = [
-        torch.full((level.height * level.width,), level.stride, dtype=torch.float32, device=device)
-        for level in levels
-    ]
-    sizes = None
-    if priors is not None:
-        shapes = zip(priors.float().flatten(0, 1), steps, strict=True)
-        sizes = torch.cat([shape.expand(len(step), 2) for shape, step in shapes])
-    return AnchorPoints(torch.cat(points), torch.cat(steps), levels, sizes)
+    points, steps = _layout(levels, torch.device(device or "cpu"))
+    if priors is None:
+        return AnchorPoints(points, steps, levels)
+    shapes = zip(priors.float().flatten(0, 1), levels, strict=True)
+    sizes = [shape.expand(level.height * level.width, 2) for shape, level in shapes]
+    return AnchorPoints(points, steps, levels, torch.cat(sizes))
+
+
+@lru_cache(maxsize=32)
+def _layout(levels: tuple[Level, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(points (A, 2), strides (A,)) float32, made once a size; nobody may change them."""
+    with torch.inference_mode(False):  # What is made in that mode has no place in a graph later.
+        points = [_level_points(level, device) for level in levels]
+        steps = [
+            torch.full((level.height * level.width,), float(level.stride), device=device) for level in levels
+        ]
+        return torch.cat(points), torch.cat(steps)
 
 
 def cell_centres(cells: int, stride: int, device: torch.device | str | None) -> Tensor:
@@ -80,7 +88,7 @@ def cell_centres(cells: int, stride: int, device: torch.device | str | None) -> 
     return (torch.arange(cells, dtype=torch.float32, device=device) + 0.5) * stride
 
 
-def _level_points(level: Level, device: torch.device | str | None) -> Tensor:
+def _level_points(level: Level, device: torch.device) -> Tensor:
     """(height * width, 2) float32 x, y."""
     x = cell_centres(level.width, level.stride, device).expand(level.height, level.width)
     y = cell_centres(level.height, level.stride, device)[:, None].expand(level.height, level.width)

@@ -80,14 +80,16 @@ def no_positives(like: Tensor) -> BatchAssignment:
     return BatchAssignment(index, index, index.float(), index.bool())
 
 
-def compact(mask: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """The positions of the True values of `mask` (B, N), in order, in `slots` slots a row.
+def compact(mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The positions of the True values of `mask` (B, N), in order, in slots.
 
-    Returns (index (B, slots) int64, used (B, slots) bool); slots not in use point at 0, and True values beyond
-    the last slot are dropped. Unlike `nonzero`, the shape is known without looking at the values.
+    Returns (index (B, K) int64, used (B, K) bool); slots not in use point at 0, and True values of a row beyond
+    `most` are dropped. K is `most`: unlike with `nonzero`, the shape is known without looking at the values. On a
+    CPU, where a look costs nothing, K is no more than the fullest row needs.
     """
     rows, length = mask.shape
     rank = mask.cumsum(dim=1)
+    slots = min(most, max(int(rank[:, -1].max()), 1)) if mask.device.type == "cpu" else most
     slot = torch.where(mask, rank - 1, slots).clamp(max=slots)
     positions = torch.arange(length, device=mask.device).expand(rows, length)
     index = torch.zeros((rows, slots + 1), dtype=torch.int64, device=mask.device).scatter_(1, slot, positions)
@@ -100,10 +102,19 @@ def take_rows(values: Tensor, index: Tensor) -> Tensor:
 
     On a CPU, index_select and its gradient are several times faster than gather.
     """
-    batch, length, width = values.shape
-    offset = torch.arange(batch, device=index.device).unsqueeze(1) * length
-    rows = values.flatten(0, 1).index_select(0, (index + offset).flatten())
-    return rows.view(*index.shape, width)
+    rows = values.flatten(0, 1).index_select(0, _flat(index, values.shape[1]))
+    return rows.view(*index.shape, values.shape[2])
+
+
+def add_rows(values: Tensor, index: Tensor, rows: Tensor) -> None:
+    """The reverse of `take_rows`: add `rows` (B, K, D) to the rows of `values` (B, N, D) at `index`, in place."""
+    place = _flat(index, values.shape[1]).unsqueeze(1).expand(-1, values.shape[2])
+    values.view(-1, values.shape[2]).scatter_add_(0, place, rows.flatten(0, 1))
+
+
+def _flat(index: Tensor, length: int) -> Tensor:
+    """(B * K,) rows of all images' (B * `length`) together."""
+    return (index + torch.arange(len(index), device=index.device).unsqueeze(1) * length).flatten()
 
 
 def trim_padding(targets: Tensor) -> Tensor:

@@ -69,9 +69,7 @@ def find_candidates(anchors: AnchorPoints, targets: Targets, rule: CandidateRule
         index = torch.arange(total, device=targets.boxes.device).expand(batch, total)
         return index, torch.ones_like(index, dtype=torch.bool)
     mask = torch.cat([_near_centres(level, targets, rule.radius) for level in anchors.levels], dim=1)
-    if mask.device.type == "cpu":
-        return compact(mask, max(int(mask.sum(dim=1).max()), 1))
-    # Only the host may look at the count. An open interval 2 r long holds at most ceil(2 r) points 1 apart.
+    # An open interval 2 r long holds at most ceil(2 r) points 1 apart.
     return compact(mask, min(rows * len(anchors.levels) * math.ceil(2 * rule.radius) ** 2, total))
 
 

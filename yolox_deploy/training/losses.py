@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from yolox_deploy.errors import UsageError
@@ -18,6 +20,7 @@ from yolox_deploy.training.assignment import (
     BatchAssignment,
     Predictions,
     Targets,
+    add_rows,
     take_rows,
     trim_padding,
 )
@@ -166,14 +169,36 @@ def losses_of_assignment(
     options: LossOptions = RELEASED,
 ) -> Losses:
     """The losses once it is decided which anchor points are positive; shapes as in `losses_from_predictions`."""
-    code, objectness, classes = torch.split(raw, [4, 1, raw.shape[2] - 5], dim=2)
+    rows, objectness = _Read.apply(raw, assignment.index)  # type: ignore[no-untyped-call]
     count = assignment.positive.sum()
     scale = 1.0 / count.clamp(min=1)
-    iou, l1 = _box_losses(code, anchors, targets, assignment, use_l1, options.box_loss)
-    obj = _objectness_loss(objectness.squeeze(2), assignment, options.iou_aware) * scale
-    cls = _class_loss(classes, targets, assignment) * scale
+    iou, l1 = _box_losses(rows[..., :4], anchors, targets, assignment, use_l1, options.box_loss)
+    obj = _objectness_loss(objectness, assignment, options.iou_aware) * scale
+    cls = _class_loss(rows[..., 5:], targets, assignment) * scale
     iou, l1 = IOU_LOSS_WEIGHT * iou * scale, l1 * scale
     return Losses(iou + obj + cls + l1, iou, obj, cls, l1, count, torch.zeros_like(iou))
+
+
+class _Read(torch.autograd.Function):
+    """What the losses need of `raw` (B, A, D): its rows (B, P, D) at `index` (B, P), objectness (B, A); float32.
+
+    Autograd would make a gradient as large as `raw` for each, and add them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(index)
+        ctx.length, ctx.dtype = raw.shape[1], raw.dtype
+        return take_rows(raw, index).float(), raw[..., 4].contiguous().float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, rows: Tensor, objectness: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        gradient = torch.zeros((len(rows), ctx.length, rows.shape[2]), dtype=ctx.dtype, device=rows.device)
+        add_rows(gradient, index, rows.to(ctx.dtype))
+        gradient[..., 4] += objectness
+        return gradient, None
 
 
 def _check(raw: Tensor, anchors: AnchorPoints, targets: Tensor) -> None:
@@ -188,7 +213,7 @@ def _check(raw: Tensor, anchors: AnchorPoints, targets: Tensor) -> None:
 
 @torch.no_grad()
 def _predictions(raw: Tensor, anchors: AnchorPoints, selector: Tensor | None) -> Predictions:
-    boxes = decode_boxes(raw[..., :4].float(), anchors.points, anchors.strides)
+    boxes = decode_boxes(raw[..., :4].contiguous().float(), anchors.points, anchors.strides)
     return Predictions(boxes, raw[..., 4], raw[..., 5:], None if selector is None else selector.detach())
 
 
@@ -202,7 +227,6 @@ def _box_losses(
 ) -> tuple[Tensor, Tensor]:
     """Sums over the positives of 1 - IoU^2 or 1 - GIoU, and of the L1 distance of box codes (0 without `use_l1`)."""
     # A slot not in use shows some prediction whose exp may overflow, and 0 * inf is no gradient.
-    code = take_rows(code, assignment.index).float()
     code = code.masked_fill(~assignment.positive.unsqueeze(2), 0.0)
     points, strides = anchors.points[assignment.index], anchors.strides[assignment.index]
     wanted = targets.boxes.gather(1, assignment.gt.unsqueeze(2).expand(-1, -1, 4))
@@ -222,7 +246,7 @@ def _objectness_loss(logits: Tensor, assignment: BatchAssignment, iou_aware: boo
         share = torch.where(assignment.positive, assignment.iou, 0.0)
         wanted = torch.zeros_like(wanted).scatter_add_(1, assignment.index, share)
     weight = None if assignment.ignored is None else (~assignment.ignored).float()
-    return F.binary_cross_entropy_with_logits(logits.float(), wanted, weight, reduction="sum")
+    return F.binary_cross_entropy_with_logits(logits, wanted, weight, reduction="sum")
 
 
 def _class_loss(logits: Tensor, targets: Targets, assignment: BatchAssignment) -> Tensor:
@@ -230,10 +254,9 @@ def _class_loss(logits: Tensor, targets: Targets, assignment: BatchAssignment) -
 
     BCE(x, t) = softplus(x) - t x, and t is zero but for one class.
     """
-    rows = take_rows(logits, assignment.index).float()
     classes = targets.classes.gather(1, assignment.gt)
-    own = rows.gather(2, classes.unsqueeze(2)).squeeze(2)
-    return _sum_of_positives(F.softplus(rows).sum(dim=2) - assignment.iou * own, assignment)
+    own = logits.gather(2, classes.unsqueeze(2)).squeeze(2)
+    return _sum_of_positives(F.softplus(logits).sum(dim=2) - assignment.iou * own, assignment)
 
 
 def _sum_of_positives(values: Tensor, assignment: BatchAssignment) -> Tensor:

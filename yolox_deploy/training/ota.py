@@ -57,7 +57,7 @@ def ota(predictions: Predictions, anchors: AnchorPoints, targets: Targets) -> Ba
         seen = Predictions(predictions.boxes[one], predictions.objectness[one], predictions.classes[one])
         candidates, supplier = _transport(seen, anchors, truth)
         owner[image, candidates] = torch.cat((kept, kept.new_tensor([-1])))[supplier]
-    index, positive = compact(owner >= 0, int((owner >= 0).sum(dim=1).max()))
+    index, positive = compact(owner >= 0, total)
     gt = owner.gather(1, index).clamp(min=0)
     boxes = take_rows(predictions.boxes, index).masked_fill(~positive.unsqueeze(2), 0.0)
     return BatchAssignment(index, gt, box_iou(take_rows(targets.boxes, gt), boxes), positive)
