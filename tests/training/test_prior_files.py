@@ -14,8 +14,8 @@ from yolox_deploy.data.layouts import open_dataset
 from yolox_deploy.data.scenes import write_scenes
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.models.priors import CLASSIC
+from yolox_deploy.roadmap.recipes import row_config
 from yolox_deploy.training.prior_files import fit_to_dataset, letterboxed_shapes, load_priors
-from yolox_deploy.training.row_recipes import row_config
 from yolox_deploy.training.trainer import Trainer
 
 

@@ -13,7 +13,7 @@ from yolox_deploy.cli.common import print_json, print_table, status
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolox_deploy.training.ablation import Run, RunResult
+    from yolox_deploy.roadmap.runs import Run, RunResult
 
 LATENCIES = "latency.json"
 
@@ -29,7 +29,7 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     from yolox_deploy.artifact import write_atomically
     from yolox_deploy.benchmarks import ablation
     from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.training.ablation import read_result
+    from yolox_deploy.roadmap.runs import read_result
     from yolox_deploy.training.charts import draw_convergence
 
     results = [result for run in runs if (result := read_result(run)) is not None]

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from yolox_deploy.errors import CheckpointError
 from yolox_deploy.models.darknet53 import STEM_CHANNELS
-from yolox_deploy.models.roadmap import ROADMAP
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX, build_model
-from yolox_deploy.models.zoo import MAX_WIDTH, MIN_WIDTH, SIZE_DIVISOR, ZOO, get_config
+from yolox_deploy.models.zoo import MAX_WIDTH, MIN_WIDTH, ROADMAP, SIZE_DIVISOR, ZOO, get_config
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -113,7 +112,7 @@ def _candidates(shapes: Shapes) -> list[str]:
     width = stem[0] / STEM_CHANNELS
     if not MIN_WIDTH <= width <= MAX_WIDTH:
         return []
-    return list(dict.fromkeys(get_config(f"{row.model.name}@{width}").name for row in ROADMAP.values()))
+    return list(dict.fromkeys(get_config(f"{model.name}@{width}").name for model in ROADMAP.values()))
 
 
 def _shapes(state_dict: Mapping[str, Tensor]) -> Shapes:

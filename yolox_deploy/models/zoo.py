@@ -1,4 +1,4 @@
-"""The seven YOLOX models as data: architecture, published figures, where the official weights are.
+"""The models as data: the seven of the zoo, with published figures and official weights, and the roadmap's.
 
 Importing this module costs the standard library only, so the command line can list models without torch.
 """
@@ -75,74 +75,32 @@ def _release(
     name: str,
     depth: float,
     width: float,
-    published: tuple[Published, ...],
+    table: str,
+    ap: tuple[float | None, float | None, float | None, float | None],
+    costs: tuple[float | None, float, float],
+    test_size: int = 640,
     *,
     depthwise: bool = False,
-    test_size: int = 640,
 ) -> ModelConfig:
-    """A CSP model whose official weights file is called like the model."""
+    """A CSP model whose official weights file is called like the model.
+
+    `ap` is that of the released weights, val and test-dev, then of the paper's `table`; `costs` are latency,
+    parameters and GFLOPs, the same in both.
+    """
+    published = (Published(_WEIGHTS_TABLE, *ap[:2], *costs), Published(table, *ap[2:], *costs))
     url = f"{_RELEASE}/{name}.pth"
     return ModelConfig(name, depth, width, depthwise, "csp", "silu", test_size, url, published)
 
 
 _CONFIGS = (
     _release(
-        "yolox_nano",
-        0.33,
-        0.25,
-        (
-            Published(_WEIGHTS_TABLE, 25.8, None, None, 0.91, 1.08),
-            Published(_TABLE_4, 25.3, None, None, 0.91, 1.08),
-        ),
-        depthwise=True,
-        test_size=416,
+        "yolox_nano", 0.33, 0.25, _TABLE_4, (25.8, None, 25.3, None), (None, 0.91, 1.08), 416, depthwise=True
     ),
-    _release(
-        "yolox_tiny",
-        0.33,
-        0.375,
-        (
-            Published(_WEIGHTS_TABLE, 32.8, None, None, 5.06, 6.45),
-            Published(_TABLE_4, 32.8, None, None, 5.06, 6.45),
-        ),
-        test_size=416,
-    ),
-    _release(
-        "yolox_s",
-        0.33,
-        0.50,
-        (
-            Published(_WEIGHTS_TABLE, 40.5, 40.5, 9.8, 9.0, 26.8),
-            Published(_TABLE_3, None, 39.6, 9.8, 9.0, 26.8),
-        ),
-    ),
-    _release(
-        "yolox_m",
-        0.67,
-        0.75,
-        (
-            Published(_WEIGHTS_TABLE, 46.9, 47.2, 12.3, 25.3, 73.8),
-            Published(_TABLE_3, None, 46.4, 12.3, 25.3, 73.8),
-        ),
-    ),
-    _release(
-        "yolox_l",
-        1.00,
-        1.00,
-        (
-            Published(_WEIGHTS_TABLE, 49.7, 50.1, 14.5, 54.2, 155.6),
-            Published(_TABLE_3, None, 50.0, 14.5, 54.2, 155.6),
-        ),
-    ),
-    _release(
-        "yolox_x",
-        1.33,
-        1.25,
-        (
-            Published(_WEIGHTS_TABLE, 51.1, 51.5, 17.3, 99.1, 281.9),
-            Published(_TABLE_3, None, 51.2, 17.3, 99.1, 281.9),
-        ),
-    ),
+    _release("yolox_tiny", 0.33, 0.375, _TABLE_4, (32.8, None, 32.8, None), (None, 5.06, 6.45), 416),
+    _release("yolox_s", 0.33, 0.50, _TABLE_3, (40.5, 40.5, None, 39.6), (9.8, 9.0, 26.8)),
+    _release("yolox_m", 0.67, 0.75, _TABLE_3, (46.9, 47.2, None, 46.4), (12.3, 25.3, 73.8)),
+    _release("yolox_l", 1.00, 1.00, _TABLE_3, (49.7, 50.1, None, 50.0), (14.5, 54.2, 155.6)),
+    _release("yolox_x", 1.33, 1.25, _TABLE_3, (51.1, 51.5, None, 51.2), (17.3, 99.1, 281.9)),
     ModelConfig(
         "yolox_darknet53",
         depth=1.0,
@@ -160,6 +118,26 @@ _CONFIGS = (
 ZOO: dict[str, ModelConfig] = {config.name: config for config in _CONFIGS}
 """Model name -> configuration, smallest first, Darknet-53 last."""
 
+_YOLOX = ZOO["yolox_darknet53"]
+_BASE = replace(_YOLOX, weights_url=None, published=())
+_DECOUPLED = replace(_BASE, name="decoupled_head", priors=3)
+_COUPLED = replace(_DECOUPLED, name="yolov3_baseline", head="coupled")
+
+ROADMAP: dict[str, ModelConfig] = {
+    "yolov3_baseline": _COUPLED,
+    "decoupled_head": _DECOUPLED,
+    "strong_augmentation": _DECOUPLED,
+    "anchor_free": _YOLOX,
+    "multi_positives": _YOLOX,
+    "simota": _YOLOX,
+    "nms_free": replace(_BASE, name="nms_free", selector=True),
+    "vanilla_coupled": _COUPLED,
+    "vanilla_decoupled": _DECOUPLED,
+    "end_to_end_coupled": replace(_COUPLED, name="end_to_end_coupled", selector=True),
+    "end_to_end_decoupled": replace(_DECOUPLED, name="end_to_end_decoupled", selector=True),
+}
+"""Row of the paper's Tables 1 and 2 -> its network; rows that differ in training alone share one."""
+
 
 def get_config(name: str) -> ModelConfig:
     """The model called `name`, of the zoo or of the paper's roadmap; hyphens and any case are accepted.
@@ -169,9 +147,7 @@ def get_config(name: str) -> ModelConfig:
     Raises:
         UsageError: no such model; suggests the closest name.
     """
-    from yolox_deploy.models.roadmap import ROADMAP
-
-    known = ZOO | {row: entry.model for row, entry in ROADMAP.items()}
+    known = ZOO | ROADMAP
     key, _, width = name.strip().lower().replace("-", "_").partition("@")
     if key in known:
         return _with_width(known[key], width) if width else known[key]

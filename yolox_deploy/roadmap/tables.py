@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.zoo import ZOO, ModelConfig, Published
+from yolox_deploy.models.zoo import ROADMAP, ZOO, ModelConfig, Published
 
 _TABLE_1 = "paper, Table 1"
 _TABLE_2 = "paper, Table 2"
@@ -64,37 +64,46 @@ class AugmentationRow:
     iou_aware: bool = False
 
 
-_YOLOX = ZOO["yolox_darknet53"]
-_DECOUPLED = replace(_YOLOX, name="decoupled_head", priors=3, weights_url=None, published=())
-_COUPLED = replace(_DECOUPLED, name="yolov3_baseline", head="coupled")
-_NMS_FREE = replace(_YOLOX, name="nms_free", selector=True, weights_url=None, published=())
-_END_TO_END = {
-    "end_to_end_coupled": replace(_COUPLED, name="end_to_end_coupled", selector=True),
-    "end_to_end_decoupled": replace(_DECOUPLED, name="end_to_end_decoupled", selector=True),
-}
-
-
 def _figures(ap: float, latency: float, parameters: float, gflops: float) -> Published:
     return Published(_TABLE_2, ap, None, latency, parameters, gflops)
 
 
 TABLE_2 = {
     "yolov3_baseline": RoadmapRow(
-        "YOLOv3 baseline", _COUPLED, "yolov3", "weak", _figures(38.5, 10.5, 63.00, 157.3), True
+        "YOLOv3 baseline",
+        ROADMAP["yolov3_baseline"],
+        "yolov3",
+        "weak",
+        _figures(38.5, 10.5, 63.00, 157.3),
+        True,
     ),
     "decoupled_head": RoadmapRow(
-        "+decoupled head", _DECOUPLED, "yolov3", "weak", _figures(39.6, 11.6, 63.86, 186.0), True
+        "+decoupled head",
+        ROADMAP["decoupled_head"],
+        "yolov3",
+        "weak",
+        _figures(39.6, 11.6, 63.86, 186.0),
+        True,
     ),
     "strong_augmentation": RoadmapRow(
-        "+strong augmentation", _DECOUPLED, "yolov3", "strong", _figures(42.0, 11.6, 63.86, 186.0), True
+        "+strong augmentation",
+        ROADMAP["decoupled_head"],
+        "yolov3",
+        "strong",
+        _figures(42.0, 11.6, 63.86, 186.0),
+        True,
     ),
-    "anchor_free": RoadmapRow("+anchor-free", _YOLOX, "center", "strong", _figures(42.9, 11.1, 63.72, 185.3)),
+    "anchor_free": RoadmapRow(
+        "+anchor-free", ROADMAP["anchor_free"], "center", "strong", _figures(42.9, 11.1, 63.72, 185.3)
+    ),
     "multi_positives": RoadmapRow(
-        "+multi positives", _YOLOX, "center3x3", "strong", _figures(45.0, 11.1, 63.72, 185.3)
+        "+multi positives", ROADMAP["anchor_free"], "center3x3", "strong", _figures(45.0, 11.1, 63.72, 185.3)
     ),
-    "simota": RoadmapRow("+SimOTA", _YOLOX, "simota", "strong", _figures(47.3, 11.1, 63.72, 185.3)),
+    "simota": RoadmapRow(
+        "+SimOTA", ROADMAP["anchor_free"], "simota", "strong", _figures(47.3, 11.1, 63.72, 185.3)
+    ),
     "nms_free": RoadmapRow(
-        "+NMS free (optional)", _NMS_FREE, "simota", "strong", _figures(46.5, 13.5, 67.27, 205.1)
+        "+NMS free (optional)", ROADMAP["nms_free"], "simota", "strong", _figures(46.5, 13.5, 67.27, 205.1)
     ),
 }
 """Row -> model and training, in the order of the paper."""
@@ -108,7 +117,7 @@ TABLE_1 = {
     ),
     "end_to_end_coupled": RoadmapRow(
         "End-to-end YOLO, coupled head",
-        _END_TO_END["end_to_end_coupled"],
+        ROADMAP["end_to_end_coupled"],
         "yolov3",
         "weak",
         Published(_TABLE_1, 34.3),
@@ -116,16 +125,13 @@ TABLE_1 = {
     ),
     "end_to_end_decoupled": RoadmapRow(
         "End-to-end YOLO, decoupled head",
-        _END_TO_END["end_to_end_decoupled"],
+        ROADMAP["end_to_end_decoupled"],
         "yolov3",
         "weak",
         Published(_TABLE_1, 38.8),
         True,
     ),
 }
-
-ROADMAP = TABLE_2 | TABLE_1
-"""The rows of Tables 1 and 2 by name; `zoo.get_config` finds their models here."""
 
 SAME_TRAINING = {"vanilla_coupled": "yolov3_baseline", "vanilla_decoupled": "decoupled_head"}
 """Rows of Table 1 that are rows of Table 2 under another name."""
@@ -155,7 +161,7 @@ def find_row(name: str) -> RoadmapRow | AugmentationRow:
     Raises:
         UsageError: no such row; suggests the closest.
     """
-    rows: dict[str, RoadmapRow | AugmentationRow] = {**ROADMAP, **TABLE_5}
+    rows: dict[str, RoadmapRow | AugmentationRow] = {**TABLE_2, **TABLE_1, **TABLE_5}
     key = name.strip().lower().replace("-", "_")
     if key in rows:
         return rows[key]

@@ -14,12 +14,11 @@ from typing import Any
 from yolox_deploy.artifact import write_atomically
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.models.roadmap import SAME_TRAINING, find_row
+from yolox_deploy.roadmap.recipes import row_config
+from yolox_deploy.roadmap.tables import SAME_TRAINING, find_row
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
 from yolox_deploy.training.progress import Progress
-from yolox_deploy.training.row_recipes import row_config
-from yolox_deploy.training.trainer import Trainer
 
 MAY_DIFFER = frozenset(("out", "device", "workers", "accumulate"))
 """Settings in which a finished run may differ from the one that is asked for."""
@@ -84,7 +83,7 @@ def plan_runs(
     to the anchor-based ones alone, and how likely Mosaic, MixUp and Copy-Paste are stays 0 in those without.
 
     Args:
-        rows: names in `models.roadmap.TABLES`.
+        rows: names in `roadmap.tables.TABLES`.
         width: of all models, None for their own.
         changes: settings that all runs share, as in `recipes.override`.
 
@@ -138,6 +137,8 @@ def run_to_end(run: Run, progress: Progress | None = None) -> RunResult:
         UsageError: its folder holds an unfinished run with other settings.
         YoloxDeployError: what `Trainer` raises.
     """
+    from yolox_deploy.training.trainer import Trainer
+
     trainer = Trainer(run.config, progress=progress, resume=run.last.is_file())
     trainer.fit()
     result = _collect(run, steps=run.config.epochs * trainer.plan.steps)

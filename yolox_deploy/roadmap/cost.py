@@ -6,15 +6,8 @@ import time
 from contextlib import closing
 from itertools import islice, pairwise
 
-import torch
-
 from yolox_deploy.data.layouts import open_dataset
-from yolox_deploy.models import build_model
-from yolox_deploy.training.augment import Augmenter
 from yolox_deploy.training.config import TrainConfig
-from yolox_deploy.training.distributed import join_job
-from yolox_deploy.training.learner import Learner
-from yolox_deploy.training.loader import Plan, Samples, stream
 
 TIMED_STEPS = 4
 """The first one warms up."""
@@ -26,6 +19,14 @@ def seconds_per_step(config: TrainConfig) -> float:
     Raises:
         YoloxDeployError: what `Trainer` raises.
     """
+    import torch
+
+    from yolox_deploy.models import build_model
+    from yolox_deploy.training.augment import Augmenter
+    from yolox_deploy.training.distributed import join_job
+    from yolox_deploy.training.learner import Learner
+    from yolox_deploy.training.loader import Plan, Samples, stream
+
     job = join_job(config.device)
     dataset = open_dataset(config.data, "train")
     plan = Plan(config, len(dataset))
@@ -45,4 +46,6 @@ def seconds_per_step(config: TrainConfig) -> float:
 
 def count_steps(config: TrainConfig) -> int:
     """Optimiser steps of a whole run."""
+    from yolox_deploy.training.loader import Plan
+
     return config.epochs * Plan(config, len(open_dataset(config.data, "train"))).steps

@@ -12,9 +12,10 @@ import torch
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import build_model, count, fuse, get_config, identify, read_checkpoint
 from yolox_deploy.models.priors import CLASSIC
-from yolox_deploy.models.roadmap import ROADMAP, TABLE_2
 from yolox_deploy.models.yolox import YOLOX
+from yolox_deploy.models.zoo import ROADMAP
 from yolox_deploy.postprocess import decode
+from yolox_deploy.roadmap.tables import TABLE_2
 
 COUNTED = ("yolov3_baseline", "decoupled_head", "simota", "nms_free")
 HEADS = ("yolov3_baseline", "decoupled_head", "nms_free", "end_to_end_coupled", "end_to_end_decoupled")
@@ -99,7 +100,7 @@ def test_the_selector_multiplies_in_and_stops_gradients() -> None:
     torch.testing.assert_close(answers[..., 5:], logits[..., 5:-1].sigmoid())
 
 
-@pytest.mark.parametrize("name", sorted({row.model.name for row in ROADMAP.values()}))
+@pytest.mark.parametrize("name", sorted({model.name for model in ROADMAP.values()}))
 @pytest.mark.parametrize("width", ["", "@0.25"])
 def test_identify_recognises_every_row(name: str, width: str) -> None:
     with torch.device("meta"):
