@@ -13,7 +13,7 @@ PINNED = {
     "yolox_deploy": ["Artifact", "Detections", "Detector", "__version__", "export"],
     "yolox_deploy.evaluation": ["coco_ap", "streaming_ap"],
     "yolox_deploy.models": [
-        *("YOLOX", "ZOO", "Checkpoint", "CheckpointInfo", "Complexity", "ModelConfig", "Published"),
+        *("YOLOX", "ZOO", "Checkpoint", "Complexity", "ModelConfig", "Published"),
         *("build_model", "check_size", "count", "fuse", "get_config", "identify", "load_checkpoint"),
         "read_checkpoint",
     ],

@@ -23,7 +23,6 @@ def test_exported_names_are_pinned() -> None:
         "YOLOX",
         "ZOO",
         "Checkpoint",
-        "CheckpointInfo",
         "Complexity",
         "ModelConfig",
         "Published",

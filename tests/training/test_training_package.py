@@ -13,22 +13,12 @@ import yolox_deploy.training as training
 def test_public_names() -> None:
     assert training.__all__ == [
         "Assignment",
-        "Losses",
-        "ModelEMA",
         "TrainConfig",
         "TrainResult",
         "Trainer",
-        "WarmupCosine",
-        "build_optimizer",
         "compute_losses",
-        "keep_freed_memory",
-        "losses_from_predictions",
         "recipe",
-        "scaled_learning_rate",
-        "set_learning_rate",
         "simota",
-        "simota_batch",
-        "yolox_warmup_cosine",
     ]
     for name in training.__all__:
         assert getattr(training, name).__name__ == name
@@ -44,7 +34,7 @@ def test_freed_memory_is_kept() -> None:
     """In a process of its own: a block where a larger one was freed must come without page faults."""
     code = """
 import resource, sys, torch
-from yolox_deploy.training import keep_freed_memory
+from yolox_deploy.training.allocator import keep_freed_memory
 if not keep_freed_memory():
     sys.exit(77)
 def faults(size):

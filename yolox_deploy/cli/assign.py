@@ -54,7 +54,7 @@ def assign_command(
     truths = annotated(paths, annotations, box or [])
     subject = load_subject(model, weights, None)
     network, size = subject.network, parse_size(imgsz) or subject.input_size
-    assigners = fitting_assigners(getattr(network.head, "priors", None) is not None, assigner or [])
+    assigners = fitting_assigners(network.head.priors is not None, assigner or [])
     out.mkdir(parents=True, exist_ok=True)
     for path, objects in progress(list(zip(paths, truths, strict=True)), "assigning"):
         if (objects.classes >= network.num_classes).any():

@@ -9,13 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from yolox_deploy.models.checkpoint import (
-        Checkpoint,
-        CheckpointInfo,
-        identify,
-        load_checkpoint,
-        read_checkpoint,
-    )
+    from yolox_deploy.models.checkpoint import Checkpoint, identify, load_checkpoint, read_checkpoint
     from yolox_deploy.models.complexity import Complexity, count
     from yolox_deploy.models.fusion import fuse
     from yolox_deploy.models.yolox import YOLOX, build_model
@@ -25,7 +19,6 @@ __all__ = [
     "YOLOX",
     "ZOO",
     "Checkpoint",
-    "CheckpointInfo",
     "Complexity",
     "ModelConfig",
     "Published",
@@ -40,7 +33,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "checkpoint": ("Checkpoint", "CheckpointInfo", "identify", "load_checkpoint", "read_checkpoint"),
+    "checkpoint": ("Checkpoint", "identify", "load_checkpoint", "read_checkpoint"),
     "complexity": ("Complexity", "count"),
     "fusion": ("fuse",),
     "yolox": ("YOLOX", "build_model"),

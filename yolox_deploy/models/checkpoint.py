@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from yolox_deploy.artifact import sha256
 from yolox_deploy.errors import CheckpointError
 from yolox_deploy.models.darknet53 import STEM_CHANNELS
 from yolox_deploy.models.safe_load import safe_load
@@ -24,12 +24,13 @@ _LISTED = 3
 
 
 @dataclass(frozen=True)
-class CheckpointInfo:
-    """Where weights came from and what they are for.
+class Checkpoint:
+    """Weights, where they came from and what they are for.
 
     `sha256` is of the file. `model_name` is the zoo model with exactly these keys and shapes, `num_classes`
     its class count; both None for another architecture. `class_names` is None when the file holds none.
     `input_size` (height, width) is the one that our trainer trained it at, None when the file does not tell.
+    `state_dict` is on the CPU, all finite.
     """
 
     path: Path
@@ -38,12 +39,6 @@ class CheckpointInfo:
     num_classes: int | None
     class_names: tuple[str, ...] | None
     input_size: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class Checkpoint(CheckpointInfo):
-    """`CheckpointInfo` and the weights themselves, on the CPU, all finite."""
-
     state_dict: dict[str, Tensor]
 
 
@@ -62,10 +57,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     model_name, num_classes = found or (None, _class_count(_shapes(state_dict)))
     class_names = _find_class_names(content, num_classes, path)
     input_size = _find_input_size(content)
-    return Checkpoint(path, _sha256(path), model_name, num_classes, class_names, input_size, state_dict)
+    return Checkpoint(path, sha256(path), model_name, num_classes, class_names, input_size, state_dict)
 
 
-def load_checkpoint(model: YOLOX, path: str | Path) -> CheckpointInfo:
+def load_checkpoint(model: YOLOX, path: str | Path) -> Checkpoint:
     """Copy the weights of the checkpoint at `path` into `model`, on the device and in the dtype of the model.
 
     Everything is checked first: after an error the model is as it was.
@@ -77,14 +72,7 @@ def load_checkpoint(model: YOLOX, path: str | Path) -> CheckpointInfo:
     checkpoint = read_checkpoint(path)
     _check_fit(model, checkpoint)
     model.load_state_dict(checkpoint.state_dict)
-    return CheckpointInfo(
-        checkpoint.path,
-        checkpoint.sha256,
-        checkpoint.model_name,
-        checkpoint.num_classes,
-        checkpoint.class_names,
-        checkpoint.input_size,
-    )
+    return checkpoint
 
 
 def identify(state_dict: Mapping[str, Tensor]) -> tuple[str, int] | None:
@@ -206,11 +194,3 @@ def _listing(keys: list[str]) -> str:
     """`12 (a, b, c, ...)`: a count and the first few."""
     more = ", ..." if len(keys) > _LISTED else ""
     return f"{len(keys)} ({', '.join(map(str, keys[:_LISTED]))}{more})"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

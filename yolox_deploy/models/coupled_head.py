@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from yolox_deploy.models.blocks import spatial_block
 from yolox_deploy.models.head import PRIOR_LOGIT, DetectionHead, Part
+from yolox_deploy.models.zoo import ModelConfig
 
 
 class CoupledHead(DetectionHead):
@@ -17,32 +18,21 @@ class CoupledHead(DetectionHead):
     With Darknet-53 and 3 priors it has the 63.00 M parameters of Table 2. See `DetectionHead` for the output.
     """
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        num_classes: int,
-        *,
-        width: float = 1.0,
-        depthwise: bool = False,
-        activation: str = "silu",
-        priors: int = 1,
-        selector: bool = False,
-    ) -> None:
-        super().__init__(num_classes, priors)
-        block = spatial_block(depthwise)
+    def __init__(self, config: ModelConfig, in_channels: Sequence[int], num_classes: int) -> None:
+        super().__init__(num_classes, config.priors)
+        block, priors = spatial_block(config.depthwise), config.priors
         doubled = [2 * channels for channels in in_channels]
         outputs = priors * (5 + num_classes)
         self.towers = nn.ModuleList(
-            block(inputs, channels, 3, 1, activation)
+            block(inputs, channels, 3, 1, config.activation)
             for inputs, channels in zip(in_channels, doubled, strict=True)
         )
         self.preds = nn.ModuleList(nn.Conv2d(channels, outputs, 1) for channels in doubled)
-        with torch.no_grad():
-            for predictor in self.box_predictors():
-                assert predictor.bias is not None
-                predictor.bias.view(priors, -1)[:, 4:] = PRIOR_LOGIT
-        if selector:
-            self.add_selector(doubled, int(256 * width), block, activation)
+        for predictor in self.box_predictors():
+            assert predictor.bias is not None
+            predictor.bias.data.view(priors, -1)[:, 4:] = PRIOR_LOGIT
+        if config.selector:
+            self.add_selector(config, doubled)
 
     def box_predictors(self) -> list[nn.Conv2d]:
         return [predictor for predictor in self.preds if isinstance(predictor, nn.Conv2d)]

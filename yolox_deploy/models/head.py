@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from yolox_deploy.models.blocks import ConvBlock, DepthwiseBlock, spatial_block
+from yolox_deploy.models.blocks import ConvBlock, spatial_block
 from yolox_deploy.models.priors import default_priors
-from yolox_deploy.models.zoo import STRIDES
+from yolox_deploy.models.zoo import STRIDES, ModelConfig
 
 PRIOR_PROBABILITY = 0.01
 """What a new class or objectness predictor answers everywhere, so early losses are not all background."""
@@ -26,6 +26,20 @@ def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
     Transposing before joining keeps the join a plain copy for channels-last maps.
     """
     return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
+
+
+def head_channels(config: ModelConfig) -> int:
+    """Channels of the towers."""
+    return int(256 * config.width)
+
+
+def tower(config: ModelConfig, in_channels: int) -> nn.Sequential:
+    """Two 3x3 convolutions."""
+    block, channels = spatial_block(config.depthwise), head_channels(config)
+    return nn.Sequential(
+        block(in_channels, channels, 3, 1, config.activation),
+        block(channels, channels, 3, 1, config.activation),
+    )
 
 
 class Part(NamedTuple):
@@ -67,24 +81,14 @@ class DetectionHead(nn.Module, ABC):
     def box_predictors(self) -> list[nn.Conv2d]:
         """The convolutions of the levels whose channels begin, for each prior, with tx, ty, tw, th."""
 
-    def add_selector(
-        self,
-        in_channels: Sequence[int],
-        channels: int,
-        block: type[ConvBlock] | type[DepthwiseBlock],
-        activation: str,
-    ) -> None:
+    def add_selector(self, config: ModelConfig, in_channels: Sequence[int]) -> None:
         """Add the branch of end-to-end detection (paper, section 2.1; PSS of Zhou et al. 2021).
 
         A level gets two 3x3 convolutions of its own and a predictor of one logit a prior, which tells the one
         prediction of an object to keep from its duplicates. Gradients stop at its input.
         """
-        self.sel_convs = nn.ModuleList(
-            nn.Sequential(
-                block(inputs, channels, 3, 1, activation), block(channels, channels, 3, 1, activation)
-            )
-            for inputs in in_channels
-        )
+        channels = head_channels(config)
+        self.sel_convs = nn.ModuleList(tower(config, inputs) for inputs in in_channels)
         self.sel_preds = nn.ModuleList(nn.Conv2d(channels, self.num_priors, 1) for _ in in_channels)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
@@ -145,37 +149,27 @@ class DecoupledHead(DetectionHead):
     Anchor-free with one prior, YOLOX's own head; see `DetectionHead` for the output.
     """
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        num_classes: int,
-        *,
-        width: float = 1.0,
-        depthwise: bool = False,
-        activation: str = "silu",
-        priors: int = 1,
-        selector: bool = False,
-    ) -> None:
-        super().__init__(num_classes, priors)
-        channels = int(256 * width)
-        block = spatial_block(depthwise)
+    def __init__(self, config: ModelConfig, in_channels: Sequence[int], num_classes: int) -> None:
+        super().__init__(num_classes, config.priors)
+        channels = head_channels(config)
 
-        def tower() -> nn.Sequential:
-            return nn.Sequential(*(block(channels, channels, 3, 1, activation) for _ in range(2)))
+        def predictors(outputs: int, bias: float | None = None) -> nn.ModuleList:
+            levels = [nn.Conv2d(channels, config.priors * outputs, 1) for _ in in_channels]
+            for level in levels:
+                if bias is not None and level.bias is not None:
+                    nn.init.constant_(level.bias, bias)
+            return nn.ModuleList(levels)
 
-        def predictors(outputs: int) -> nn.ModuleList:
-            return nn.ModuleList(nn.Conv2d(channels, priors * outputs, 1) for _ in in_channels)
-
-        self.cls_convs = nn.ModuleList(tower() for _ in in_channels)
-        self.reg_convs = nn.ModuleList(tower() for _ in in_channels)
-        self.cls_preds = predictors(num_classes)
+        self.cls_convs = nn.ModuleList(tower(config, channels) for _ in in_channels)
+        self.reg_convs = nn.ModuleList(tower(config, channels) for _ in in_channels)
+        self.cls_preds = predictors(num_classes, PRIOR_LOGIT)
         self.reg_preds = predictors(4)
-        self.obj_preds = predictors(1)
-        self.stems = nn.ModuleList(ConvBlock(inputs, channels, 1, 1, activation) for inputs in in_channels)
-        set_prior(self.cls_preds)
-        set_prior(self.obj_preds)
-        if selector:
-            self.add_selector([channels] * len(in_channels), channels, block, activation)
+        self.obj_preds = predictors(1, PRIOR_LOGIT)
+        self.stems = nn.ModuleList(
+            ConvBlock(inputs, channels, 1, 1, config.activation) for inputs in in_channels
+        )
+        if config.selector:
+            self.add_selector(config, [channels] * len(in_channels))
 
     def box_predictors(self) -> list[nn.Conv2d]:
         return [predictor for predictor in self.reg_preds if isinstance(predictor, nn.Conv2d)]
@@ -188,11 +182,3 @@ class DecoupledHead(DetectionHead):
         classes = self.cls_preds[i](self.cls_convs[i](x))
         columns = (self.per_prior(maps) for maps in (boxes, objectness, classes))
         return (Part(*part) for part in zip(*columns, strict=True)), box_features
-
-
-def set_prior(predictors: nn.ModuleList) -> None:
-    """Set the biases so that a sigmoid answers `PRIOR_PROBABILITY`."""
-    for predictor in predictors:
-        assert isinstance(predictor, nn.Conv2d)
-        assert predictor.bias is not None
-        nn.init.constant_(predictor.bias, PRIOR_LOGIT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from yolox_deploy.errors import UsageError
@@ -26,13 +24,15 @@ class YOLOX(nn.Module):
     in training mode they are logits, for losses that apply the sigmoid themselves, and a selector's logit is one
     more column, the last.
 
-    `head` may be any module that takes the three feature maps; `config` and `num_classes` describe the model
-    to exporters and checkpoints.
+    `config` and `num_classes` describe the model to exporters and checkpoints.
     """
 
     strides = STRIDES
+    head: DetectionHead
 
-    def __init__(self, config: ModelConfig, backbone: nn.Module, head: nn.Module, num_classes: int) -> None:
+    def __init__(
+        self, config: ModelConfig, backbone: nn.Module, head: DetectionHead, num_classes: int
+    ) -> None:
         super().__init__()
         self.config = config
         self.num_classes = num_classes
@@ -48,27 +48,6 @@ class YOLOX(nn.Module):
         return predictions
 
 
-def build_backbone(config: ModelConfig) -> PAFPN | DarknetFPN:
-    """The trunk (backbone and neck) of `config`; its `out_channels` are those of its three outputs."""
-    if config.backbone == "darknet53":
-        return DarknetFPN(config.width, activation=config.activation)
-    return PAFPN(config.depth, config.width, depthwise=config.depthwise, activation=config.activation)
-
-
-def build_head(config: ModelConfig, in_channels: Sequence[int], num_classes: int) -> DetectionHead:
-    """The head of `config` for feature maps of `in_channels` channels."""
-    head = CoupledHead if config.head == "coupled" else DecoupledHead
-    return head(
-        in_channels,
-        num_classes,
-        width=config.width,
-        depthwise=config.depthwise,
-        activation=config.activation,
-        priors=config.priors,
-        selector=config.selector,
-    )
-
-
 def build_model(name: str | ModelConfig, num_classes: int = 80) -> YOLOX:
     """A new model with random weights, in training mode as torch builds it.
 
@@ -82,6 +61,10 @@ def build_model(name: str | ModelConfig, num_classes: int = 80) -> YOLOX:
     config = get_config(name) if isinstance(name, str) else name
     if num_classes < 1:
         raise UsageError(f"A model needs at least 1 class, found num_classes={num_classes}.")
-    backbone = build_backbone(config)
-    head = build_head(config, backbone.out_channels, num_classes)
-    return YOLOX(config, backbone, head, num_classes)
+    backbone: PAFPN | DarknetFPN
+    if config.backbone == "darknet53":
+        backbone = DarknetFPN(config.width, activation=config.activation)
+    else:
+        backbone = PAFPN(config.depth, config.width, depthwise=config.depthwise, activation=config.activation)
+    head = CoupledHead if config.head == "coupled" else DecoupledHead
+    return YOLOX(config, backbone, head(config, backbone.out_channels, num_classes), num_classes)

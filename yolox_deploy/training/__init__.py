@@ -9,45 +9,27 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from yolox_deploy.training.allocator import keep_freed_memory
-    from yolox_deploy.training.assigners import Assignment, simota, simota_batch
+    from yolox_deploy.training.assigners import Assignment, simota
     from yolox_deploy.training.config import TrainConfig
-    from yolox_deploy.training.ema import ModelEMA
-    from yolox_deploy.training.losses import Losses, compute_losses, losses_from_predictions
-    from yolox_deploy.training.optimizer import build_optimizer, set_learning_rate
+    from yolox_deploy.training.losses import compute_losses
     from yolox_deploy.training.recipes import recipe
-    from yolox_deploy.training.schedule import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
     from yolox_deploy.training.trainer import Trainer, TrainResult
 
 __all__ = [
     "Assignment",
-    "Losses",
-    "ModelEMA",
     "TrainConfig",
     "TrainResult",
     "Trainer",
-    "WarmupCosine",
-    "build_optimizer",
     "compute_losses",
-    "keep_freed_memory",
-    "losses_from_predictions",
     "recipe",
-    "scaled_learning_rate",
-    "set_learning_rate",
     "simota",
-    "simota_batch",
-    "yolox_warmup_cosine",
 ]
 
 _MODULES = {
-    "allocator": ("keep_freed_memory",),
-    "assigners": ("Assignment", "simota", "simota_batch"),
+    "assigners": ("Assignment", "simota"),
     "config": ("TrainConfig",),
-    "ema": ("ModelEMA",),
-    "losses": ("Losses", "compute_losses", "losses_from_predictions"),
-    "optimizer": ("build_optimizer", "set_learning_rate"),
+    "losses": ("compute_losses",),
     "recipes": ("recipe",),
-    "schedule": ("WarmupCosine", "scaled_learning_rate", "yolox_warmup_cosine"),
     "trainer": ("Trainer", "TrainResult"),
 }
 

@@ -41,8 +41,7 @@ def inspect_picture(
         raw = model(images)
     finally:
         model.head.training = False
-    priors: torch.Tensor | None = getattr(model.head, "priors", None)
-    anchors = anchor_points(size, model.strides, priors=priors)
+    anchors = anchor_points(size, model.strides, priors=model.head.priors)
     classes = raw[..., 5 : 5 + model.num_classes]
     selector = raw[..., -1] if raw.shape[2] > 5 + model.num_classes else None
     boxes = decode_boxes(raw[..., :4], anchors.points, anchors.strides)

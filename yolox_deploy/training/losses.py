@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.models.zoo import STRIDES
 from yolox_deploy.training.anchors import AnchorPoints, anchor_points, decode_boxes, encode_boxes
 from yolox_deploy.training.assigners import simota_batch
@@ -65,15 +65,9 @@ class Losses:
     positives: Tensor
     selector: Tensor
 
-    def to_floats(self) -> dict[str, float]:
-        """Plain numbers for logs and finite checks, in one transfer; on a GPU this waits for the step."""
-        names = [field.name for field in fields(self)]
-        values = torch.stack([getattr(self, name).detach().float() for name in names]).tolist()
-        return dict(zip(names, values, strict=True))
-
 
 def compute_losses(
-    model: nn.Module,
+    model: YOLOX,
     images: Tensor,
     targets: Tensor,
     *,
@@ -97,24 +91,19 @@ def compute_losses(
     if not model.training:
         raise UsageError("The losses need logits, and the model is in evaluation mode; call model.train().")
     height, width = images.shape[-2:]
-    selector = has_selector(model)
+    selector = model.config.selector
     losses = losses_from_predictions(
         model(images),
         (height, width),
         targets,
         assigner=assigner,
         use_l1=use_l1,
-        priors=getattr(getattr(model, "head", None), "priors", None),
+        priors=model.head.priors,
         selector=selector,
         options=options,
     )
     names = ("total", "iou", "obj", "cls", "l1", *(("selector",) if selector else ()))
     return {name: getattr(losses, name) for name in names}
-
-
-def has_selector(model: nn.Module) -> bool:
-    """Whether the last column of the model's output in training mode is a selector's logit."""
-    return bool(getattr(getattr(model, "config", None), "selector", False))
 
 
 def losses_from_predictions(
@@ -124,7 +113,6 @@ def losses_from_predictions(
     *,
     assigner: Assigner = simota_batch,
     use_l1: bool = False,
-    strides: Sequence[int] = STRIDES,
     priors: Tensor | None = None,
     selector: bool = False,
     options: LossOptions = RELEASED,
@@ -142,7 +130,7 @@ def losses_from_predictions(
     Raises:
         UsageError: shapes do not fit, or the assigner is not made for this head.
     """
-    anchors = anchor_points(image_size, strides, raw.device, priors)
+    anchors = anchor_points(image_size, STRIDES, raw.device, priors)
     _check(raw, anchors, targets)
     if targets.device.type == "cpu":
         targets = trim_padding(targets)
