@@ -52,7 +52,7 @@ clean:
 	rm -rf $(VENV) demo predictions build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # The CPU build of PyTorch: from where pip looks already, else from PyTorch's own index, so that Linux never
 # pulls the gigabytes of CUDA that the default build brings. macOS has no other build.

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 import yolox_deploy
-from yolox_deploy import cli
+from yolox_deploy import cli, exporter
 from yolox_deploy.cli.common import parse_size, read_class_names
 from yolox_deploy.cli.predict import output_names
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import GateError, InputError, UsageError
 from yolox_deploy.models import ZOO
 from yolox_deploy.runtimes import registry
 
@@ -169,6 +169,40 @@ def test_demo_does_the_main_job_on_every_backend(run: Any, tmp_path: Path) -> No
         assert f"yolox_nano {backend} fp32" in done.stdout
 
 
+def test_demo_fails_where_a_file_is_not_equal(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is shown; then the exit code of the gate."""
+    exported = exporter.export
+
+    def refuse_onnx(model: str, target: str, **options: Any) -> Any:
+        if target == "onnx":
+            raise GateError("largest error 3.2, limit 0.001")
+        return exported(model, target, **options)
+
+    kept = [entry for entry in registry.BUILT_IN if entry.name in ("onnxruntime", "openvino")]
+    monkeypatch.setattr("yolox_deploy.benchmarks.plan.entries", lambda: kept)
+    monkeypatch.setattr(exporter, "export", refuse_onnx)
+    code, out, err = call("demo", "--out", tmp_path / "demo")
+    assert code == 5
+    assert "largest error 3.2" in err
+    assert "left out" in out
+    assert "found by openvino" in out
+
+
+def test_a_missing_system_library_is_named_with_its_package(
+    call: Call, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr("yolox_deploy.sources.image_paths", broken)
+    code, _, err = call("predict", picture, "--model", "any.onnx")
+    assert code == 3
+    assert "libGL.so.1" in err
+    assert "apt-get install -y libgl1" in err
+
+
 def test_demo_takes_weights_and_shows_photographs(
     call: Call,
     nano_weights: Path,
@@ -312,6 +346,7 @@ def test_models_as_a_table_needs_no_torch(call: Call, monkeypatch: pytest.Monkey
         (2, ["export", "yolox_nano", "--weights", "random", "--imgsz", "100"]),
         (2, ["export", "yolox_nano", "--weights", "random", "--imgsz", "big"]),
         (2, ["export", "yolox_nano", "--weights", "random", "--batch", "many"]),
+        (2, ["export", "yolox_nano", "--weights", "random", "--batch", "²"]),
         (2, ["export", "yolox_nano", "--weights", "random", "--fp16", "--int8"]),
         (2, ["export", "yolox_nano", "--weights", "random", "--int8"]),
         (2, ["export", "yolox_nano", "--weights", "random", "--out", "TOY/nano.onnx"]),

@@ -52,7 +52,7 @@ def open_capture(source: str | int | Path) -> cv2.VideoCapture:
         InputError: it cannot be opened.
     """
     name = str(source)
-    if name.isdigit():
+    if name.isdecimal():
         capture = cv2.VideoCapture(int(name))
     elif "://" in name and cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
         limit = int(TIMEOUT_SECONDS * 1000)

@@ -14,7 +14,7 @@ from yolox_deploy.artifact import sha256, write_atomically
 from yolox_deploy.cache import cache_dir
 from yolox_deploy.errors import ArtifactError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,7 @@ def choice_path(model: Path) -> Path:
     """
     if not model.is_file():
         raise ArtifactError(f"no model file at {model}")
-    files = [model]
-    if model.suffix in (".xml", ".param"):
-        files.append(model.with_suffix(".bin"))  # OpenVINO and NCNN keep the weights beside the graph
-    digests = [sha256(file)[:16] for file in files if file.is_file()]
-    return cache_dir() / "tuned" / f"{'_'.join(digests)}.json"
+    return cache_dir() / "tuned" / f"{_content(model)}.json"
 
 
 def write_choice(model: Path, choice: Choice) -> Path:
@@ -55,12 +51,15 @@ def write_choice(model: Path, choice: Choice) -> Path:
     path = choice_path(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"schema_version": SCHEMA_VERSION, "machine": machine(), "model": str(model), **asdict(choice)}
+    content["content"] = _content(Path(choice.path))
     write_atomically(path, json.dumps(content, indent=1) + "\n")
     return path
 
 
 def read_choice(model: Path) -> Choice | None:
-    """The choice for `model`; None where none was made, it was made on another machine, or its file is gone.
+    """The choice for `model`.
+
+    None where none was made, it was made on another machine, or its file is gone or another one by now.
 
     Raises:
         ArtifactError: there is no such model file, or the choice is damaged.
@@ -73,12 +72,14 @@ def read_choice(model: Path) -> Choice | None:
         if (values.pop("schema_version"), values.pop("machine")) != (SCHEMA_VERSION, machine()):
             return None
         values.pop("model")
+        content = values.pop("content")
         choice = Choice(**values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError(
             f"{path} is damaged ({error!r}); delete it, or run `yolox-deploy tune` again"
         ) from error
-    return choice if Path(choice.path).is_file() else None
+    chosen = Path(choice.path)
+    return choice if chosen.is_file() and _content(chosen) == content else None
 
 
 def tuned_opening(model: Path, options: Mapping[str, Any]) -> tuple[Path, str | None, dict[str, Any]]:
@@ -93,6 +94,12 @@ def tuned_opening(model: Path, options: Mapping[str, Any]) -> tuple[Path, str | 
     chosen = {"device": choice.device, "threads": choice.threads, **choice.runtime_options}
     given = {name: value for name, value in options.items() if value not in (None, "auto")}
     return Path(choice.path), choice.backend, {**chosen, **given}
+
+
+def _content(model: Path) -> str:
+    """What tells apart what model files hold: OpenVINO and NCNN keep the weights beside the graph."""
+    files = [model, *([model.with_suffix(".bin")] if model.suffix in (".xml", ".param") else [])]
+    return "_".join(sha256(file)[:16] for file in files if file.is_file())
 
 
 def machine() -> str:

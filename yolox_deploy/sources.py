@@ -42,7 +42,7 @@ def image_paths(source: str | Path) -> list[Path]:
 
 def is_live(source: str | int | Path) -> bool:
     """Whether the source goes on whether or not anyone reads it: a camera's number or a network address."""
-    return isinstance(source, int) or str(source).isdigit() or "://" in str(source)
+    return isinstance(source, int) or str(source).isdecimal() or "://" in str(source)
 
 
 def open_source(source: str | int | Path, *, reconnect: float = 0.0) -> Iterator[Frame]:

@@ -219,6 +219,19 @@ def test_auto_opens_the_faster_file_that_was_chosen(
         assert detector.info.path == str(toy)
 
 
+def test_a_chosen_file_that_became_another_model_is_not_opened(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "cache"))
+    graph, weights = tmp_path / "model.xml", tmp_path / "model.bin"
+    for file in (graph, weights):
+        file.write_bytes(b"1")
+    write_choice(toy, Choice(str(graph), "openvino"))
+    assert read_choice(toy) is not None
+    weights.write_bytes(b"2")
+    assert read_choice(toy) is None
+
+
 def test_a_choice_is_for_the_weights_beside_the_graph(tmp_path: Path) -> None:
     graph, weights = tmp_path / "model.xml", tmp_path / "model.bin"
     graph.write_text("<net/>")

@@ -214,7 +214,9 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_an_interrupted_stream_leaves_whole_files_and_says_how_it_went(
     model: Path, camera: LoopbackCamera, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -232,6 +234,21 @@ def test_an_interrupted_stream_leaves_whole_files_and_says_how_it_went(
     assert 0 < len(record.events) <= record.frames
     assert count(out) > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "out.mp4"]
+
+
+def test_a_video_that_cannot_be_made_is_not_announced(call: Call, model: Path, tmp_path: Path) -> None:
+    picture, out, events = tmp_path / "one.png", tmp_path / "one.mp4", tmp_path / "one.jsonl"
+    assert cv2.imwrite(str(picture), np.zeros((1, 1, 3), np.uint8))
+    code, printed, err = call(picture, "--model", model, "--rate", 0, "--out", out, "--save-events", events)
+    assert (code, out.exists()) == (2, False)
+    assert "2x2 pixels" in err
+    assert str(out) not in printed
+
+
+def test_rates_whose_footage_would_be_endless_are_refused(call: Call, model: Path) -> None:
+    code, _, err = call("scenes", "--model", model, "--sweep", "--rate", "23,24,25,30")
+    assert code == 2
+    assert "13800 frames a second" in err
 
 
 def test_a_picture_of_another_size_in_the_middle(call: Call, model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -93,6 +94,34 @@ def test_every_suffix_gives_a_video_that_can_be_read(tmp_path: Path, suffix: str
         for index in range(5):
             video.add(grey(40 * index), index / 10)
     assert len(levels(path)) == 5
+
+
+def test_a_video_that_did_not_reach_the_disk_replaces_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: the encoder says nothing either way."""
+    path = tmp_path / "video.mp4"
+    path.write_bytes(b"an older video")
+    code = f"""
+import resource, signal
+import numpy as np
+from yolox_deploy.streaming.writer import VideoWriter
+video = VideoWriter({str(path)!r}, 10)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+for index in range(40):
+    video.add(np.random.default_rng(index).integers(0, 255, (240, 320, 3), np.uint8), index / 10)
+video.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "UsageError" in done.stderr
+    assert "cannot be read back" in done.stderr
+    assert path.read_bytes() == b"an older video"
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_picture_of_one_pixel_is_no_video(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="2x2 pixels"), VideoWriter(tmp_path / "one.mp4", 10) as video:
+        video.add(grey(0, (1, 1)), 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_no_picture_came_no_video_is_left(tmp_path: Path) -> None:

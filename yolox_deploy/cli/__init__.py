@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from typing import Annotated
@@ -25,10 +26,10 @@ from yolox_deploy.cli import (
     train,
     tune,
 )
-from yolox_deploy.errors import UsageError, YoloxDeployError
+from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 
 INTERRUPTED = 130
-TERMINATED = 143
+SYSTEM_LIBRARY = re.compile(r"lib\S+\.so\S*: cannot open shared object file")
 
 app = typer.Typer(
     name="yolox-deploy",
@@ -73,18 +74,32 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; our own errors become one message and their exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are cleared
+    _leave_cleanly()
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:
         if _was_interrupted(error):
             typer.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+        if isinstance(error, ImportError) and SYSTEM_LIBRARY.match(str(error)):
+            typer.echo(f"error: {error}. {doctor.LIBRARY_ADVICE}", err=True)
+            sys.exit(MissingExtraError.exit_code)
         if not isinstance(error, YoloxDeployError | OSError):
             raise
         typer.echo(f"error: {error}", err=True)
         # The system's own errors are about paths: a folder that cannot be written, a full disk.
         sys.exit(error.exit_code if isinstance(error, YoloxDeployError) else UsageError.exit_code)
+
+
+def _leave_cleanly() -> None:
+    """Let SIGTERM, and SIGHUP where nobody ignores it (as nohup does), end the program by an exception.
+
+    Temporary files are then cleared, and files that are being recorded get their end.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda caught, _frame: sys.exit(128 + caught))
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

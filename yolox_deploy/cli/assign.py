@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolox_deploy.cli.common import console, parse_size, progress
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import InputError, UsageError, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,7 @@ def assign_command(
     out: Annotated[Path, typer.Option(help="Folder for the drawings.")] = Path("assignments"),
 ) -> None:
     """Draw the positive anchor points of annotated pictures, one tile an assigner."""
+    require("torch", "train")
     from yolox_deploy.images import load_image
     from yolox_deploy.sources import image_paths
     from yolox_deploy.subject import load_subject

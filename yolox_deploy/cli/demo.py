@@ -11,7 +11,7 @@ import typer
 
 from yolox_deploy.cli.common import console, print_table
 from yolox_deploy.cli.predict import save_image, summary
-from yolox_deploy.errors import YoloxDeployError
+from yolox_deploy.errors import GateError, YoloxDeployError
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.session import Candidate
@@ -36,7 +36,7 @@ def demo_command(
     from yolox_deploy.verify import packaged_photographs
 
     pictures = packaged_photographs() if weights is not None else _write_scenes(out / "scenes")
-    rows, files = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
+    rows, files, unequal = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
     checkpoint = weights or embedded_checkpoint()
     candidates = _candidates({**files, "torch": checkpoint})
     typer.echo(f"exported to {out}, compared with PyTorch float32:")
@@ -49,6 +49,8 @@ def demo_command(
             f"\nThe model is a YOLOX-Nano trained on generated scenes alone: it knows {_classes()}, and nothing of the "
             "real world. Official weights: yolox-deploy demo --weights yolox_nano.pth"
         )
+    if unequal:
+        raise GateError("; ".join(unequal))
 
 
 def _write_scenes(folder: Path) -> list[Path]:
@@ -65,14 +67,15 @@ def _write_scenes(folder: Path) -> list[Path]:
 
 def _export_everywhere(
     weights: Path | str, out: Path
-) -> tuple[list[tuple[str, str, str, str]], dict[str, Path]]:
-    """A file for each backend that works here: rows of the proof table, and backend -> path."""
+) -> tuple[list[tuple[str, str, str, str]], dict[str, Path], list[str]]:
+    """A file for each backend that works here: rows of the proof table, backend -> path, failed proofs."""
     from yolox_deploy.benchmarks.plan import usable_entries
     from yolox_deploy.converters.base import TARGETS
     from yolox_deploy.exporter import export
 
     rows: list[tuple[str, str, str, str]] = []
     files: dict[str, Path] = {}
+    unequal: list[str] = []
     usable = {entry.name for entry in usable_entries()}
     with console().status("exporting") as spinner:
         for target in TARGETS:
@@ -82,11 +85,13 @@ def _export_everywhere(
             try:
                 artifact = export(MODEL, target.name, weights=weights, out=path, report=spinner.update)
             except YoloxDeployError as error:
+                if isinstance(error, GateError):
+                    unequal.append(str(error))
                 rows.append((target.runtime, target.name, f"left out: {error}", "–"))
                 continue
             files[target.runtime] = artifact.path
             rows.append((target.runtime, str(artifact.path.relative_to(out)), *_proof(artifact.parity)))
-    return rows, files
+    return rows, files, unequal
 
 
 def _proof(parity: Mapping[str, Any]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 from importlib import metadata
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from yolox_deploy.cli.common import AsJson, print_json, print_table
 from yolox_deploy.errors import YoloxDeployError
 
+LIBRARY_ADVICE = (
+    "OpenCV needs it from the system: apt-get install -y libgl1 libglib2.0-0, or use the build that does not: "
+    "pip uninstall -y opencv-python && pip install opencv-python-headless"
+)
 CONFLICT = ("onnxruntime", "onnxruntime-gpu")
 TOOLS = (
     ("torch", "export"),
@@ -65,12 +70,17 @@ def _tools() -> list[dict[str, str]]:
 
 
 def _warnings() -> list[str]:
+    warnings = []
+    try:
+        importlib.import_module("cv2")
+    except ImportError as error:
+        warnings.append(f"OpenCV cannot be loaded, without which nothing runs: {error}. {LIBRARY_ADVICE}")
     if all(_version(name) for name in CONFLICT):
-        return [
+        warnings.append(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; keep one: "
             "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'yolox-deploy[onnxruntime-gpu]'"
-        ]
-    return []
+        )
+    return warnings
 
 
 def _version(package: str) -> str | None:

@@ -141,7 +141,7 @@ def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:
 def _parse_batch(text: str) -> int | None:
     if text in ("dynamic", "0"):
         return None
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UsageError(f"the batch is {text!r}; expected a number from 1, or 'dynamic'")
     return int(text)
 
@@ -162,6 +162,6 @@ def _parse_capability(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     major, _, minor = text.partition(".")
-    if not (major.isdigit() and minor.isdigit()):
+    if not (major.isdecimal() and minor.isdecimal()):
         raise UsageError(f"the compute capability is {text!r}; expected MAJOR.MINOR, such as 8.6")
     return int(major), int(minor)

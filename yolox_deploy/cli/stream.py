@@ -13,10 +13,9 @@ import typer
 from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Threads
 from yolox_deploy.cli.predict import overrides
 from yolox_deploy.cli.stream_live import LiveArguments, live_command
-from yolox_deploy.cli.stream_sweep import SweepArguments, sweep_command
+from yolox_deploy.cli.stream_sweep import FASTEST_RATE, SweepArguments, sweep_command
 from yolox_deploy.errors import UsageError
 
-FASTEST_RATE = 1000.0
 SWEEP_SECONDS = 2.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,7 +92,7 @@ def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: Annotat
     from yolox_deploy.streaming.live_session import LiveOutputs, run_live
     from yolox_deploy.streaming.live_summary import LiveSummary
 
-    summary, accuracy = LiveSummary(), None
+    summary, accuracy, begun = LiveSummary(), None, time.time()
     header = _header(feed, detector)
     with tempfile.TemporaryDirectory(prefix="yolox-deploy-") as folder:
         unasked = Path(folder) / "events.jsonl" if data is not None else None
@@ -112,10 +113,15 @@ def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: Annotat
                     "frame_rate": header.frame_rate,
                     "policy": header.policy,
                     "model": dict(header.model),
-                    "out": None if asked.out is None else str(asked.out),
-                    "events": None if asked.events is None else str(asked.events),
+                    "out": _written(asked.out, begun),
+                    "events": _written(asked.events, begun),
                 }
                 show_figures(figures, run, accuracy, as_json=asked.as_json)
+
+
+def _written(path: Path | None, since: float) -> str | None:
+    """`path` if it was written after `since` (seconds of `time.time`): a failed one leaves an older file."""
+    return str(path) if path is not None and path.is_file() and path.stat().st_mtime >= since else None
 
 
 def _header(feed: LiveFeed, detector: Detector) -> StreamHeader:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.cli.bench import numbers, steps
 from yolox_deploy.cli.bench_output import print_tables, without_samples
 from yolox_deploy.cli.common import console, print_json
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import InputError, UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.streaming.footage import Footage
@@ -21,6 +21,8 @@ SCENES = "scenes"
 """A source that is drawn rather than read."""
 DEFAULT_RATES = (10.0, 30.0, 60.0)
 PICTURE_SUFFIXES = (".png", ".jpg", ".webp")
+
+FASTEST_RATE = 1000.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def sweep_command(asked: SweepArguments) -> None:
     Raises:
         UsageError, InputError, ArtifactError, MissingExtraError: as of `run_sweep`.
     """
+    require("faster_coco_eval", "eval")  # before the detectors answer, not after
     from yolox_deploy.streaming.policies import parse_policy
     from yolox_deploy.streaming.sweep import SweepOptions, run_sweep
 
@@ -87,10 +90,20 @@ def sweep_command(asked: SweepArguments) -> None:
 
 
 def common_rate(rates: tuple[float, ...]) -> float:
-    """The least frame rate that gives each of `rates` by leaving frames out; the highest where they are not whole."""
-    if all(rate == int(rate) for rate in rates):
-        return float(math.lcm(*map(int, rates)))
-    return max(rates)
+    """The least frame rate that gives each of `rates` by leaving frames out; the highest where they are not whole.
+
+    Raises:
+        UsageError: it would be above `FASTEST_RATE`.
+    """
+    if not all(rate == int(rate) for rate in rates):
+        return max(rates)
+    rate = float(math.lcm(*map(int, rates)))
+    if rate > FASTEST_RATE:
+        raise UsageError(
+            f"--rate {','.join(f'{one:g}' for one in rates)}: footage that gives all of them by leaving frames out "
+            f"has {rate:g} frames a second; expected {FASTEST_RATE:g} at most, as for 10,30,60"
+        )
+    return rate
 
 
 def _footage(asked: SweepArguments, rate: float) -> Footage:

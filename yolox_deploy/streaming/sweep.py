@@ -94,6 +94,10 @@ def measure(
     """All answers of each candidate and the times they took, the candidates by turns."""
     with ExitStack() as stack:
         detectors = [stack.enter_context(_open(candidate)) for candidate in candidates]
+        for detector in detectors:
+            footage.data.categories_of(
+                detector.info.artifact.class_names
+            )  # fails now rather than when scored
         times: list[list[float]] = [[] for _ in detectors]
         answers: list[list[tuple[Detections, ...]]] = [[] for _ in detectors]
         for number, frames in enumerate(footage.frames):

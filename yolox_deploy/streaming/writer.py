@@ -30,7 +30,8 @@ class VideoWriter:
         rate: frames a second of the video.
 
     Raises:
-        UsageError: another suffix, or the folder cannot be written.
+        UsageError: another suffix, or the folder cannot be written. When it is closed, a video that cannot be read
+            back, as after a full disk: what `path` held before is kept.
     """
 
     def __init__(self, path: str | Path, rate: float) -> None:
@@ -68,7 +69,14 @@ class VideoWriter:
             self._show_held(1 / self.rate)
             self._video.release()
             self._video = None
-            self._part.replace(self.path)
+            if _is_readable(self._part):
+                self._part.replace(self.path)
+            else:
+                self._part.unlink()
+                raise UsageError(
+                    f"{self.path} was not written: the video cannot be read back, as if the disk were full; free "
+                    "some space, or name another place"
+                )
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> VideoWriter:
@@ -85,6 +93,10 @@ class VideoWriter:
         self._video = cv2.VideoWriter(str(self._part), codec, self.rate, self._size[::-1])
         if not self._video.isOpened():
             self._video = None
+            if not all(self._size):
+                raise UsageError(
+                    f"{self.path}: a video needs pictures of 2x2 pixels at least, found {image.shape}"
+                )
             raise UsageError(
                 f"OpenCV cannot write {self._size[1]}x{self._size[0]} pictures to {self.path}; try .mp4 or .avi"
             )
@@ -99,6 +111,15 @@ class VideoWriter:
             fitted = held if held.shape[:2] == self._size else letterbox(held, self._size)[0]
             for _ in range(copies):
                 self._video.write(fitted)
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether the first picture of a video can be read: OpenCV's encoders tell nobody that writing failed."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        return bool(video.read()[0])
+    finally:
+        video.release()
 
 
 def check_suffix(path: Path) -> None:
