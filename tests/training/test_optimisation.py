@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -89,6 +90,44 @@ def test_fused_steps_follow_the_definition() -> None:
         optimizer.step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.double(), expected[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def nan_for_uninitialised() -> Iterator[None]:
+    """Memory that nothing was written to is NaN, not what happens to lie there."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("nan_for_uninitialised")
+def test_a_first_step_that_overflowed_leaves_nothing_behind() -> None:
+    """A loss scaler leaves it to the fused step to do nothing; the second step is then the first."""
+    skipped, fresh = nn.Linear(3, 2), nn.Linear(3, 2)
+    fresh.load_state_dict(skipped.state_dict())
+    optimizers = [build_optimizer(model, learning_rate=0.1) for model in (skipped, fresh)]
+    for model in (skipped, fresh):
+        model(torch.ones(1, 3)).sum().backward()
+    optimizers[0].found_inf, optimizers[0].grad_scale = torch.ones(()), torch.ones(())
+    optimizers[0].step()
+    optimizers[0].found_inf = torch.zeros(())
+    for optimizer in optimizers:
+        optimizer.step()
+    for name, value in skipped.state_dict().items():
+        assert torch.equal(value, fresh.state_dict()[name]), name
+
+
+def test_the_first_step_is_that_of_torch() -> None:
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    plain = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    for model, optimizer in (
+        (ours, build_optimizer(ours, learning_rate=0.1, weight_decay=0.0)),
+        (theirs, plain),
+    ):
+        model(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
 
 
 def test_ema_decay_values() -> None:
