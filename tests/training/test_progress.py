@@ -6,13 +6,13 @@ import io
 
 from rich.console import Console
 
-from yolox_deploy.training.progress import Progress, RichProgress, SilentProgress
+from yolox_deploy.training.progress import Progress, RichProgress
 
 
 def tell(progress: Progress) -> None:
     """Two epochs of three steps, the first evaluated."""
     progress.message("12 of [12] tensors come from w.pth.")
-    progress.start(2, 3, 0)
+    progress.start(2, 3, 0, 12)
     for epoch in range(2):
         for step in range(3):
             progress.step(epoch, step, {"total": 2.0 + step, "l1": 0.0}, 0.01)
@@ -44,7 +44,7 @@ def test_on_a_terminal_a_bar_shows_the_epoch_the_losses_and_the_rate() -> None:
 
 def test_a_resumed_run_starts_where_it_was() -> None:
     progress = RichProgress(Console(file=io.StringIO(), force_terminal=True))
-    progress.start(10, 3, 4)
+    progress.start(10, 3, 4, 12)
     (task,) = progress.bar.tasks
     assert (task.completed, task.total) == (12, 30)
     progress.step(4, 0, {"total": 1.0}, 0.01)
@@ -59,6 +59,6 @@ def test_it_may_end_before_it_began() -> None:
 
 
 def test_silence_says_nothing(capsys: object) -> None:
-    tell(SilentProgress())
+    tell(Progress())
     out, err = capsys.readouterr()  # type: ignore[attr-defined]
     assert out == err == ""

@@ -17,11 +17,13 @@ from yolox_deploy.models.zoo import get_config
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig
-    from yolox_deploy.training.trainer import TrainResult
+    from yolox_deploy.training.trainer import Trainer, TrainResult
 
 OFFICIAL_WEIGHTS = "official"
 STOP_FILE = "stop"
 COMMAND = "from yolox_deploy.cli import main; main()"
+RUN_ID = "yolox-deploy-"
+"""How torchrun's engine calls a job that `--devices` started."""
 
 
 def train_command(
@@ -76,19 +78,21 @@ def train_command(
         "out": out,
     }
     changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
+    if check_only and not resume:
+        changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
     chosen = _resumed_config(resume, changes) if resume else _new_config(changes)
     if not (resume or check_only) and (chosen.out / "last.pth").is_file():
         found = f"{chosen.out} holds another run"
         raise UsageError(f"{found}; go on with it by --resume {chosen.out}, or name another folder by --out")
     in_job = "LOCAL_RANK" in os.environ  # one of the processes that torchrun started
-    if not in_job:
-        check_data(chosen.data, headers=resume is None)
+    if check_only or not in_job:
+        check_data(chosen.data, headers=resume is None, as_json=check_only and as_json)
     if check_only:
         return
     require("torch", "train")
     if devices > 1 and not in_job:
-        raise typer.Exit(_run_processes(devices))
-    _train(chosen, resume=resume is not None, as_json=as_json)
+        raise typer.Exit(_run_processes(devices, chosen.device))
+    _train(chosen, resume=resume is not None, as_json=as_json, checked=not in_job or _is_own_job())
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
@@ -140,6 +144,9 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
     last = run if run.suffix == ".pth" else run / "last.pth"
     if last.name != "last.pth":
         raise UsageError(f"a run is resumed from its last.pth; found {run}, which --weights can start from")
+    if int(os.environ.get("RANK", 0)) and not last.is_file():
+        found = f"rank {os.environ['RANK']} finds no {last}"
+        raise UsageError(f"{found}; machines that train together have to share the folder of the run")
     content = safe_load(last)
     saved = content.get("config") if isinstance(content, dict) else None
     if not isinstance(saved, dict):
@@ -147,8 +154,10 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
     return override(from_dict(saved), {**changes, "out": last.parent})
 
 
-def check_data(data: Path, *, headers: bool) -> None:
+def check_data(data: Path, *, headers: bool, as_json: bool = False) -> None:
     """Print what is found of a data set, before any time is spent on it; stop where training would."""
+    from dataclasses import asdict
+
     from yolox_deploy.data.checks import check_dataset, require_same_classes
     from yolox_deploy.data.layouts import open_dataset
 
@@ -156,23 +165,34 @@ def check_data(data: Path, *, headers: bool) -> None:
     reports = [check_dataset(split, pictures=headers) for split in (train, val)]
     for line in (line for report in reports for line in report.to_lines()):
         console().print(line, markup=False, soft_wrap=True)
+    if as_json:
+        print_json({name: asdict(report) for name, report in zip(("train", "val"), reports, strict=True)})
     for report in reports:
         report.raise_for_errors()
     require_same_classes(train, val)
 
 
-def _run_processes(count: int) -> int:
+def _is_own_job() -> bool:
+    """Whether `_run_processes` started this process."""
+    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(RUN_ID)
+
+
+def _run_processes(count: int, device: str) -> int:
     """Run this command line in `count` processes by torchrun's engine; the exit code of the first that failed."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // count, 1)))
+    from yolox_deploy.benchmarks.environment import usable_cores
+    from yolox_deploy.training.distributed import require_own_gpus
+
+    require_own_gpus(device, count)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // count, 1)))
     job = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=count,
-        run_id=f"yolox-deploy-{os.getpid()}",
+        run_id=f"{RUN_ID}{os.getpid()}",
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
@@ -183,27 +203,42 @@ def _run_processes(count: int) -> int:
     except SignalException as error:  # the processes got the signal too, saved and ended
         return 128 + error.sigval
     except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
+        rank, failure = error.get_first_failure()
+        code = failure.exitcode
+        end = f"by {failure.signal_name()}" if code < 0 else f"with exit code {code}; its message is above"
+        typer.echo(f"error: rank {rank} of {count} ended first, {end}", err=True)
         return code if code >= 0 else 128 - code  # as a shell tells of a signal
     return 0
 
 
-def _train(config: TrainConfig, *, resume: bool, as_json: bool) -> None:
+def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -> None:
     from yolox_deploy.training.allocator import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
     from yolox_deploy.training.trainer import Trainer
 
     keep_freed_memory()
-    trainer = Trainer(config, progress=RichProgress(), resume=resume, stop=_stop_request(config.out))
+    stop = _stop_request(config.out)
+    trainer = Trainer(config, progress=RichProgress(), resume=resume, stop=stop, checked=checked)
     is_main = trainer.job.is_main
     try:
         result = trainer.fit()
     except (KeyboardInterrupt, SystemExit):
-        if is_main and trainer.last.is_file():
-            typer.echo(f"saved in {trainer.last}; {_how_to_resume(config)}", err=True)
+        if is_main:
+            typer.echo(_what_is_saved(trainer), err=True)
         raise
     if is_main:
         _report(config, result, as_json)
+
+
+def _what_is_saved(trainer: Trainer) -> str:
+    """What an interrupted run left."""
+    saved, done = trainer.saved_step, trainer.state.step
+    if saved is None:
+        return "nothing was saved"
+    what = (
+        f"saved in {trainer.last}" if saved == done else f"{trainer.last} lacks the last {done - saved} steps"
+    )
+    return f"{what}; {_how_to_resume(trainer.config)}"
 
 
 def _stop_request(folder: Path) -> Callable[[], bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -14,11 +13,11 @@ from rich.table import Column
 REFRESH_SECONDS = 0.1
 
 
-class Progress(Protocol):
-    """Told by a `Trainer` what happens; epochs and steps count from 0."""
+class Progress:
+    """Told by a `Trainer` what happens, and tells nobody; epochs and steps count from 0."""
 
-    def start(self, epochs: int, steps: int, resumed_at: int) -> None:
-        """A run of `epochs` with `steps` each begins with the epoch `resumed_at`."""
+    def start(self, epochs: int, steps: int, resumed_at: int, pictures: int) -> None:
+        """A run of `epochs` with `steps` and `pictures` each begins with the epoch `resumed_at`."""
 
     def step(self, epoch: int, step: int, losses: Mapping[str, float], rate: float) -> None:
         """Step `step` of `epoch` had these losses and this learning rate; a trainer may leave steps out."""
@@ -33,17 +32,7 @@ class Progress(Protocol):
         """The run ended or was interrupted."""
 
 
-class SilentProgress:
-    """Tells nothing."""
-
-    def start(self, epochs: int, steps: int, resumed_at: int) -> None: ...
-    def step(self, epoch: int, step: int, losses: Mapping[str, float], rate: float) -> None: ...
-    def evaluated(self, epoch: int, figures: Mapping[str, float]) -> None: ...
-    def message(self, text: str) -> None: ...
-    def close(self) -> None: ...
-
-
-class RichProgress:
+class RichProgress(Progress):
     """On standard error a bar over the whole run with the time left; without a terminal a line an epoch.
 
     Losses are means over the epoch so far.
@@ -65,7 +54,7 @@ class RichProgress:
         self._drawn = 0.0
         self._line = ""
 
-    def start(self, epochs: int, steps: int, resumed_at: int) -> None:
+    def start(self, epochs: int, steps: int, resumed_at: int, pictures: int) -> None:
         self._epochs, self._steps, self._epoch = epochs, steps, -1
         self._task = self.bar.add_task("starting", total=epochs * steps, completed=resumed_at * steps)
         self.bar.start()
