@@ -35,13 +35,14 @@ class Progress:
 class RichProgress(Progress):
     """On standard error a bar over the whole run with the time left; without a terminal a line an epoch.
 
-    Losses are means over the epoch so far.
+    Losses and images per second are means over the epoch so far, evaluations left out.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         text = TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1))
-        columns = (BarColumn(16), TimeRemainingColumn(compact=True), text)
+        speed = TextColumn("{task.fields[speed]}", table_column=Column(no_wrap=True))
+        columns = (BarColumn(16), TimeRemainingColumn(compact=True), speed, text)
         # No thread of its own: the data loader forks.
         self.bar = Bar(
             *columns,
@@ -56,19 +57,26 @@ class RichProgress(Progress):
 
     def start(self, epochs: int, steps: int, resumed_at: int, pictures: int) -> None:
         self._epochs, self._steps, self._epoch = epochs, steps, -1
-        self._task = self.bar.add_task("starting", total=epochs * steps, completed=resumed_at * steps)
+        self._images = pictures / steps
+        self._task = self.bar.add_task(
+            "starting", total=epochs * steps, completed=resumed_at * steps, speed=""
+        )
         self.bar.start()
 
     def step(self, epoch: int, step: int, losses: Mapping[str, float], rate: float) -> None:
         if epoch != self._epoch:
             self._end_epoch()
             self._epoch, self._count, self._sums = epoch, 0, dict.fromkeys(losses, 0.0)
+            self._first, self._began = step, time.monotonic()
         self._count += 1
         self._sums = {name: total + losses[name] for name, total in self._sums.items()}
         means = "  ".join(f"{name} {total / self._count:.3g}" for name, total in self._sums.items())
         self._line = f"epoch {epoch + 1}/{self._epochs}  {means}  rate {rate:.2g}"
         done = epoch * self._steps + step + 1
         self.bar.update(self._task, description=self._line, completed=done)
+        if step > self._first:
+            speed = (step - self._first) * self._images / max(time.monotonic() - self._began, 1e-9)
+            self.bar.update(self._task, speed=f"{speed:.1f} images/s")
         if time.monotonic() - self._drawn > REFRESH_SECONDS:
             self.bar.refresh()
             self._drawn = time.monotonic()
