@@ -315,7 +315,8 @@ def test_processes_go_on_from_one_checkpoint(config: TrainConfig, monkeypatch: p
     Trainer(config, stop=lambda: True).fit()
     monkeypatch.setattr(Job, "share", lambda self, value: 6)
     with pytest.raises(
-        UsageError, match=r"finds a .*last.pth of step 3, and rank 0 one of step 6.* share the folder"
+        UsageError,
+        match=r"finds a .*last.pth of step 3, and rank 0, which writes it, one of step 6.* share the folder",
     ):
         Trainer(config, resume=True)
 

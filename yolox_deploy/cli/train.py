@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table
+from yolox_deploy.cli.common import AsJson, console, parse_size, print_json
+from yolox_deploy.cli.train_output import print_result, what_is_saved
+from yolox_deploy.cli.train_processes import is_own_job, run_processes
 from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.zoo import get_config
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig
-    from yolox_deploy.training.trainer import Trainer, TrainResult
 
 OFFICIAL_WEIGHTS = "official"
 STOP_FILE = "stop"
-COMMAND = "from yolox_deploy.cli import main; main()"
-RUN_ID = "yolox-deploy-"
-"""How torchrun's engine calls a job that `--devices` started."""
 
 
 def train_command(
@@ -91,8 +88,8 @@ def train_command(
         return
     require("torch", "train")
     if devices > 1 and not in_job:
-        raise typer.Exit(_run_processes(devices, chosen.device))
-    _train(chosen, resume=resume is not None, as_json=as_json, checked=not in_job or _is_own_job())
+        raise typer.Exit(run_processes(devices, chosen.device))
+    _train(chosen, resume=resume is not None, as_json=as_json, checked=not in_job or is_own_job())
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
@@ -156,8 +153,6 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
 
 def check_data(data: Path, *, headers: bool, as_json: bool = False) -> None:
     """Print what is found of a data set, before any time is spent on it; stop where training would."""
-    from dataclasses import asdict
-
     from yolox_deploy.data.checks import check_dataset, require_same_classes
     from yolox_deploy.data.layouts import open_dataset
 
@@ -170,45 +165,6 @@ def check_data(data: Path, *, headers: bool, as_json: bool = False) -> None:
     for report in reports:
         report.raise_for_errors()
     require_same_classes(train, val)
-
-
-def _is_own_job() -> bool:
-    """Whether `_run_processes` started this process."""
-    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(RUN_ID)
-
-
-def _run_processes(count: int, device: str) -> int:
-    """Run this command line in `count` processes by torchrun's engine; the exit code of the first that failed."""
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    from yolox_deploy.benchmarks.environment import usable_cores
-    from yolox_deploy.training.distributed import require_own_gpus
-
-    require_own_gpus(device, count)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // count, 1)))
-    job = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=f"{RUN_ID}{os.getpid()}",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-    )
-    try:
-        elastic_launch(job, sys.executable)("-c", COMMAND, *sys.argv[1:])
-    except SignalException as error:  # the processes got the signal too, saved and ended
-        return 128 + error.sigval
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        code = failure.exitcode
-        end = f"by {failure.signal_name()}" if code < 0 else f"with exit code {code}; its message is above"
-        typer.echo(f"error: rank {rank} of {count} ended first, {end}", err=True)
-        return code if code >= 0 else 128 - code  # as a shell tells of a signal
-    return 0
 
 
 def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -> None:
@@ -224,21 +180,10 @@ def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -
         result = trainer.fit()
     except (KeyboardInterrupt, SystemExit):
         if is_main:
-            typer.echo(_what_is_saved(trainer), err=True)
+            typer.echo(what_is_saved(trainer), err=True)
         raise
     if is_main:
-        _report(config, result, as_json)
-
-
-def _what_is_saved(trainer: Trainer) -> str:
-    """What an interrupted run left."""
-    saved, done = trainer.saved_step, trainer.state.step
-    if saved is None:
-        return "nothing was saved"
-    what = (
-        f"saved in {trainer.last}" if saved == done else f"{trainer.last} lacks the last {done - saved} steps"
-    )
-    return f"{what}; {_how_to_resume(trainer.config)}"
+        print_result(config, result, as_json)
 
 
 def _stop_request(folder: Path) -> Callable[[], bool]:
@@ -251,21 +196,3 @@ def _stop_request(folder: Path) -> Callable[[], bool]:
         return True
 
     return found
-
-
-def _report(config: TrainConfig, result: TrainResult, as_json: bool) -> None:
-    if as_json:
-        paths = {"best": str(result.best), "last": str(result.last)}
-        print_json({**result.figures, **paths, "epochs": result.epochs})
-        return
-    title = f"{config.model} in {config.out}, best of {result.epochs} epochs"
-    print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
-    if result.epochs < config.epochs:
-        typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
-    size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)
-    weights = shlex.quote(str(result.best))
-    typer.echo(f"export it with: yolox-deploy export {config.model} --weights {weights} --to onnx{size}")
-
-
-def _how_to_resume(config: TrainConfig) -> str:
-    return f"go on with: yolox-deploy train --resume {shlex.quote(str(config.out))}"

@@ -106,9 +106,11 @@ class Job:
             yield
         except TrainingError as error:
             own = error
-        failed = torch.tensor(float(own is not None), device=self.device)
+        failed = own is not None
         if self.world > 1:
-            dist.all_reduce(failed, dist.ReduceOp.MAX)
+            flag = torch.tensor(float(failed), device=self.device)
+            dist.all_reduce(flag, dist.ReduceOp.MAX)
+            failed = bool(flag)
         if own is not None:
             raise own
         if failed:

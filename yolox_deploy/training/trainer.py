@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from yolox_deploy.data.checks import check_dataset, require_same_classes
-from yolox_deploy.data.layouts import open_dataset
-from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
-from yolox_deploy.models import build_model
+from yolox_deploy.errors import TrainingError, require
 from yolox_deploy.training.augment import Augmenter
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.distributed import join_job
 from yolox_deploy.training.drawings import draw_batch, draw_predictions
 from yolox_deploy.training.evaluation import evaluate
 from yolox_deploy.training.interrupts import held_interrupts, sigterm_raises
-from yolox_deploy.training.learner import LOSS_NAMES, Learner
 from yolox_deploy.training.loader import Batch, Plan, Samples, stream, worker_count
 from yolox_deploy.training.logs import RunLog
+from yolox_deploy.training.loss_reader import LossReader
 from yolox_deploy.training.multiscale import size_of_step
-from yolox_deploy.training.prior_files import load_priors
 from yolox_deploy.training.progress import Progress
-from yolox_deploy.training.run_state import RunState, load_last, load_pretrained, write_torch
+from yolox_deploy.training.run_start import new_learner, open_data, resumed_learner
+from yolox_deploy.training.run_state import RunState, write_torch
 from yolox_deploy.training.schedule import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
 
 DRAWN_BATCHES = 3
@@ -77,10 +70,7 @@ class Trainer:
         self.stop = stop
         self.job = join_job(config.device)
         self.progress = progress if progress is not None and self.job.is_main else Progress()
-        self.train_set, self.val_set = open_dataset(config.data, "train"), open_dataset(config.data, "val")
-        require_same_classes(self.train_set, self.val_set)
-        if not checked:
-            self._check_data()
+        self.train_set, self.val_set = open_data(config.data, self.progress, checked=checked)
         self.plan = Plan(config, len(self.train_set), self.job.rank, self.job.world)
         self.schedule = WarmupCosine(
             peak=scaled_learning_rate(config.batch, config.learning_rate),
@@ -97,55 +87,19 @@ class Trainer:
         self.last, self.best = config.out / "last.pth", config.out / "best.pth"
         self.saved_step: int | None = None
         with self.job.guard():
-            self.learner, self.state = self._begin(resume)
-        self.samples = Samples(
-            self.train_set, Augmenter(self.train_set, config.size, config.augmentation), config.seed
-        )
+            if resume:
+                self.learner, self.state = resumed_learner(config, self.job, self.last, self.facts)
+                self.saved_step = self.state.step
+            else:
+                classes = len(self.train_set.class_names)
+                self.learner, self.state = new_learner(config, self.job, classes, self.progress), RunState()
+        augmenter = Augmenter(self.train_set, config.size, config.augmentation)
+        self.samples = Samples(self.train_set, augmenter, config.seed)
+        self.losses = LossReader(self.plan, self.samples)
+        self.interval = CUDA_INTERVAL if self.job.device.type == "cuda" else 1
         self.workers = worker_count(config.workers, self.job.device)
         config.out.mkdir(parents=True, exist_ok=True)
         self.log = RunLog(config.out, resumed=resume) if self.job.is_main else None
-        self.interval = CUDA_INTERVAL if self.job.device.type == "cuda" else 1
-        self._unread: dict[int, Tensor] = {}
-
-    def _check_data(self) -> None:
-        """Tell what is wrong with the data set; stop where training would."""
-        for split in (self.train_set, self.val_set):
-            report = check_dataset(split, pictures=False)
-            for line in report.to_lines():
-                self.progress.message(line)
-            report.raise_for_errors()
-
-    def _begin(self, resume: bool) -> tuple[Learner, RunState]:
-        """The model as it starts, or as it was left."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            model = build_model(self.config.model, len(self.train_set.class_names))
-        if resume:
-            state, content = load_last(self.last, self.facts)
-            self._require_same_start(state)
-            patience = self.config.patience
-            if patience is not None and state.stale >= patience:
-                state.stale = 0  # it ended for want of patience: who goes on grants it anew
-            self.saved_step = state.step
-            learner = Learner(model, self.config, self.job)
-            learner.restore(content)
-            return learner, state
-        if self.config.weights is not None:
-            for message in load_pretrained(model, self.config.weights):
-                self.progress.message(message)
-        if self.config.priors is not None:
-            fitted = torch.from_numpy(load_priors(self.config.priors, self.config.size))
-            model.load_state_dict({"head.priors": fitted}, strict=False)
-        return Learner(model, self.config, self.job), RunState()
-
-    def _require_same_start(self, state: RunState) -> None:
-        """Only the main process writes the checkpoint that all go on from."""
-        step = self.job.share(state.step)
-        if state.step != step:
-            raise UsageError(
-                f"rank {self.job.rank} finds a {self.last} of step {state.step}, and rank 0 one of step {step}; "
-                "machines that train together have to share the folder of the run"
-            )
 
     def fit(self) -> TrainResult:
         """Train to the last epoch, or until `stop` or `config.patience` ends it.
@@ -197,48 +151,18 @@ class Trainer:
         """One optimiser step; losses that are looked at are so before they change a weight."""
         step = self.state.step
         rate = yolox_warmup_cosine(self.schedule, step)
-        values = self.learner.backward(batch, self._size(step), use_l1=self.plan.is_plain(epoch))
-        self._unread[step] = values
-        losses = None
+        size = size_of_step(step, self.config.size, self.config.multiscale, self.config.seed)
+        self.losses.add(step, self.learner.backward(batch, size, use_l1=self.plan.is_plain(epoch)))
+        losses: dict[str, float] = {}
         if (step + 1) % self.interval == 0 or (step + 1) % self.plan.steps == 0:
             with self.job.together():
-                losses = self._read_losses()
+                losses = self.losses.read()
         self.learner.update(rate)
         self.state.step += 1
-        if losses is not None:
+        if losses:
             self.progress.step(epoch, step - epoch * self.plan.steps, losses, rate)
             if self.log is not None:
                 self.log.step({"epoch": epoch, "step": step, **losses, "rate": rate})
-
-    def _size(self, step: int) -> tuple[int, int]:
-        return size_of_step(step, self.config.size, self.config.multiscale, self.config.seed)
-
-    def _read_losses(self) -> dict[str, float]:
-        """The mean losses of the steps since the last look.
-
-        Raises:
-            NonFiniteLossError: of the first step whose loss is NaN or infinite.
-        """
-        rows = torch.stack(list(self._unread.values()))
-        steps = dict(zip(self._unread, rows.tolist(), strict=True))
-        self._unread.clear()
-        for step, row in steps.items():
-            losses = dict(zip(LOSS_NAMES, row, strict=True))
-            if not math.isfinite(losses["total"]):
-                raise NonFiniteLossError(
-                    f"the loss is {losses['total']} in step {step} (epoch {step // self.plan.steps}): {losses}. The "
-                    f"batch is in {self._keep_batch(step, losses)}; look at its targets, or lower the learning rate"
-                )
-        return dict(zip(LOSS_NAMES, rows.mean(dim=0).tolist(), strict=True))
-
-    def _keep_batch(self, step: int, losses: dict[str, float]) -> Path:
-        """Prepare the batch of `step` again, for a look at the losses may come later, and write it."""
-        with closing(stream(self.samples, self.plan, step=step, workers=0, pin_memory=False)) as batches:
-            batch = next(batches)
-        path = self.config.out / f"nonfinite_batch{f'_rank{self.job.rank}' if self.job.rank else ''}.pt"
-        about = {"epoch": step // self.plan.steps, "step": step, "size": self._size(step), "losses": losses}
-        write_torch(path, {**batch._asdict(), **about, "model_name": self.config.model})
-        return path
 
     def _finish_epoch(self, epoch: int) -> bool:
         """Evaluate where it is time, and save; whether the run ends here."""
@@ -279,8 +203,7 @@ class Trainer:
         """Save on the way out. What prevents it is told, not raised: the interrupt goes on."""
         with held_interrupts():
             try:
-                if self._unread:
-                    self._read_losses()
+                self.losses.read()
                 self._require_finite()
                 self._save_last()
             except (TrainingError, OSError, RuntimeError) as error:
