@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from yolox_deploy.models import YOLOX
+
 MAX_OBJECTS = 120
 WARM_UP_ROUNDS = 2
 PARTS = ("forward", "loss", "backward", "update", "step", "loss apart")
@@ -79,7 +81,7 @@ def plain_update(model: nn.Module) -> Callable[[], None]:
     return update
 
 
-def fused_update(model: nn.Module) -> Callable[[], None]:
+def fused_update(model: YOLOX) -> Callable[[], None]:
     """SGD and EMA as this package makes them."""
     from yolox_deploy.training.ema import ModelEMA
     from yolox_deploy.training.optimizer import build_optimizer

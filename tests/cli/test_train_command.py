@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -106,6 +107,47 @@ def test_checking_names_what_is_wrong_and_trains_nothing(call: Call, scenes: Pat
         assert code == 2
         assert "error: 1 pictures are missing" in err
     assert not out.exists()
+
+
+def test_checking_needs_no_model_and_reports_as_json(call: Call, scenes: Path) -> None:
+    code, out, err = call("--data", scenes, "--check-only", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert [report[split]["pictures"] for split in ("train", "val")] == [12, 4]
+    assert report["train"]["problems"] == []
+    code, out, err = call("--check-only")
+    assert (code, out) == (2, "")
+    assert "error: --data not given" in err
+
+
+def test_checking_checks_in_a_process_of_a_job_too(
+    call: Call, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    broken = tmp_path / "broken"
+    shutil.copytree(scenes, broken)
+    (broken / "train" / "000003.jpg").unlink()
+    for more in (("--check-only", "--json"), ("--out", tmp_path / "run")):
+        code, _, err = call(*TINY, "--data", broken, *more)
+        assert code == 2
+        assert "error: 1 pictures are missing" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_processes_want_several_gpus(call: Call, scenes: Path, tmp_path: Path) -> None:
+    arguments = ("--model", "yolox_s", "--data", scenes, "--devices", 2, "--device", "cuda:0")
+    code, _, err = call(*arguments, "--out", tmp_path / "run")
+    assert code == 2
+    assert "2 processes would train on cuda:0; expected cuda" in err
+
+
+def test_a_machine_without_the_checkpoint_is_told_to_share_it(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "3")
+    code, _, err = call("--resume", tmp_path)
+    assert code == 2
+    assert f"rank 3 finds no {tmp_path / 'last.pth'}; machines that train together have to share" in err
 
 
 def test_checking_compares_the_classes_of_both_splits(call: Call, scenes: Path, tmp_path: Path) -> None:
@@ -276,4 +318,7 @@ def test_the_exit_code_of_a_process_is_that_of_the_command(scenes: Path, tmp_pat
     arguments = ("--data", scenes, "--weights", weights, "--devices", 2, "--out", tmp_path / "run")
     done = run("train", *TINY, *arguments, **ALONE)
     assert done.returncode == 4, done.stderr
-    assert "error: " in done.stderr
+    assert "broken.pth" in done.stderr
+    assert re.search(
+        r"error: rank [01] of 2 ended first, with exit code 4; its message is above", done.stderr
+    )

@@ -66,6 +66,11 @@ loader.Samples.__getitem__ = getitem
 config = TrainConfig("yolox_nano", folder / "data", folder / "run", epochs=2, batch=4, imgsz=(64, 64),
                      multiscale=(32, 96), workers=0, precision="fp32", plain_epochs=1)
 trainer = Trainer(config)
+backward, steps = trainer.learner.backward, []
+def spoiling(*arguments, **options):
+    steps.append(backward(*arguments, **options))
+    return steps[-1] * (float("nan") if (rank, len(steps)) == (1, int(sys.argv[3])) else 1.0)
+trainer.learner.backward = spoiling
 result = trainer.fit()
 state = trainer.learner.state()
 torch.save({"items": items, "figures": result.figures, "model": state["model"], "raw": state["raw"]},
@@ -173,7 +178,7 @@ def _gradients(given: dict[str, Any], rank: int, accumulate: int) -> dict[str, t
 
 
 def test_a_run_of_two_processes(scenes: Path) -> None:
-    for code, text in finish(start(RUN, scenes, 0)):
+    for code, text in finish(start(RUN, scenes, 0, 0)):
         assert code == 0, text
     one, other = (torch.load(scenes / f"end{rank}.pt", weights_only=True) for rank in range(2))
     for key in ("model", "raw"):
@@ -189,13 +194,23 @@ def test_a_run_of_two_processes(scenes: Path) -> None:
 
 def test_a_dead_process_ends_the_job(scenes: Path) -> None:
     """Long before the time is up that a process waits for another."""
-    processes = start(RUN, scenes, 4)
+    processes = start(RUN, scenes, 4, 0)
     assert processes[1].wait(timeout=240) == 9
     died = time.monotonic()
     (code, text), _ = finish(processes)
     assert code == 1
     assert time.monotonic() - died < 0.5 * TIMEOUT
     assert "TrainingError: another process of this job ended or no longer answers (rank 0 of 2" in text
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_lost_in_one_process_ends_all(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(scenes / "data")
+    (code, text), (other_code, other) = finish(start(RUN, tmp_path, 0, 2))
+    assert (code, other_code) == (1, 1)
+    assert "TrainingError: another process of this job cannot go on; its own message says why" in text
+    assert "NonFiniteLossError: the loss is nan in step 1 (epoch 0)" in other
+    assert {path.name for path in (tmp_path / "run").glob("*.pt*")} == {"nonfinite_batch_rank1.pt"}
 
 
 def test_a_process_alone_is_a_job_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +233,12 @@ def test_the_others_do_not_appear(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     with pytest.raises(TrainingError, match="rank 1 of 2 cannot join the job"):
         join_job("cpu")
+
+
+def test_two_processes_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=r"2 processes would train on cuda:0; expected cuda"):
+        join_job("cuda:0")
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:x", "cuda:99"])

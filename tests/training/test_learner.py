@@ -102,7 +102,7 @@ def test_update_uses_the_rate_and_clears_gradients(batch: Batch) -> None:
 
 
 def test_frozen_backbone_stays_as_it_is(batch: Batch) -> None:
-    made = learner(freeze_backbone=True)
+    made = learner(freeze_backbone=True, weights=Path("w.pth"))
     before = copy.deepcopy(made.model.state_dict())
     made.backward(batch, SIZE, use_l1=False)
     made.update(0.1)

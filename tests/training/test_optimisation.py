@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,8 +28,8 @@ def test_schedule_without_some_parts() -> None:
     plain = WarmupCosine(peak=1.0, total=10, warmup=0, flat=0)
     assert yolox_warmup_cosine(plain, 0) == 1.0
     assert yolox_warmup_cosine(plain, 10) == pytest.approx(0.05)
-    only_warmup = WarmupCosine(peak=1.0, total=4, warmup=4, flat=0, start=0.2)
-    assert [yolox_warmup_cosine(only_warmup, i) for i in (0, 2)] == pytest.approx([0.2, 0.4])
+    only_warmup = WarmupCosine(peak=1.0, total=4, warmup=4, flat=0)
+    assert [yolox_warmup_cosine(only_warmup, i) for i in (0, 2)] == pytest.approx([0.0, 0.25])
     rates = [yolox_warmup_cosine(WarmupCosine(1.0, 100, 10, 20), i) for i in range(100)]
     assert rates[:11] == sorted(rates[:11])
     assert rates[10:] == sorted(rates[10:], reverse=True)
@@ -91,6 +92,44 @@ def test_fused_steps_follow_the_definition() -> None:
         torch.testing.assert_close(parameter.double(), expected[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture
+def nan_for_uninitialised() -> Iterator[None]:
+    """Memory that nothing was written to is NaN, not what happens to lie there."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("nan_for_uninitialised")
+def test_a_first_step_that_overflowed_leaves_nothing_behind() -> None:
+    """A loss scaler leaves it to the fused step to do nothing; the second step is then the first."""
+    skipped, fresh = nn.Linear(3, 2), nn.Linear(3, 2)
+    fresh.load_state_dict(skipped.state_dict())
+    optimizers = [build_optimizer(model, learning_rate=0.1) for model in (skipped, fresh)]
+    for model in (skipped, fresh):
+        model(torch.ones(1, 3)).sum().backward()
+    optimizers[0].found_inf, optimizers[0].grad_scale = torch.ones(()), torch.ones(())
+    optimizers[0].step()
+    optimizers[0].found_inf = torch.zeros(())
+    for optimizer in optimizers:
+        optimizer.step()
+    for name, value in skipped.state_dict().items():
+        assert torch.equal(value, fresh.state_dict()[name]), name
+
+
+def test_the_first_step_is_that_of_torch() -> None:
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    plain = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    for model, optimizer in (
+        (ours, build_optimizer(ours, learning_rate=0.1, weight_decay=0.0)),
+        (theirs, plain),
+    ):
+        model(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+
+
 def test_ema_decay_values() -> None:
     assert ema_decay(0) == 0.0
     assert ema_decay(2000) == pytest.approx(0.9998 * (1 - math.exp(-1)))
@@ -140,11 +179,3 @@ def test_ema_resumes(nano: YOLOX) -> None:
     second.update()
     others = second.model.state_dict()
     assert all(torch.equal(value, others[key]) for key, value in first.model.state_dict().items())
-
-
-def test_ema_sees_replaced_buffers() -> None:
-    model = nn.Sequential(nn.BatchNorm2d(2))
-    ema = ModelEMA(model, decay=0.0)
-    model[0].running_mean = torch.full((2,), 7.0)
-    ema.update()
-    assert torch.equal(ema.model[0].running_mean, model[0].running_mean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ import pytest
 import torch
 
 from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
-from yolox_deploy.errors import InputError, NonFiniteLossError
+from yolox_deploy.errors import InputError, NonFiniteLossError, TrainingError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.models.safe_load import safe_load
+from yolox_deploy.training import trainer as trainer_module
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.evaluation import evaluate
-from yolox_deploy.training.progress import SilentProgress
+from yolox_deploy.training.loader import Batch, stream
+from yolox_deploy.training.progress import Progress
+from yolox_deploy.training.run_state import write_torch
 from yolox_deploy.training.schedule import yolox_warmup_cosine
 from yolox_deploy.training.trainer import Trainer
 
@@ -29,7 +32,7 @@ STEPS, EPOCHS = 3, 4
 Losses = dict[int, dict[str, float]]
 
 
-class Recorder(SilentProgress):
+class Recorder(Progress):
     """Keeps what it is told; `at` is called with the step of the run once it has been told of it."""
 
     def __init__(self, at: Callable[[int], None] = lambda step: None) -> None:
@@ -211,6 +214,113 @@ def test_interrupted_while_it_evaluates(
     assert_same_end(config.out, whole)
 
 
+def test_interrupted_while_statistics_are_averaged(
+    config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]
+) -> None:
+    """Between the sum over the processes and its division the statistics are of no use."""
+
+    class Summing(Job):
+        def average_statistics(self, *models: torch.nn.Module) -> None:
+            buffers = [b for model in models for b in model.buffers() if b.is_floating_point()]
+            torch._foreach_mul_(buffers, 2.0)
+            signal.raise_signal(signal.SIGINT)
+            torch._foreach_div_(buffers, 2.0)
+
+    trainer = Trainer(config)
+    trainer.job = Summing(trainer.job.device)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    Trainer(config, resume=True).fit()
+    assert_same_end(config.out, whole)
+
+
+def test_a_second_interrupt_loses_nothing(
+    config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(at: int) -> None:
+        if at == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    def interrupted_write(path: Path, content: Mapping[str, Any]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write_torch(path, content)
+
+    trainer = Trainer(config, progress=Recorder(interrupt))
+    monkeypatch.setattr(trainer_module, "write_torch", interrupted_write)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    monkeypatch.undo()
+    assert trainer.saved_step == 2
+    rest = Recorder()
+    Trainer(config, progress=rest, resume=True).fit()
+    assert list(rest.losses) == list(range(2, 12))
+    assert_same_end(config.out, whole)
+
+
+def test_an_interrupted_run_is_saved_before_its_workers_end(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+
+    def ended(*arguments: Any, **options: Any) -> Iterator[Batch]:
+        try:
+            yield from stream(*arguments, **options)
+        finally:
+            order.append("workers")
+
+    def interrupt(at: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(trainer_module, "stream", ended)
+    monkeypatch.setattr(trainer_module, "write_torch", lambda *_: order.append("saved"))
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(config, progress=Recorder(interrupt)).fit()
+    assert order == ["saved", "workers"]
+
+
+def test_a_save_that_fails_is_told_and_claimed_by_nobody(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(at: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def full(path: Path, content: Mapping[str, Any]) -> None:
+        raise OSError(28, "No space left on device")
+
+    recorder = Recorder(interrupt)
+    trainer = Trainer(config, progress=recorder)
+    monkeypatch.setattr(trainer_module, "write_torch", full)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    assert trainer.saved_step is None
+    assert f"{trainer.last} was not written: [Errno 28] No space left on device" in recorder.messages
+
+
+def test_sigterm_ends_a_run_that_python_started(config: TrainConfig) -> None:
+    def interrupt(at: int) -> None:
+        if at == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    trainer = Trainer(config, progress=Recorder(interrupt))
+    with pytest.raises(SystemExit) as caught:
+        trainer.fit()
+    assert caught.value.code == 143
+    assert trainer.saved_step == 2
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_processes_go_on_from_one_checkpoint(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 0 alone writes it; another machine may have an older one."""
+    Trainer(config, stop=lambda: True).fit()
+    monkeypatch.setattr(Job, "share", lambda self, value: 6)
+    with pytest.raises(
+        UsageError,
+        match=r"finds a .*last.pth of step 3, and rank 0, which writes it, one of step 6.* share the folder",
+    ):
+        Trainer(config, resume=True)
+
+
 def test_workers_change_nothing(config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
     Trainer(replace(config, workers=1)).fit()
     assert_same_end(config.out, whole)
@@ -239,11 +349,104 @@ def test_a_non_finite_loss_keeps_the_batch(config: TrainConfig) -> None:
     assert not (config.out / "last.pth").exists()
 
 
+def lose(trainer: Trainer, at: int) -> list[Batch]:
+    """Let the loss of step `at` be NaN; returns where the batches are kept that the steps see."""
+    backward, seen = trainer.learner.backward, []
+
+    def poisoned(batch: Batch, *arguments: Any, **options: Any) -> torch.Tensor:
+        values = backward(batch, *arguments, **options)
+        seen.append(batch)
+        return values if len(seen) != at + 1 else torch.full_like(values, float("nan"))
+
+    trainer.learner.backward = poisoned  # type: ignore[method-assign]
+    return seen
+
+
+def test_losses_that_are_read_late_tell_of_the_first_bad_step(config: TrainConfig) -> None:
+    recorder = Recorder()
+    trainer = Trainer(config, progress=recorder)
+    trainer.interval = 10  # as on a GPU
+    seen = lose(trainer, 4)
+    with pytest.raises(NonFiniteLossError, match=r"the loss is nan in step 4 \(epoch 1\)"):
+        trainer.fit()
+    assert len(seen) == 6
+    assert list(recorder.losses) == [2]
+    kept = safe_load(config.out / "nonfinite_batch.pt")
+    assert isinstance(kept, dict)
+    assert torch.equal(kept["images"], seen[4].images)
+    assert torch.equal(kept["targets"], seen[4].targets)
+    assert (kept["epoch"], kept["step"]) == (1, 4)
+    assert trainer.saved_step == 3
+
+
+def test_an_interrupt_does_not_save_what_a_loss_has_spoilt(config: TrainConfig) -> None:
+    recorder = Recorder()
+    trainer = Trainer(config, progress=recorder)
+    trainer.interval = 10
+    seen, update = lose(trainer, 3), trainer.learner.update
+
+    def interrupted(rate: float) -> None:
+        update(rate)
+        if len(seen) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    trainer.learner.update = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    assert trainer.saved_step == 3
+    assert "last.pth was not written: the loss is nan in step 3" in recorder.messages[-1]
+    assert safe_load(config.out / "last.pth")["step"] == 3
+
+
+def test_weights_that_are_lost_replace_no_checkpoint(config: TrainConfig) -> None:
+    trainer = Trainer(config)
+    update = trainer.learner.update
+
+    def spoil(rate: float) -> None:
+        update(rate)
+        if trainer.state.step == 5:
+            with torch.no_grad():
+                trainer.learner.model.head.obj_preds[1].bias.fill_(float("inf"))
+
+    trainer.learner.update = spoil  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=r"weights are NaN or infinite after step 5; .*last.pth was left"):
+        trainer.fit()
+    assert safe_load(config.out / "last.pth")["step"] == 3
+
+
 def test_patience(config: TrainConfig) -> None:
     recorder = Recorder()
     result = Trainer(replace(config, learning_rate=1e-9, eval_every=1, patience=1), progress=recorder).fit()
     assert result.epochs == 2
     assert list(recorder.figures) == [0, 1]
+
+
+def test_patience_counts_evaluations_alone(config: TrainConfig) -> None:
+    recorder = Recorder()
+    trainer = Trainer(replace(config, learning_rate=1e-9, eval_every=2, patience=1), progress=recorder)
+    trainer.state.best_ap = 1.0
+    assert trainer.fit().epochs == 2
+    trainer = Trainer(replace(config, learning_rate=1e-9, eval_every=2, patience=1), resume=True)
+    assert trainer.fit().epochs == EPOCHS
+
+
+def test_a_data_set_with_faults_is_refused_before_the_first_step(config: TrainConfig, tmp_path: Path) -> None:
+    """Also where no command line checked it: a class beyond the names was an IndexError in the loss."""
+    data = write_scenes(tmp_path / "data", train=4, val=1, size=(64, 64))
+    (tmp_path / "yolo").mkdir()
+    for split in ("train", "val"):
+        (data / split).rename(tmp_path / "yolo" / split)
+        for picture in (tmp_path / "yolo" / split).iterdir():
+            picture.with_suffix(".txt").write_text("5 0.5 0.5 0.25 0.25\n")
+    (tmp_path / "yolo" / "data.yaml").write_text("train: train\nval: val\nnames: [cat, dog]\n")
+    recorder = Recorder()
+    with pytest.raises(InputError, match=r"4 objects of a class that has no name.*class 5"):
+        Trainer(replace(config, data=tmp_path / "yolo"), progress=recorder)
+    assert "4 pictures" in recorder.messages[0]
+    assert Trainer(replace(config, data=tmp_path / "yolo"), checked=True).train_set.class_names == (
+        "cat",
+        "dog",
+    )
 
 
 def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
@@ -254,11 +457,12 @@ def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
         Trainer(replace(config, data=data)).fit()
 
 
-def test_fine_tuning_tells_what_it_took(config: TrainConfig, nano_weights: Path) -> None:
+def test_fine_tuning_tells_what_it_took(config: TrainConfig, scenes: Path, nano_weights: Path) -> None:
     recorder = Recorder()
     trainer = Trainer(replace(config, weights=nano_weights), progress=recorder)
-    assert "tensors come from" in recorder.messages[0]
-    assert f"the data set has {len(CLASS_NAMES)}" in recorder.messages[1]
+    taken, anew, *_ = (message for message in recorder.messages if not message.startswith(str(scenes)))
+    assert "tensors come from" in taken
+    assert f"the data set has {len(CLASS_NAMES)}" in anew
     source = safe_load(nano_weights)["model"]
     name = "backbone.backbone.stem.conv.conv.weight"
     assert torch.equal(trainer.learner.model.state_dict()[name], source[name])

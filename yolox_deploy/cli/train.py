@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table
+from yolox_deploy.cli.common import AsJson, console, parse_size, print_json
+from yolox_deploy.cli.train_output import print_result, what_is_saved
+from yolox_deploy.cli.train_processes import is_own_job, run_processes
 from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.zoo import get_config
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig
-    from yolox_deploy.training.trainer import TrainResult
 
 OFFICIAL_WEIGHTS = "official"
 STOP_FILE = "stop"
-COMMAND = "from yolox_deploy.cli import main; main()"
 
 
 def train_command(
@@ -76,19 +75,21 @@ def train_command(
         "out": out,
     }
     changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
+    if check_only and not resume:
+        changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
     chosen = _resumed_config(resume, changes) if resume else _new_config(changes)
     if not (resume or check_only) and (chosen.out / "last.pth").is_file():
         found = f"{chosen.out} holds another run"
         raise UsageError(f"{found}; go on with it by --resume {chosen.out}, or name another folder by --out")
     in_job = "LOCAL_RANK" in os.environ  # one of the processes that torchrun started
-    if not in_job:
-        check_data(chosen.data, headers=resume is None)
+    if check_only or not in_job:
+        check_data(chosen.data, headers=resume is None, as_json=check_only and as_json)
     if check_only:
         return
     require("torch", "train")
     if devices > 1 and not in_job:
-        raise typer.Exit(_run_processes(devices))
-    _train(chosen, resume=resume is not None, as_json=as_json)
+        raise typer.Exit(run_processes(devices, chosen.device))
+    _train(chosen, resume=resume is not None, as_json=as_json, checked=not in_job or is_own_job())
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
@@ -140,6 +141,9 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
     last = run if run.suffix == ".pth" else run / "last.pth"
     if last.name != "last.pth":
         raise UsageError(f"a run is resumed from its last.pth; found {run}, which --weights can start from")
+    if int(os.environ.get("RANK", 0)) and not last.is_file():
+        found = f"rank {os.environ['RANK']} finds no {last}"
+        raise UsageError(f"{found}; machines that train together have to share the folder of the run")
     content = safe_load(last)
     saved = content.get("config") if isinstance(content, dict) else None
     if not isinstance(saved, dict):
@@ -147,7 +151,7 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
     return override(from_dict(saved), {**changes, "out": last.parent})
 
 
-def check_data(data: Path, *, headers: bool) -> None:
+def check_data(data: Path, *, headers: bool, as_json: bool = False) -> None:
     """Print what is found of a data set, before any time is spent on it; stop where training would."""
     from yolox_deploy.data.checks import check_dataset, require_same_classes
     from yolox_deploy.data.layouts import open_dataset
@@ -156,54 +160,30 @@ def check_data(data: Path, *, headers: bool) -> None:
     reports = [check_dataset(split, pictures=headers) for split in (train, val)]
     for line in (line for report in reports for line in report.to_lines()):
         console().print(line, markup=False, soft_wrap=True)
+    if as_json:
+        print_json({name: asdict(report) for name, report in zip(("train", "val"), reports, strict=True)})
     for report in reports:
         report.raise_for_errors()
     require_same_classes(train, val)
 
 
-def _run_processes(count: int) -> int:
-    """Run this command line in `count` processes by torchrun's engine; the exit code of the first that failed."""
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // count, 1)))
-    job = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=f"yolox-deploy-{os.getpid()}",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-    )
-    try:
-        elastic_launch(job, sys.executable)("-c", COMMAND, *sys.argv[1:])
-    except SignalException as error:  # the processes got the signal too, saved and ended
-        return 128 + error.sigval
-    except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
-        return code if code >= 0 else 128 - code  # as a shell tells of a signal
-    return 0
-
-
-def _train(config: TrainConfig, *, resume: bool, as_json: bool) -> None:
+def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -> None:
     from yolox_deploy.training.allocator import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
     from yolox_deploy.training.trainer import Trainer
 
     keep_freed_memory()
-    trainer = Trainer(config, progress=RichProgress(), resume=resume, stop=_stop_request(config.out))
+    stop = _stop_request(config.out)
+    trainer = Trainer(config, progress=RichProgress(), resume=resume, stop=stop, checked=checked)
     is_main = trainer.job.is_main
     try:
         result = trainer.fit()
     except (KeyboardInterrupt, SystemExit):
-        if is_main and trainer.last.is_file():
-            typer.echo(f"saved in {trainer.last}; {_how_to_resume(config)}", err=True)
+        if is_main:
+            typer.echo(what_is_saved(trainer), err=True)
         raise
     if is_main:
-        _report(config, result, as_json)
+        print_result(config, result, as_json)
 
 
 def _stop_request(folder: Path) -> Callable[[], bool]:
@@ -216,21 +196,3 @@ def _stop_request(folder: Path) -> Callable[[], bool]:
         return True
 
     return found
-
-
-def _report(config: TrainConfig, result: TrainResult, as_json: bool) -> None:
-    if as_json:
-        paths = {"best": str(result.best), "last": str(result.last)}
-        print_json({**result.figures, **paths, "epochs": result.epochs})
-        return
-    title = f"{config.model} in {config.out}, best of {result.epochs} epochs"
-    print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
-    if result.epochs < config.epochs:
-        typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
-    size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)
-    weights = shlex.quote(str(result.best))
-    typer.echo(f"export it with: yolox-deploy export {config.model} --weights {weights} --to onnx{size}")
-
-
-def _how_to_resume(config: TrainConfig) -> str:
-    return f"go on with: yolox-deploy train --resume {shlex.quote(str(config.out))}"

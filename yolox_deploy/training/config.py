@@ -9,10 +9,11 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_type_hints
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.zoo import check_size, get_config
+from yolox_deploy.models.zoo import SIZE_DIVISOR, check_size, get_config
+from yolox_deploy.training.setting_types import fits, in_words
 
 Range = tuple[float, float]
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -57,6 +58,7 @@ class Augmentation:
     max_objects: int = 120
 
     def __post_init__(self) -> None:
+        _require_types(self)
         for name in ("mosaic", "mixup", "copy_paste", "hsv", "flip", "translate"):
             _require(0 <= getattr(self, name) <= 1, self, name, "0 to 1")
         for name in ("mosaic_scale", "mixup_scale"):
@@ -135,6 +137,7 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        _require_types(self)
         object.__setattr__(self, "model", get_config(self.model).name)
         for name in ("epochs", "batch", "accumulate", "eval_every", "patience"):
             _require_count(self, name, 1)
@@ -144,22 +147,33 @@ class TrainConfig:
             self.batch % self.accumulate == 0, self, "accumulate", f"a divisor of the batch {self.batch}"
         )
         check_size(self.size)
-        if self.multiscale is not None:
-            check_size(self.multiscale)
-            _require(self.multiscale[0] <= self.multiscale[1], self, "multiscale", "the lower side first")
+        low, high = self.multiscale or (SIZE_DIVISOR, SIZE_DIVISOR)
+        fit = 0 < low <= high and low % SIZE_DIVISOR == high % SIZE_DIVISOR == 0
+        _require(fit, self, "multiscale", f"two multiples of {SIZE_DIVISOR}, the lower first")
         _require(0 < self.learning_rate < math.inf, self, "learning_rate", "a number above 0")
         _require(0 < self.momentum < 1, self, "momentum", "a number between 0 and 1")
         _require(0 <= self.weight_decay < math.inf, self, "weight_decay", "0 or more")
         _require(0 <= self.ema_decay < 1, self, "ema_decay", "0 to less than 1")
+        self._require_fitting_head()
+        if self.freeze_backbone and self.weights is None:
+            raise UsageError(
+                "freeze_backbone without weights keeps a random backbone; name the weights to keep"
+            )
+        _require(self.plain <= self.epochs, self, "plain_epochs", f"0 to the {self.epochs} epochs of the run")
+        if not 0 <= self.warmup <= self.epochs - self.plain:
+            most = f"{self.epochs} epochs less {self.plain} plain ones"
+            raise UsageError(f"warmup_epochs is {self.warmup:g}; expected 0 to {most}")
+
+    def _require_fitting_head(self) -> None:
+        """The assigner and the priors have to be for the head of the model."""
+        anchor_free = get_config(self.model).priors == 1
         _require(self.assigner in ASSIGNER_NAMES, self, "assigner", f"one of {', '.join(ASSIGNER_NAMES)}")
-        _require(self.box_loss in get_args(BoxLoss), self, "box_loss", "iou or giou")
-        if self.priors is not None and get_config(self.model).priors == 1:
+        if anchor_free and self.assigner == "yolov3":
+            raise UsageError(f"the assigner yolov3 needs anchor boxes; {self.model} is anchor-free")
+        if not anchor_free and self.assigner in ("center", "center3x3"):
+            raise UsageError(f"the assigner {self.assigner} takes no anchor boxes; {self.model} has them")
+        if anchor_free and self.priors is not None:
             raise UsageError(f"priors is {self.priors}; {self.model} is anchor-free and takes none")
-        _require(
-            self.precision in (None, *get_args(Precision)), self, "precision", "fp32, fp16, bf16 or none"
-        )
-        fits = 0 <= self.warmup <= self.epochs - self.plain
-        _require(fits, self, "warmup_epochs", f"0 to {self.epochs} epochs less {self.plain} plain ones")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -191,7 +205,12 @@ def _require(holds: bool, settings: object, name: str, expected: str) -> None:
 
 
 def _require_count(settings: object, name: str, least: int) -> None:
-    """A whole number of at least `least`, or None where that means something."""
+    """A number of at least `least`, or None where that means something."""
     value = getattr(settings, name)
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    _require(whole or value is None, settings, name, f"a whole number of at least {least}")
+    _require(value is None or value >= least, settings, name, f"a whole number of at least {least}")
+
+
+def _require_types(settings: object) -> None:
+    """From Python anything may come: a wrong type is said here, not by an operator somewhere."""
+    for name, hint in get_type_hints(type(settings)).items():
+        _require(fits(getattr(settings, name), hint), settings, name, in_words(hint))

@@ -94,6 +94,28 @@ class Job:
                 "lost contact); its own message says why. Go on from the last checkpoint with --resume"
             ) from error
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """End the block in every process with an error where one ends it with a `TrainingError`; all come here.
+
+        Raises:
+            TrainingError: that of this process, or that another one had one.
+        """
+        own: TrainingError | None = None
+        try:
+            yield
+        except TrainingError as error:
+            own = error
+        failed = own is not None
+        if self.world > 1:
+            flag = torch.tensor(float(failed), device=self.device)
+            dist.all_reduce(flag, dist.ReduceOp.MAX)
+            failed = bool(flag)
+        if own is not None:
+            raise own
+        if failed:
+            raise TrainingError("another process of this job cannot go on; its own message says why")
+
     def leave(self) -> None:
         """End the contact with the other processes."""
         if self.world > 1:
@@ -107,9 +129,10 @@ def join_job(device: str) -> Job:
         device: "auto", "cpu", "cuda" (the GPU of this process' LOCAL_RANK) or "cuda:N".
 
     Raises:
-        UsageError: no such device.
+        UsageError: no such device, or one GPU for several processes.
         TrainingError: the other processes did not appear in time.
     """
+    require_own_gpus(device, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     world, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", 1), ("RANK", 0)))
     place = find_device(device, int(os.environ.get("LOCAL_RANK", 0)))
     if place.type == "cuda":
@@ -122,6 +145,16 @@ def join_job(device: str) -> Job:
         except RuntimeError as error:
             raise TrainingError(f"rank {rank} of {world} cannot join the job: {error}") from error
     return job
+
+
+def require_own_gpus(device: str, processes: int) -> None:
+    """Refuse one GPU for several `processes` of this machine.
+
+    Raises:
+        UsageError: `device` names it.
+    """
+    if processes > 1 and device.startswith("cuda:"):
+        raise UsageError(f"{processes} processes would train on {device}; expected cuda, for one GPU each")
 
 
 def find_device(name: str, local_rank: int) -> torch.device:

@@ -6,7 +6,9 @@ import copy
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from yolox_deploy.models import YOLOX
 
 DECAY = 0.9998
 RAMP_UPDATES = 2000.0
@@ -24,39 +26,24 @@ class ModelEMA:
     when the copy was made. `updates` counts the updates and goes into a checkpoint beside the weights; set both
     to resume.
 
-    Make it from the bare module (not its DDP wrapper) once that has its memory format.
+    Make it from the bare module (not its DDP wrapper) once that has its device and memory format: it holds on to
+    the tensors, for a walk over the model at each update would take longer than the update.
     """
 
-    def __init__(self, model: nn.Module, *, decay: float = DECAY) -> None:
+    def __init__(self, model: YOLOX, *, decay: float = DECAY) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.model.zero_grad(set_to_none=True)
         self.decay = decay
         self.updates = 0
-        self._source = _floating_state(model)
-        self._average = _floating_state(self.model)
+        self._source, self._average = _floating_state(model), _floating_state(self.model)
 
     @torch.no_grad()
     def update(self) -> None:
         """Move the average towards the model: average <- d * average + (1 - d) * model, in one pass."""
         self.updates += 1
         weight = 1.0 - ema_decay(self.updates, self.decay)
-        torch._foreach_lerp_(_tensors(self._average), _tensors(self._source), weight)
+        torch._foreach_lerp_(self._average, self._source, weight)
 
 
-def _floating_state(model: nn.Module) -> list[tuple[nn.Module, str]]:
-    """(owner, attribute name) of every floating parameter and buffer.
-
-    Walking the model at each update would take longer than the update; keeping the tensors themselves would
-    miss a buffer that was replaced.
-    """
-    return [
-        (module, name)
-        for module in model.modules()
-        for named in (module.named_parameters(recurse=False), module.named_buffers(recurse=False))
-        for name, tensor in named
-        if tensor.is_floating_point()
-    ]
-
-
-def _tensors(slots: list[tuple[nn.Module, str]]) -> list[Tensor]:
-    return [getattr(module, name) for module, name in slots]
+def _floating_state(model: YOLOX) -> list[Tensor]:
+    return [tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()]

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import score
+from yolox_deploy.models import YOLOX
 from yolox_deploy.postprocess import anchor_points, postprocess
 from yolox_deploy.preprocess import letterbox
 from yolox_deploy.training.distributed import Job
@@ -57,7 +57,7 @@ class Letterboxed(Dataset[Picture | InputError]):
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, dataset: DetectionDataset, size: tuple[int, int], job: Job, *, batch: int, workers: int
+    model: YOLOX, dataset: DetectionDataset, size: tuple[int, int], job: Job, *, batch: int, workers: int
 ) -> Evaluation:
     """The COCO figures of `model`, which is in evaluation mode, in float32: what an export is compared with.
 
@@ -86,7 +86,7 @@ def evaluate(
 
 
 def _detect(
-    model: nn.Module,
+    model: YOLOX,
     pictures: list[Picture | InputError],
     class_names: tuple[str, ...],
     size: tuple[int, int],
@@ -100,9 +100,8 @@ def _detect(
         sound.append(picture)
     images = torch.from_numpy(np.stack([picture.image for picture in sound])).to(device)
     raw = model(images.to(torch.float32, memory_format=torch.channels_last)).cpu().numpy()
-    config = getattr(model, "config", None)
-    grid = anchor_points(size, priors=getattr(config, "priors", 1))
-    suppress = not getattr(config, "selector", False)
+    grid = anchor_points(size, priors=model.config.priors)
+    suppress = not model.config.selector
     found = []
     for picture, predictions in zip(sound, raw, strict=True):
         boxes, scores, classes = postprocess(predictions, conf=CONF, iou=IOU, grid=grid, suppress=suppress)

@@ -1,12 +1,16 @@
-"""Ctrl-C and SIGTERM, held back while the state of a run is between two steps."""
+"""Ctrl-C and SIGTERM: held back while the state of a run is between two steps, and both raised as exceptions."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+TERMINATED = 143
+"""What a shell sees of a process that SIGTERM ended."""
 
 
 @contextmanager
@@ -28,3 +32,17 @@ def held_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit in the block where it would end the process without a word."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -71,7 +71,9 @@ class Learner:
         values = []
         for number, (part, boxes) in enumerate(parts, start=1):
             images, targets = to_input(part, boxes, size, self.device)
-            with self._alone(number < count):
+            # Parts keep their gradients to this process; the last one shares the sum.
+            network = self.network
+            with network.no_sync() if number < count and isinstance(network, DDP) else nullcontext():
                 dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
                 with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
                     raw = self.network(images)
@@ -97,6 +99,11 @@ class Learner:
         self.optimizer.zero_grad()
         self.ema.update()
 
+    def is_finite(self) -> bool:
+        """Whether no weight and no statistic is NaN or infinite, of the model and of the averaged one."""
+        states = [*self.model.state_dict().values(), *self.ema.model.state_dict().values()]
+        return bool(torch.stack([value.isfinite().all() for value in states]).all())
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of it; `model` are the averaged weights."""
         return {
@@ -117,10 +124,6 @@ class Learner:
         if state["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["rng"])
-
-    def _alone(self, alone: bool) -> AbstractContextManager[None]:
-        """Keep the gradients of a part to this process: the last part shares the sum."""
-        return self.network.no_sync() if alone and isinstance(self.network, DDP) else nullcontext()
 
     @property
     def _backbone(self) -> torch.nn.Module:

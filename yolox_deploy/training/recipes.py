@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
+from yolox_deploy.training.setting_types import in_words
 
 _GROUP = "augmentation."
 
@@ -66,8 +67,7 @@ def override(config: TrainConfig, values: Mapping[str, object]) -> TrainConfig:
         try:
             converted = _convert(value, hints[name])
         except (ValueError, TypeError, KeyError) as error:
-            kind = re.sub(r"<class '(\w+)'>|(pathlib|typing)[\w.]*\.", r"\1", str(hints[name]))
-            raise UsageError(f"{name} is {value!r}; expected {kind}") from error
+            raise UsageError(f"{name} is {value!r}; expected {in_words(hints[name])}") from error
         (inner if name.startswith(_GROUP) else outer)[name.removeprefix(_GROUP)] = converted
     if "imgsz" in outer and config.multiscale is not None:
         height = (outer["imgsz"] or replace(config, imgsz=None).size)[0]

@@ -16,20 +16,9 @@ from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.models import YOLOX, read_checkpoint
 from yolox_deploy.models.safe_load import safe_load
 
-MAY_CHANGE = frozenset(
-    (
-        "accumulate",
-        "data",
-        "device",
-        "epochs",
-        "eval_every",
-        "out",
-        "patience",
-        "precision",
-        "weights",
-        "workers",
-    )
-)
+WHERE = frozenset(("accumulate", "data", "device", "out", "precision", "weights", "workers"))
+HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
+MAY_CHANGE = WHERE | HOW_LONG
 """Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
 
 LATER_SETTINGS = {"box_loss": "iou", "iou_aware": False, "priors": None}

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from yolox_deploy.errors import UsageError
 
 REFERENCE_BATCH = 64
+FLOOR_RATIO = 0.05
+"""Where the cosine ends, of the peak."""
 
 
 @dataclass(frozen=True)
 class WarmupCosine:
     """When the learning rate has which value; lengths in iterations.
 
-    It rises from `start` to `peak` as the square of time during `warmup`, falls as a cosine to
-    `floor_ratio * peak`, and stays there for the last `flat` iterations, which train without augmentation.
+    It rises from 0 to `peak` as the square of time during `warmup`, falls as a cosine to `FLOOR_RATIO * peak`, and
+    stays there for the last `flat` iterations, which train without augmentation.
 
     Raises:
         UsageError: the parts do not fit into `total`, or a value is negative.
@@ -25,11 +27,9 @@ class WarmupCosine:
     total: int
     warmup: int
     flat: int
-    floor_ratio: float = 0.05
-    start: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.peak, self.warmup, self.flat, self.floor_ratio, self.start) < 0:
+        if min(self.peak, self.warmup, self.flat) < 0:
             raise UsageError(f"A schedule has no negative values; found {self}.")
         if self.warmup + self.flat > self.total:
             raise UsageError(
@@ -41,9 +41,8 @@ class WarmupCosine:
 def yolox_warmup_cosine(schedule: WarmupCosine, iteration: int) -> float:
     """The learning rate for `iteration`, counted from 0 (the official code counts the same way)."""
     if iteration < schedule.warmup:
-        rise = (iteration / schedule.warmup) ** 2
-        return schedule.start + (schedule.peak - schedule.start) * rise
-    floor = schedule.peak * schedule.floor_ratio
+        return schedule.peak * (iteration / schedule.warmup) ** 2
+    floor = schedule.peak * FLOOR_RATIO
     falling = schedule.total - schedule.warmup - schedule.flat
     elapsed = iteration - schedule.warmup
     if elapsed >= falling:
