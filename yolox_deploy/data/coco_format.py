@@ -32,36 +32,42 @@ def read_coco(annotations: str | Path, images_dir: str | Path | Sequence[Path]) 
     Raises:
         InputError: the file is not COCO's format; names the picture or annotation at fault.
     """
-    file = Path(annotations)
     folders = [Path(images_dir)] if isinstance(images_dir, str | Path) else list(images_dir)
-    content = _load(file)
-    categories = _categories(file, content["categories"])
+    return dataset_from_coco(_load(Path(annotations)), source=Path(annotations), folders=folders)
+
+
+def dataset_from_coco(content: Content, *, source: Path, folders: Sequence[Path]) -> DetectionDataset:
+    """The same of what such a file holds; its list of annotations is taken out."""
+    _check_keys(source, content)
+    categories = _categories(source, content["categories"])
     ids = sorted(categories)
-    objects = _objects_by_image(file, content, {category: index for index, category in enumerate(ids)})
+    objects = _objects_by_image(source, content, {category: index for index, category in enumerate(ids)})
     folder = _folder_of_pictures(folders, content["images"])
     return dataset_from_rows(
-        _pictures(file, folder, content["images"], objects),
-        source=file,
+        _pictures(source, folder, content["images"], objects),
+        source=source,
         folder=folder,
         class_names=[categories[category] for category in ids],
         category_ids=ids,
     )
 
 
-def _load(file: Path) -> Content:
+def _load(file: Path) -> Any:
     try:
-        content = json.loads(file.read_bytes())
+        return json.loads(file.read_bytes())
     except OSError as error:
         raise InputError(f"no annotation file at {file} ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not JSON ({error})") from error
+
+
+def _check_keys(file: Path, content: Any) -> None:
     expected = ("images", "annotations", "categories")
     if not isinstance(content, dict):
         raise InputError(f"{file} holds a JSON {type(content).__name__}; expected an object with {expected}")
     for key in expected:
         if not isinstance(content.get(key), list):
             raise InputError(f"{file} is not a COCO annotation file: it has no list {key!r}")
-    return content
 
 
 def _folder_of_pictures(folders: Sequence[Path], images: Sequence[Any]) -> Path:
