@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +88,11 @@ def read_annotations(
     """
     data = read_coco(annotations, images_dir)
     paths = [data.path(index) for index in range(len(data))]
-    missing = [name for name, path in zip(data.file_names.tolist(), paths, strict=True) if not path.is_file()]
+    missing = [data.name(index) for index, path in enumerate(paths) if not path.is_file()]
     if missing:
         raise InputError(
             f"{data.source}: {len(missing)} of its {len(paths)} pictures are missing from {data.folder}, the first "
-            f"is {os.fsdecode(missing[0])}; expected the folder that these names are relative to"
+            f"is {missing[0]}; expected the folder that these names are relative to"
         )
     if len(data.class_names) != len(class_names):
         raise UsageError(
