@@ -156,6 +156,15 @@ class DetectionDataset:
         polygons = tuple(self._rings(int(row)) for row in np.flatnonzero(keep) + rows.start)
         return Objects(boxes[keep], self.classes[rows][keep], polygons)
 
+    def with_objects(self, *, masks: bool = False) -> NDArray[np.int64]:
+        """The pictures, ascending, in which `objects` finds any; with `masks`, any that has a polygon."""
+        owners = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        boxes = self.clipped(slice(None), self.sizes[owners])
+        keep = ~self.crowds & np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+        if masks:
+            keep &= np.diff(self.ring_offsets) > 0
+        return np.unique(owners[keep])
+
     def clipped(self, rows: slice, sizes: NDArray[np.int32]) -> NDArray[np.float32]:
         """(n, 4) x1, y1, x2, y2 of some rows, clipped to pictures of `sizes`, (2,) or (n, 2)."""
         limits = sizes[..., [1, 0]]

@@ -39,6 +39,8 @@ class Pictures(Protocol):
 
     def size(self, index: int) -> Size: ...
 
+    def with_objects(self, *, masks: bool = False) -> NDArray[np.int64]: ...
+
 
 def read_labels(pictures: Pictures, index: int) -> Labels:
     """The labels of one picture, in its own pixels."""
@@ -128,6 +130,13 @@ class Overlay:
         left, top = (int(rng.integers(max(canvas[axis] - size[axis], 1))) for axis in (1, 0))
         flip = bool(rng.random() < 0.5)
         return cls((max(live[0], 1), max(live[1], 1)), canvas, crop, (left, top), ratio * factor, flip)
+
+    @property
+    def shown(self) -> tuple[slice, slice]:
+        """Rows and columns of the sample where the picture itself is, without its letterbox."""
+        bottom = min(max(self.live[0] - self.offset[1], 0), self.crop[0])
+        right = min(max(self.live[1] - self.offset[0], 0), self.crop[1])
+        return slice(bottom), slice(self.crop[1] - right, self.crop[1]) if self.flip else slice(right)
 
     @property
     def matrix(self) -> Matrix:
