@@ -160,7 +160,7 @@ REMOVED = object()
         ("annotations", "segmentation", None, None),
         ("images", "file_name", REMOVED, "images, id 9: 'file_name' is missing"),
         ("images", "id", REMOVED, "images, number 0: 'id' is missing"),
-        ("images", "id", "a", "images, id a: "),
+        ("images", "id", "a", "images, id a: id is 'a'; expected a whole number"),
         ("images", "id", float("inf"), "images, id inf: "),
         ("images", "file_name", "\ud800.jpg", r"picture '\\ud800\.jpg': a name or number cannot be kept"),
         ("images", "file_name", "long" * 2000, None),

@@ -85,7 +85,7 @@ def _categories(file: Path, items: Sequence[Any]) -> dict[int, str]:
     categories: dict[int, str] = {}
     for position, item in enumerate(items):
         try:
-            category = int(item["id"])
+            category = _whole(item, "id")
             name = str(item["name"])
         except _MALFORMED as error:
             raise _malformed(file, "categories", position, item, error) from error
@@ -97,13 +97,20 @@ def _categories(file: Path, items: Sequence[Any]) -> dict[int, str]:
     return categories
 
 
+def _whole(item: Content, key: str) -> int:
+    try:
+        return int(item[key])
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{key} is {item[key]!r}; expected a whole number") from None
+
+
 def _objects_by_image(
     file: Path, content: Content, class_ids: dict[int, int], tally: Tally
 ) -> dict[int, list[ObjectRow]]:
     objects: dict[int, list[ObjectRow]] = {}
     for position, item in enumerate(content["images"]):
         try:
-            image_id = int(item["id"])
+            image_id = _whole(item, "id")
         except _MALFORMED as error:
             raise _malformed(file, "images", position, item, error) from error
         if image_id in objects:
@@ -112,7 +119,7 @@ def _objects_by_image(
     # Taken out, so that a large file's are freed before its arrays are made.
     for position, item in enumerate(content.pop("annotations")):
         try:
-            image_id, category = int(item["image_id"]), int(item["category_id"])
+            image_id, category = _whole(item, "image_id"), _whole(item, "category_id")
             if image_id not in objects:
                 meaning = "objects belong to pictures that the file does not list: left out"
                 tally.warn("stray_object", meaning, f"{_entry(position, item)}: image {image_id}")
@@ -163,7 +170,7 @@ def _pictures(
 ) -> Iterator[PictureRow]:
     for position, item in enumerate(images):
         try:
-            image_id, name = int(item["id"]), str(item["file_name"])
+            image_id, name = _whole(item, "id"), str(item["file_name"])
             size = int(item.get("height") or 0), int(item.get("width") or 0)
         except _MALFORMED as error:
             raise _malformed(file, "images", position, item, error) from error
