@@ -194,6 +194,7 @@ def test_more_objects_than_targets(build: Build) -> None:
     assert "more than 120 objects" in problem.meaning
     assert "--set augmentation.max_objects=140" in problem.meaning
     assert check_dataset(data, max_objects=140).problems == ()
+    assert "too_many_objects" not in {item.kind for item in check_splits(data, data)[1].problems}
     assert Augmentation().max_objects == MAX_OBJECTS
 
 

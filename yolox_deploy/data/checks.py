@@ -40,7 +40,7 @@ def check_dataset(
 
     Args:
         dataset: one split.
-        max_objects: targets that training keeps of a picture.
+        max_objects: targets that training keeps of a picture (`augmentation.max_objects`).
         pictures: read each picture's header for its size, and decode those that look broken; those whose size was
             just taken are not read again. Without, only missing files are found.
         train: the split to train on, where `dataset` is the one to evaluate on.
@@ -53,8 +53,12 @@ def check_dataset(
         *check_files(dataset, pictures),
         *_check_classes(dataset, trained),
         *_check_boxes(dataset, owners, known),
-        *_check_objects(dataset, owners, trained, max_objects),
-        *(check_shared(train, dataset) if train else ()),
+        *_check_copies(dataset, owners),
+        *(
+            _check_counts(dataset, owners, trained, max_objects)
+            if train is None
+            else check_shared(train, dataset)
+        ),
         *dataset.problems,
     ]
     return DatasetReport(
@@ -148,9 +152,7 @@ def _boxes_problem(
     return Problem(kind, severity, len(rows), tuple(examples), meaning)
 
 
-def _check_objects(
-    dataset: DetectionDataset, owners: NDArray[np.int64], trained: NDArray[np.bool_], max_objects: int
-) -> Iterator[Problem]:
+def _check_copies(dataset: DetectionDataset, owners: NDArray[np.int64]) -> Iterator[Problem]:
     table = np.column_stack([dataset.boxes, dataset.classes, owners])
     order = np.lexsort(table.T)
     same = (table[order[1:]] == table[order[:-1]]).all(axis=1)
@@ -159,6 +161,11 @@ def _check_objects(
         copies[order[1:][same]] = True
         meaning = "copies of an object, with the same class and box: kept, each counts as an object"
         yield _boxes_problem(dataset, owners, "duplicate_object", copies, meaning)
+
+
+def _check_counts(
+    dataset: DetectionDataset, owners: NDArray[np.int64], trained: NDArray[np.bool_], max_objects: int
+) -> Iterator[Problem]:
     counts = np.bincount(owners[trained], minlength=len(dataset))
     crowded = np.flatnonzero(counts > max_objects)
     if len(crowded):

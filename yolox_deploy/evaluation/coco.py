@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from yolox_deploy.coco import match_classes
-from yolox_deploy.data.coco_format import read_coco
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.types import Detections
 
@@ -86,6 +85,8 @@ def read_annotations(
         InputError: unreadable, not COCO's format, or a picture is missing.
         UsageError: the numbers of classes differ.
     """
+    from yolox_deploy.data.coco_format import read_coco
+
     data = read_coco(annotations, images_dir)
     paths = [data.path(index) for index in range(len(data))]
     missing = [data.name(index) for index, path in enumerate(paths) if not path.is_file()]

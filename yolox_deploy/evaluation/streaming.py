@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from yolox_deploy.data.coco_format import dataset_from_coco
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.evaluation.coco import score
 from yolox_deploy.streaming.annotated import AnnotatedSequence, AnnotatedSequences, read_sequences
@@ -97,12 +96,11 @@ def answers_at(record: StreamRecord, times: Sequence[float]) -> list[int]:
 
 def _truth(content: Mapping[str, Any]) -> dict[str, Any]:
     """What is scored against; the pictures need not be there."""
-    images = [
-        {**image, "file_name": image.get("file_name", image.get("name"))} for image in content["images"]
-    ]
-    return dataset_from_coco(
-        {**content, "images": images}, source=Path("annotations"), folders=[Path()]
-    ).to_coco()
+    from yolox_deploy.data.coco_format import dataset_from_coco
+
+    images = [{"file_name": image.get("name"), **image} for image in content["images"]]
+    data = dataset_from_coco({**content, "images": images}, source=Path("annotations"), folders=[Path()])
+    return data.to_coco()
 
 
 def _answers(
