@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.data.dataset import ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.images import load_image
 from yolox_deploy.preprocess import fit, letterbox
 from yolox_deploy.sources import image_paths
@@ -40,7 +40,6 @@ from yolox_deploy.training.geometry import (
     Image,
     Labels,
     Overlay,
-    Pictures,
     read_labels,
     transform_labels,
 )
@@ -75,7 +74,7 @@ CASES = (
 class CanvasWay:
     """The released code's way to a sample; geometry and random numbers are those of this package."""
 
-    def __init__(self, pictures: Pictures, case: Case) -> None:
+    def __init__(self, pictures: DetectionDataset, case: Case) -> None:
         self.pictures, self.case, self.size = pictures, case, (case.size, case.size)
 
     def __call__(self, index: int, rng: np.random.Generator) -> Arrays:
@@ -123,14 +122,14 @@ class CanvasWay:
         return np.ascontiguousarray(canvas.transpose(2, 0, 1), np.float32), targets
 
 
-def fitted(pictures: Pictures, index: int, size: tuple[int, int]) -> Image:
+def fitted(pictures: DetectionDataset, index: int, size: tuple[int, int]) -> Image:
     """A picture resized to fit `size`."""
     image = pictures.load(index)
     height, width, _ = fit((image.shape[0], image.shape[1]), size)
     return np.asarray(cv2.resize(image, (width, height)), np.uint8)
 
 
-def canvas_mosaic(pictures: Pictures, mosaic: Mosaic) -> Image:
+def canvas_mosaic(pictures: DetectionDataset, mosaic: Mosaic) -> Image:
     """The (H, W, 3) sample of a mosaic by way of its (2H, 2W) canvas."""
     height, width = mosaic.size
     canvas = np.full((2 * height, 2 * width, 3), PAD, np.uint8)
@@ -174,7 +173,7 @@ def canvas_shift(image: Image, shifts: tuple[int, int, int]) -> Image:
     return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR, dst=image), np.uint8)
 
 
-def open_pictures(folder: Path) -> Pictures:
+def open_pictures(folder: Path) -> DetectionDataset:
     """The pictures of a folder, each with random objects."""
     rng = np.random.default_rng(0)
 
@@ -201,7 +200,7 @@ def write_generated(folder: Path) -> None:
         cv2.imwrite(str(folder / f"{number:03}.jpg"), image)
 
 
-def measure(pictures: Pictures, case: Case, rounds: int) -> dict[str, float]:
+def measure(pictures: DetectionDataset, case: Case, rounds: int) -> dict[str, float]:
     """Way -> milliseconds an image: the median over rounds, each over all pictures."""
     augmenter = Augmenter(pictures, (case.size, case.size), case.settings)
 

@@ -140,6 +140,10 @@ def test_eval_prints_figures(run: Any, toy: Path, picture: Path, tmp_path: Path)
     assert figures["AP"] == pytest.approx(1)
     assert (figures["APs"], figures["APl"]) == (-1, -1)
     assert (figures["backend"], figures["precision"], figures["model"]) == ("onnxruntime", "fp32", str(toy))
+    (tmp_path / "names.txt").write_text("cat\ndog\nbird\n")
+    done = run("eval", toy, *arguments, "--classes", tmp_path / "names.txt", "--json")
+    assert json.loads(done.stdout)["AP"] == pytest.approx(1)
+    assert done.stderr.startswith("warning: the model has no class 'class_0'")
 
 
 def test_doctor_reports_backends_and_tools(run: Any) -> None:

@@ -313,10 +313,25 @@ def test_a_detector_without_a_clock_or_pictures_is_refused(folder: Path) -> None
         streaming_ap(sequences_from_coco(gaps, folder), Oracle(), clock=RealClock())
 
 
+def test_annotations_with_ids_from_0_and_without_areas_are_scored_as_they_are() -> None:
+    plain = content()
+    plain["annotations"] = [
+        {**{key: row[key] for key in ("image_id", "category_id", "bbox")}, "id": number // 2}
+        for number, row in enumerate(plain["annotations"])
+    ]
+    found = streaming_ap(sequences_from_coco(plain, Path("none")), record(noisy, 0.4))
+    assert found == streaming_ap(sequences(), record(noisy, 0.4))
+    plain["annotations"][3]["bbox"] = None
+    with pytest.raises(InputError, match="annotations, id 1: bbox None is not x, y, w, h"):
+        streaming_ap(sequences_from_coco(plain, Path("none")), record(noisy, 0.4))
+
+
 def test_classes_are_matched_by_name_else_by_order() -> None:
     data = sequences()
     assert data.categories_of(NAMES) == (9, 5, None)
     assert data.categories_of(("class_0", "class_1")) == (5, 9)
+    with pytest.warns(UserWarning, match="no class 'traffic_light'.*'cat' to 'traffic_light'"):
+        assert data.categories_of(("cat", "dog")) == (5, 9)
     with pytest.raises(UsageError, match="there is no 'person'"):
         data.categories_of(("cat", "dog", "traffic light"))
 

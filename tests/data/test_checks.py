@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from yolox_deploy.data.checks import check_dataset, require_same_classes
+from yolox_deploy.data.checks import MAX_OBJECTS, check_dataset, check_splits, require_same_classes
 from yolox_deploy.data.coco_format import read_coco
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
-from yolox_deploy.data.report import DatasetReport, Problem
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.data.report import DatasetReport, Problem, Tally, raise_for_errors
+from yolox_deploy.errors import InputError
+from yolox_deploy.training.config import Augmentation
 
 Write = Callable[..., Path]
 SIZE = (60, 80)
@@ -47,18 +49,18 @@ def only(report: DatasetReport) -> Problem:
 
 
 def test_a_sound_data_set_has_no_problems(build: Build) -> None:
-    report = check_dataset(build(SOUND, (), SOUND), num_classes=2)
+    report = check_dataset(build(SOUND, (), SOUND))
     assert report.problems == ()
     assert (report.pictures, report.objects, report.crowds) == (3, 4, 0)
     assert report.to_lines()[0].endswith("source: 3 pictures, 4 objects, 0 crowds")
-    report.raise_for_errors()
+    raise_for_errors(report)
 
 
 def test_real_data_is_sound_but_small(shared: Path) -> None:
     folder = shared / "real/coco_mini"
-    report = check_dataset(read_coco(folder / "instances.json", folder / "images"), num_classes=80)
+    report = check_dataset(read_coco(folder / "instances.json", folder / "images"))
     assert {problem.kind for problem in report.problems} <= {"absent_class"}
-    report.raise_for_errors()
+    raise_for_errors(report)
 
 
 def test_missing_pictures(build: Build, tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_missing_pictures(build: Build, tmp_path: Path) -> None:
         problem = only(report)
         assert (problem.kind, problem.count, problem.examples) == ("missing_picture", 1, ("sub/1.jpg",))
         with pytest.raises(InputError, match=r"cannot be trained on:\n  error: 1 .*sub/1\.jpg"):
-            report.raise_for_errors()
+            raise_for_errors(report)
 
 
 def test_a_missing_folder(build: Build, tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_no_objects_at_all(build: Build, crowd: bool) -> None:
     assert only(report).kind == "no_objects"
     assert report.objects == 0
     with pytest.raises(InputError, match="nothing to learn from"):
-        report.raise_for_errors()
+        raise_for_errors(report)
 
 
 def test_copies_of_objects(build: Build) -> None:
@@ -152,11 +154,103 @@ def test_pictures_listed_twice(tmp_path: Path, build: Build) -> None:
     assert problem.examples == ("sub/0.jpg", "sub/1.jpg")
 
 
-def test_the_model_has_another_number_of_classes(build: Build) -> None:
-    report = check_dataset(build(SOUND), num_classes=80)
-    assert only(report).kind == "class_count"
-    with pytest.raises(UsageError, match="2 classes in the data set, but the model has 80"):
-        report.raise_for_errors()
+def test_pictures_listed_under_two_names(tmp_path: Path, write_picture: Write) -> None:
+    write_picture(tmp_path / "a.jpg", SIZE)
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    (tmp_path / "here").symlink_to(tmp_path)
+    write_picture(tmp_path / "b.jpg", SIZE)
+    names = ("a.jpg", "./a.jpg", "link.jpg", "here/a.jpg", str(tmp_path / "a.jpg"), "b.jpg")
+    problem = only(check_dataset(listed(tmp_path, *names)))
+    assert (problem.kind, problem.count, problem.examples) == ("duplicate_picture", 1, ("a.jpg",))
+
+
+def listed(folder: Path, *names: str) -> DetectionDataset:
+    rows = [
+        PictureRow(name, SIZE, index, [ObjectRow(0, (1, 1, 9, 9), 81)]) for index, name in enumerate(names)
+    ]
+    return dataset_from_rows(rows, source=folder, folder=folder, class_names=("a",))
+
+
+def test_pictures_of_both_splits_are_found(tmp_path: Path, write_picture: Write) -> None:
+    for name in ("a", "b", "c"):
+        write_picture(tmp_path / f"{name}.jpg", SIZE)
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val/b.jpg").symlink_to("../b.jpg")
+    train, val = listed(tmp_path, "a.jpg", "b.jpg"), listed(tmp_path / "val", "b.jpg", "../a.jpg", "../c.jpg")
+    first, second = check_splits(train, val)
+    assert first.problems == ()
+    problem = only(second)
+    assert (problem.kind, problem.severity, problem.count) == ("shared_picture", "warning", 2)
+    assert problem.examples == ("b.jpg", "../a.jpg")
+    assert check_splits(train, train)[1].problems[0].count == 2
+
+
+def test_more_objects_than_targets(build: Build) -> None:
+    many = [(0, (float(x), float(y), 5.0, 5.0)) for x in range(0, 70, 5) for y in range(0, 50, 5)]
+    data = build((*SOUND, *many[:118]), (*SOUND, *many[:119]), (*SOUND, *many[:138]))
+    problem = only(check_dataset(data))
+    assert (problem.kind, problem.severity, problem.count) == ("too_many_objects", "warning", 2)
+    assert problem.examples == ("sub/1.jpg: 121", "sub/2.jpg: 140")
+    assert "more than 120 objects" in problem.meaning
+    assert "--set augmentation.max_objects=140" in problem.meaning
+    assert check_dataset(data, max_objects=140).problems == ()
+    assert "too_many_objects" not in {item.kind for item in check_splits(data, data)[1].problems}
+    assert Augmentation().max_objects == MAX_OBJECTS
+
+
+def test_what_a_reader_left_out_is_reported(tmp_path: Path, build: Build) -> None:
+    tally = Tally()
+    for number in range(7):
+        tally.warn("odd", "odd things", f"number {number}")
+    data = dataclasses.replace(build(SOUND), problems=tally.problems())
+    problem = only(check_dataset(data))
+    assert str(problem) == "warning: 7 odd things (number 0, number 1, number 2, number 3, number 4, ...)"
+
+
+def test_pictures_that_were_just_measured_are_not_read_again(
+    tmp_path: Path, write_picture: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    for name in ("a", "b"):
+        write_picture(tmp_path / f"{name}.jpg", SIZE)
+    monkeypatch.setattr(
+        "yolox_deploy.data.picture_checks.picture_size", lambda path: read.append(path.name) or SIZE
+    )
+    rows = [
+        PictureRow(f"{name}.jpg", SIZE, 1, [ObjectRow(0, (1, 1, 9, 9), 81)], measured=name == "a")
+        for name in "ab"
+    ]
+    data = dataset_from_rows(rows, source=tmp_path, folder=tmp_path, class_names=("a",))
+    assert check_dataset(data).problems == ()
+    assert read == ["b.jpg"]
+
+
+def test_swapped_sides_and_backslashes_are_explained(
+    tmp_path: Path, build: Build, write_picture: Write
+) -> None:
+    data = build(SOUND)
+    write_picture(tmp_path / "sub/0.jpg", SIZE[::-1])
+    assert "EXIF orientation" in str(only(check_dataset(data)))
+    problem = only(check_dataset(listed(tmp_path, "sub\\0.jpg")))
+    assert problem.kind == "missing_picture"
+    assert "write / in the names" in problem.meaning
+
+
+def test_missing_pictures_are_not_taken_for_missing_objects(tmp_path: Path) -> None:
+    rows = [PictureRow("none.jpg", (0, 0), 1, [ObjectRow(0, (1, 1, 9, 9), 81)])]
+    data = dataset_from_rows(rows, source=tmp_path, folder=tmp_path, class_names=("a",))
+    assert only(check_dataset(data)).kind == "missing_picture"
+
+
+def test_the_errors_of_all_splits_are_told_once(build: Build, tmp_path: Path) -> None:
+    wrong = [(0, (50.0, 40.0, 70.0, 55.0)), (1, (40.0, 30.0, 60.0, 50.0))]
+    reports = [check_dataset(build(wrong)), check_dataset(build(()))]
+    lines = [line for report in reports for line in report.to_lines(errors=False)]
+    assert not any(line.startswith("error") for line in lines)
+    with pytest.raises(InputError) as caught:
+        raise_for_errors(*reports)
+    assert str(caught.value).count("cannot be trained on") == 2
+    raise_for_errors(check_dataset(build(SOUND)))
 
 
 def test_classes_without_a_name(build: Build) -> None:
@@ -165,7 +259,7 @@ def test_classes_without_a_name(build: Build) -> None:
     problem = only(report)
     assert (problem.kind, problem.count, problem.examples) == ("unknown_class", 3, ("class 2", "class 7"))
     with pytest.raises(InputError, match="classes are 0 to 1"):
-        report.raise_for_errors()
+        raise_for_errors(report)
 
 
 def test_classes_without_objects_and_names_that_repeat(build: Build) -> None:

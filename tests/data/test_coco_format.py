@@ -153,20 +153,16 @@ REMOVED = object()
         ("annotations", "bbox", [10**400, 2, 3, 4], "id 1: "),
         ("annotations", "area", float("nan"), "is not finite"),
         ("annotations", "area", "large", "id 1: .*large"),
-        ("annotations", "image_id", 6, "id 1: there is no image 6"),
         ("annotations", "image_id", REMOVED, "id 1: 'image_id' is missing"),
         ("annotations", "image_id", None, "id 1: "),
         ("annotations", "category_id", 4, "id 1: there is no category 4"),
         ("annotations", "id", REMOVED, None),
-        ("annotations", "segmentation", [[1, 2, 3, 4, 5, 6, 7]], "id 1: a polygon of 7 numbers"),
-        ("annotations", "segmentation", [[1, 2, 3, 4, 5, float("nan")]], "id 1: a polygon"),
-        ("annotations", "segmentation", [7], "id 1: "),
         ("annotations", "segmentation", None, None),
         ("images", "file_name", REMOVED, "images, id 9: 'file_name' is missing"),
         ("images", "id", REMOVED, "images, number 0: 'id' is missing"),
-        ("images", "id", "a", "images, id a: "),
+        ("images", "id", "a", "images, id a: id is 'a'; expected a whole number"),
         ("images", "id", float("inf"), "images, id inf: "),
-        ("images", "file_name", "\ud800.jpg", "cannot be kept"),
+        ("images", "file_name", "\ud800.jpg", r"picture '\\ud800\.jpg': a name or number cannot be kept"),
         ("images", "file_name", "long" * 2000, None),
         ("images", "id", 5, "image id 5 occurs twice"),
         ("images", "height", "tall", "images, id 9: .*tall"),
@@ -190,9 +186,42 @@ def test_malformed_entries_are_named(
     assert "instances.json" in str(caught.value)
 
 
+def test_objects_of_pictures_that_are_not_listed_are_left_out(read: Read, coco_content: Content) -> None:
+    coco_content["images"].pop(0)
+    coco_content["annotations"] += [{**coco_content["annotations"][2], "id": key} for key in range(10, 19)]
+    data = read(coco_content)
+    assert [len(data.objects(index).boxes) for index in range(len(data))] == [1]
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity, problem.count) == ("stray_object", "warning", 10)
+    assert problem.examples[:2] == ("id 3: image 9", "id 10: image 9")
+    assert len(problem.examples) == 5
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        [1, 2, 3, 4, 5, 6],
+        [{"size": [60, 80], "counts": "abc"}],
+        [[1, 2, 3, 4, 5, 6, 7]],
+        [[1, 2, 3, 4, 5, float("nan")]],
+        [[1, 2, 3, 4, 5, 10**400]],
+        [["a", 2, 3, 4, 5, 6]],
+        [None],
+        ["abc"],
+    ],
+)
+def test_a_mask_that_cannot_be_understood_is_none(read: Read, coco_content: Content, mask: Any) -> None:
+    coco_content["annotations"][0]["segmentation"] = mask
+    data = read(coco_content)
+    assert len(data.objects(1).boxes) == 1
+    assert data.objects(1).polygons == ((),)
+    (problem,) = data.problems
+    assert (problem.kind, problem.count, problem.examples) == ("unusable_mask", 1, ("id 1",))
+
+
 def test_ids_beyond_64_bits(read: Read, coco_content: Content) -> None:
     coco_content["images"].append({"id": 2**63, "file_name": "a.jpg", "height": 6, "width": 8})
-    with pytest.raises(InputError, match=r"picture a\.jpg: a name or number cannot be kept"):
+    with pytest.raises(InputError, match=r"picture 'a\.jpg': a name or number cannot be kept"):
         read(coco_content)
 
 

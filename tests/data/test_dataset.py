@@ -90,6 +90,25 @@ def test_polygons_stay_with_their_objects() -> None:
     assert polygons[0][0].dtype == np.float32
 
 
+def test_pictures_with_objects_are_those_where_some_are_found() -> None:
+    ring = [(1, 1, 6, 1, 6, 6)]
+    masked = ObjectRow(0, (1, 1, 5, 5), 25, rings=ring)
+    empty = ObjectRow(0, (90, 1, 5, 5), 25, rings=ring)
+    data = dataset(
+        [],
+        [box(1, 2, 3, 4)],
+        [box(1, 2, 3, 4, crowd=True)],
+        [box(1, 2, 3, 4), masked],
+        [empty],
+        [empty, masked],
+    )
+    for masks in (False, True):
+        found = [data.objects(index) for index in range(len(data))]
+        expected = [i for i, item in enumerate(found) if (any(item.polygons) if masks else len(item.boxes))]
+        assert data.with_objects(masks=masks).tolist() == expected
+    assert dataset([]).with_objects().tolist() == []
+
+
 def test_a_picture_without_objects_has_empty_arrays() -> None:
     data = dataset([], [box(1, 2, 3, 4)], [])
     for index, count in enumerate((0, 1, 0)):

@@ -102,11 +102,35 @@ def test_a_folder_in_the_form_of_voc(tmp_path: Path, write_voc: Any) -> None:
     assert open_dataset(tmp_path, "train").class_names == ("dog",)
 
 
-def test_trainval_does_not_go_with_val(tmp_path: Path, write_voc: Any) -> None:
-    write_voc(tmp_path, {"trainval": "1", "val": "1"})
-    assert opened(tmp_path, "val") == ["JPEGImages/1.jpg"]
-    with pytest.raises(InputError, match="has no train split"):
-        open_dataset(tmp_path, "train")
+def test_those_in_val_are_not_trained_on_with_trainval(
+    tmp_path: Path, write_voc: Any, write_text: Write
+) -> None:
+    write_voc(tmp_path, {"trainval": "1", "val": "2"})
+    write_text(tmp_path / "ImageSets/Main/trainval.txt", "1\n2\n")
+    assert opened(tmp_path, "train") == ["JPEGImages/1.jpg"]
+    assert opened(tmp_path, "val") == ["JPEGImages/2.jpg"]
+
+
+def test_a_folder_with_the_name_of_voc_may_have_classes_of_its_own(
+    tmp_path: Path, write_voc: Any, write_text: Write
+) -> None:
+    root = tmp_path / "VOCdevkit/VOC2007"
+    write_voc(root, {"train": "1", "val": "2"})
+    assert open_dataset(tmp_path, "train").class_names == VOC_CLASS_NAMES
+    file = root / "Annotations/2.xml"
+    write_text(file, file.read_text().replace("dog", "helmet"))
+    for split in SPLITS:
+        assert open_dataset(tmp_path, split).class_names == ("dog", "helmet")
+
+
+def test_many_pictures_without_annotations_come_first(
+    tmp_path: Path, write_voc: Any, write_text: Write
+) -> None:
+    write_voc(tmp_path, {"train": "30", "val": "2"})
+    write_text(tmp_path / "ImageSets/Main/train.txt", "\n".join(map(str, range(3, 31))))
+    data = open_dataset(tmp_path, "train")
+    assert [problem.count for problem in data.problems] == [27]
+    assert len(data) == 28
 
 
 @pytest.fixture
@@ -144,25 +168,50 @@ def test_yolo_with_a_folder_a_split(tmp_path: Path, write_picture: Write, write_
     assert opened(tmp_path, "val") == ["valid/images/a.jpg"]
 
 
-def test_a_missing_validation_split_is_said(
-    tmp_path: Path, yolo: Path, write_text: Write, coco_content: dict[str, Any]
+def test_the_missing_split_of_a_known_layout_is_said(
+    tmp_path: Path,
+    yolo: Path,
+    write_text: Write,
+    write_voc: Any,
+    coco_content: dict[str, Any],
 ) -> None:
+    def said(folder: Path, split: Split = "val") -> str:
+        with pytest.raises(InputError) as caught:
+            open_dataset(folder, split)
+        return str(caught.value).replace(str(folder), "X")
+
     write_text(yolo / "data.yaml", "train: images/train\nnames: [cat]")
-    with pytest.raises(InputError, match=r"has no val split .* data\.yaml with val:"):
-        open_dataset(yolo, "val")
-    folder = tmp_path / "coco"
-    write_text(folder / "annotations/instances_train.json", coco_content)
-    with pytest.raises(InputError, match=r"has no val split .* annotations/instances_val2017\.json"):
-        open_dataset(folder, "val")
+    assert said(yolo) == "X/data.yaml has train but no val; add val: FOLDER"
+    write_text(tmp_path / "coco/annotations/instances_train2017.json", coco_content)
+    (tmp_path / "coco/images/val").mkdir(parents=True)
+    found = "annotations/instances_train2017.json"
+    assert (
+        said(tmp_path / "coco")
+        == f"X has train ({found}) but no val; expected X/{found.replace('train', 'val')}"
+    )
+    write_text(tmp_path / "roboflow/valid/_annotations.coco.json", coco_content)
+    assert said(tmp_path / "roboflow", "train").endswith(
+        "but no train; expected X/train/_annotations.coco.json"
+    )
+    write_voc(tmp_path / "voc", {"train": "1"})
+    assert said(tmp_path / "voc") == "X has train but no val; expected X/ImageSets/Main/val.txt"
+    (yolo / "data.yaml").unlink()
+    write_text(yolo / "classes.txt", "cat")
+    (yolo / "images/val").rename(yolo / "images/other")
+    assert said(yolo) == "X has train (images/train) but no val; expected one of images/val, val/images"
 
 
-def test_an_unknown_layout_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_an_unknown_layout_says_what_was_looked_for(
+    tmp_path: Path, write_text: Write, coco_content: dict[str, Any]
+) -> None:
     with pytest.raises(InputError, match=r"no data set folder at .*missing"):
         open_dataset(tmp_path / "missing", "train")
-    with pytest.raises(InputError, match=r"has no train split") as caught:
-        open_dataset(tmp_path, "train")
-    for place in ("annotations/instances_train.json", "ImageSets/Main", "data.yaml", "images/train"):
-        assert place in str(caught.value)
+    annotations = write_text(tmp_path / "train.json", coco_content)
+    for place, found in ((tmp_path, "is laid out in no way known here"), (annotations, "is no folder")):
+        with pytest.raises(InputError, match=found) as caught:
+            open_dataset(place, "train")
+        for expected in ("annotations/instances_train.json", "ImageSets/Main", "data.yaml", "images/train"):
+            assert expected in str(caught.value)
     with pytest.raises(UsageError, match="no split 'test'"):
         open_dataset(tmp_path, "test")  # type: ignore[arg-type]
 

@@ -110,12 +110,50 @@ def test_malformed_files_are_named(image_set: Path, write_text: Write, text: str
         read_voc([image_set])
 
 
-def test_missing_files_are_named(image_set: Path) -> None:
-    (image_set.parents[2] / "Annotations/a.xml").unlink()
-    with pytest.raises(InputError, match=r"no annotation file .*a\.xml"):
-        read_voc([image_set])
+def test_a_picture_without_annotation_file_has_no_objects(image_set: Path, write_picture: Write) -> None:
+    root = image_set.parents[2]
+    (root / "Annotations/a.xml").unlink()
+    write_picture(root / "JPEGImages/a.jpg", (33, 44))
+    data = read_voc([image_set])
+    assert len(data.objects(0).boxes) == 0
+    assert data.size(0) == (33, 44)
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity) == ("missing_annotation", "warning")
+    assert problem.examples == (str(Path("Annotations/a.xml")),)
+
+
+def test_a_missing_image_set_is_named(image_set: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*val\.txt"):
         read_voc([image_set.with_name("val.txt")])
+
+
+def test_other_files_beside_a_picture_are_not_taken_for_it(
+    image_set: Path, write_picture: Write, write_text: Write
+) -> None:
+    pictures = image_set.parents[2] / "JPEGImages"
+    write_picture(pictures / "a.png")
+    for suffix in ("json", "txt", "xml", "webp.bak"):
+        write_text(pictures / f"a.{suffix}", "{}")
+    write_text(image_set, "a\n")
+    assert read_voc([image_set]).path(0) == pictures / "a.png"
+
+
+def test_an_image_set_may_list_file_names(image_set: Path, write_picture: Write, write_text: Write) -> None:
+    root = image_set.parents[2]
+    write_text(image_set, "a.jpg\nb c.JPEG\nv1.2\n")
+    write_text(root / "Annotations/v1.2.xml", annotation())
+    data = read_voc([image_set])
+    assert [data.path(index).name for index in range(3)] == ["a.jpg", "b c.jpg", "v1.2.jpg"]
+    assert len(data.objects(0).boxes) == 2
+    assert data.problems == ()
+
+
+def test_pictures_of_another_image_set_are_left_out(image_set: Path, write_text: Write) -> None:
+    other = write_text(image_set.with_name("val.txt"), "b c\n")
+    assert [read_voc([image_set], without=[other]).path(0).name] == ["a.jpg"]
+    write_text(other, "b c.jpg\na\n")
+    with pytest.raises(InputError, match=r"train\.txt lists no pictures but those of .*val\.txt"):
+        read_voc([image_set], without=[other])
 
 
 def test_no_objects_at_all(image_set: Path, write_text: Write) -> None:

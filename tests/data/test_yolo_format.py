@@ -77,8 +77,8 @@ def test_an_unreadable_picture_has_no_size(tmp_path: Path, pictures: Path) -> No
         ("0 0.5 0.5 0.5 0.5 0.9", "6 numbers"),
         ("0", "1 numbers"),
         ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "8 numbers"),
-        ("cat 0.5 0.5 0.5 0.5", "cat"),
-        ("0,0.5,0.5,0.5,0.5", "could not convert"),
+        ("cat 0.5 0.5 0.5 0.5", "'cat 0.5 0.5 0.5 0.5' is not all numbers; .* the class by number"),
+        ("0,0.5,0.5,0.5,0.5", "is not all numbers; expected class cx cy w h, with blanks between"),
         ("-1 0.5 0.5 0.5 0.5", "class -1.0 is not a whole number"),
         ("0.5 0.5 0.5 0.5 0.5", "class 0.5 is not a whole number"),
         ("nan 0.5 0.5 0.5 0.5", "class nan is not a whole number"),
@@ -112,16 +112,71 @@ def test_no_pictures_or_no_labels(tmp_path: Path, write_picture: Write) -> None:
 def test_data_yaml(tmp_path: Path, write_text: Write) -> None:
     (tmp_path / "root").mkdir()
     text = "path: root\ntrain: [one, two]\nval: images/val\nnc: 2\nnames: {1: dog, 0: cat}\n"
-    names, splits = read_data_yaml(write_text(tmp_path / "data.yaml", text))
+    names, splits, keypoints = read_data_yaml(write_text(tmp_path / "data.yaml", text))
     assert names == ("cat", "dog")
+    assert keypoints == 0
     root = tmp_path / "root"
     assert splits == {"train": [root / "one", root / "two"], "val": [root / "images/val"]}
+
+
+@pytest.mark.parametrize("count", ["nc: '2'", "nc: 2", "nc:", ""])
+@pytest.mark.parametrize("names", ["[cat, dog]", "{'0': cat, '1': dog}", "{1: dog, 0: cat}"])
+def test_the_number_of_classes_may_be_text_or_left_out(
+    tmp_path: Path, write_text: Write, count: str, names: str
+) -> None:
+    file = write_text(tmp_path / "data.yaml", f"names: {names}\n{count}\n")
+    assert read_data_yaml(file).names == ("cat", "dog")
+
+
+def test_rows_of_poses_are_boxes_not_polygons(tmp_path: Path, pictures: Path, write_text: Write) -> None:
+    file = write_text(tmp_path / "data.yaml", "names: [cat, dog, bird]\nkpt_shape: [2, 3]\n")
+    keypoints = read_data_yaml(file).keypoints
+    assert keypoints == 6
+    label = tmp_path / "labels/train/a.txt"
+    write_text(label, "1 0.5 0.5 0.25 0.5 0.1 0.9 2 0.9 0.1 1\n0 0.5 0.5 0.1 0.1\n")
+    objects = read_yolo([pictures], NAMES, source=tmp_path, keypoints=keypoints).objects(0)
+    np.testing.assert_allclose(objects.boxes, [[30, 15, 50, 45], [36, 27, 44, 33]], rtol=1e-6)
+    assert objects.polygons == ((), ())
+    write_text(label, "0 0.1 0.2 0.3 0.2 0.3 0.6\n")
+    with pytest.raises(InputError, match=r"line 1: 7 numbers; expected class cx cy w h and 6 of keypoints"):
+        read_yolo([pictures], NAMES, source=tmp_path, keypoints=keypoints)
+
+
+def test_linked_folders_are_entered_once(tmp_path: Path, pictures: Path) -> None:
+    linked = tmp_path / "set/images"
+    linked.mkdir(parents=True)
+    (linked / "sub").symlink_to(pictures)
+    (linked / "again").symlink_to(linked)
+    (tmp_path / "set/labels").mkdir()
+    (tmp_path / "set/labels/sub").symlink_to(tmp_path / "labels/train")
+    data = read_yolo([linked], NAMES, source=tmp_path)
+    assert [data.path(index).relative_to(linked).as_posix() for index in range(len(data))] == [
+        "sub/a.jpg",
+        "sub/b.png",
+        "sub/more/c.jpg",
+    ]
+    assert len(data.objects(0).boxes) == 2
+
+
+def test_labels_beside_pictures_below_a_folder_called_images(
+    tmp_path: Path, write_picture: Write, write_text: Write
+) -> None:
+    write_picture(tmp_path / "images/project/train/a.jpg")
+    write_text(tmp_path / "images/project/train/a.txt", "0 0.5 0.5 0.5 0.5")
+    folder = tmp_path / "images/project/train"
+    assert len(read_yolo([folder], NAMES, source=tmp_path).objects(0).boxes) == 1
+
+
+def test_names_written_on_windows_are_recognised(tmp_path: Path, pictures: Path, write_text: Write) -> None:
+    listing = write_text(tmp_path / "train.txt", "images\\train\\a.jpg\n")
+    with pytest.raises(InputError, match=r"no label file .*backslashes do not separate folders here"):
+        read_yolo([listing], NAMES, source=tmp_path)
 
 
 def test_data_yaml_of_roboflow(tmp_path: Path, write_text: Write) -> None:
     (tmp_path / "train/images").mkdir(parents=True)
     text = "train: ../train/images\nval: ../valid/images\nnames: [cat]\n"
-    _, splits = read_data_yaml(write_text(tmp_path / "data.yaml", text))
+    _, splits, _ = read_data_yaml(write_text(tmp_path / "data.yaml", text))
     assert splits["train"] == [tmp_path / "train/images"]
     assert splits["val"] == [tmp_path / "../valid/images"]
 
@@ -136,6 +191,8 @@ def test_data_yaml_of_roboflow(tmp_path: Path, write_text: Write) -> None:
         ("names: {1: cat, 2: dog}", "expected a list, or a mapping 0: name"),
         ("names: {a: cat, 0: dog}", "expected a list, or a mapping 0: name"),
         ("names: [cat]\nnc: 2", "nc is 2, but there are 1 names"),
+        ("names: [cat]\nnc: '2'", "nc is 2, but there are 1 names"),
+        ("names: [cat]\nkpt_shape: 17", "kpt_shape is 17; expected the number of keypoints"),
         ("names: [cat]\ntrain: {a: b}", "train is"),
     ],
 )

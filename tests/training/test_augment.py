@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from yolox_deploy.benchmarks.augmentation import CanvasWay, Case, canvas_overlay, canvas_shift, fitted
 from yolox_deploy.benchmarks.pictures import generated
-from yolox_deploy.data.dataset import Objects
+from yolox_deploy.data.dataset import ObjectRow, Objects, PictureRow, dataset_from_rows
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import letterbox
 from yolox_deploy.training.augment import Augmenter, Sample
@@ -54,6 +55,10 @@ class Memory:
         boxes = np.array(self.boxes[index], np.float32).reshape(-1, 4)
         polygons = self.polygons[index] if self.polygons else ((),) * len(boxes)
         return Objects(boxes, np.full(len(boxes), index), polygons)
+
+    def with_objects(self, *, masks: bool = False) -> np.ndarray:
+        found = [self.objects(index) for index in range(len(self))]
+        return np.flatnonzero([any(item.polygons) if masks else len(item.boxes) > 0 for item in found])
 
 
 def rng(*seed: int) -> np.random.Generator:
@@ -161,7 +166,12 @@ def test_mixed_up_boxes_stay_on_their_objects(rectangles: Memory) -> None:
     seen = 0
     for number in range(40):
         image, (label,) = mix_up(
-            rng(number), rectangles, np.zeros((*SIZE, 3), np.uint8), np.empty((0, 5), np.float32), (0.5, 1.5)
+            rng(number),
+            rectangles,
+            number % 6,
+            np.zeros((*SIZE, 3), np.uint8),
+            np.empty((0, 5), np.float32),
+            (0.5, 1.5),
         )
         half = [value / 2 for value in colour(int(label[4]))]
         near = np.abs(image.astype(int) - np.array(half, int)).max(axis=2) < 30
@@ -187,7 +197,7 @@ def test_mean_of_two_rounds_down(rectangles: Memory) -> None:
     dark = Memory([np.full((40, 40, 3), 114, np.uint8)], [[[0, 0, 9, 9]]])
     for value, mean in ((0, 57), (1, 57), (2, 58)):
         image = np.full((40, 40, 3), value, np.uint8)
-        mixed, _ = mix_up(rng(1), dark, image, np.empty((0, 5), np.float32), (1.0, 1.0))
+        mixed, _ = mix_up(rng(1), dark, 0, image, np.empty((0, 5), np.float32), (1.0, 1.0))
         assert (mixed == mean).all()
 
 
@@ -288,13 +298,30 @@ def test_pictures_without_objects(photographs: Memory) -> None:
     assert not sample.targets.any()
 
 
-def test_mix_up_takes_pictures_with_objects(photographs: Memory) -> None:
+def test_only_pictures_with_objects_are_mixed_in(photographs: Memory) -> None:
     rare = Memory(photographs.images, [[], [], [], [[10, 20, 200, 200]], [], []])
+    close = dataclasses.replace(LEVEL, mixup=1, mosaic_scale=(0.5, 0.5), mixup_scale=(1, 1))
     for number in range(10):
-        _, labels = mix_up(
-            rng(number), rare, np.zeros((*SIZE, 3), np.uint8), np.empty((0, 5), np.float32), (1, 1)
-        )
-        assert labels[:, 4].tolist() == [3]
+        assert set(rows(Augmenter(rare, SIZE, close)(3, rng(number)))[:, 4]) == {3}
+        rare.loaded.clear()
+        Augmenter(rare, SIZE, close)(3, rng(number))
+        assert rare.loaded[-1] == 3
+
+
+def test_one_picture_with_objects_among_many_is_found_at_once(tmp_path: Path) -> None:
+    """Drawing until one has objects would take a million draws."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    item = ObjectRow(0, (1, 1, 40, 40), 1600, rings=[(1, 1, 41, 1, 41, 41, 1, 41)])
+    sparse = dataset_from_rows(
+        (PictureRow("a.png", (64, 64), number, [item] if number == 7 else []) for number in range(1_000_000)),
+        source=tmp_path,
+        folder=tmp_path,
+        class_names=("a",),
+    )
+    assert sparse.with_objects().tolist() == sparse.with_objects(masks=True).tolist() == [7]
+    close = dataclasses.replace(LEVEL, mixup=1, copy_paste=1, mosaic_scale=(1, 1))
+    augmenter = Augmenter(sparse, (64, 64), close)
+    assert sum(len(rows(augmenter(7, rng(number)))) for number in range(20)) > 20
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2000), (2000, 1), (3, 900)])
@@ -359,7 +386,9 @@ def test_pasted_objects_lie_under_their_boxes() -> None:
     pictures, counts = triangles(), []
     below = np.array([[0, 0, *SIZE[::-1], 9]], np.float32)
     for number in range(30):
-        image, labels = copy_paste(rng(number), pictures, np.zeros((*SIZE, 3), np.uint8), below, (0.7, 1.4))
+        image, labels = copy_paste(
+            rng(number), pictures, 1, np.zeros((*SIZE, 3), np.uint8), below, (0.7, 1.4)
+        )
         pasted = labels[labels[:, 4] == 1]
         counts.append(len(pasted))
         bright = np.argwhere(image.max(axis=2) > 200)[:, ::-1]
@@ -381,11 +410,29 @@ def test_overlapping_rings_are_one_mask() -> None:
     pictures.boxes[1][:1], pictures.polygons = [], [((),), pictures.polygons[1][1:]]  # type: ignore[index]
     for number in range(10):
         image, labels = copy_paste(
-            rng(number), pictures, np.zeros((*SIZE, 3), np.uint8), np.empty((0, 5), np.float32), (1, 1)
+            rng(number), pictures, 1, np.zeros((*SIZE, 3), np.uint8), np.empty((0, 5), np.float32), (1, 1)
         )
         if len(labels):
             area = (image.max(axis=2) > 128).sum()
             assert area == pytest.approx(50 * 30 + 30 * 30, rel=0.06)
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (64, 32), (40, 40)])
+def test_padding_is_not_pasted_with_an_outline_that_reaches_over_the_edge(shape: tuple[int, int]) -> None:
+    height, width = shape
+    ring = np.array(
+        [[-20, -20], [width + 20, -20], [width + 20, height + 20], [-20, height + 20]], np.float32
+    )
+    bright = Memory([np.full((*shape, 3), 250, np.uint8)], [[[0, 0, width, height]]], [((ring,),)])
+    pasted = 0
+    for number in range(40):
+        image = np.zeros((64, 64, 3), np.uint8)
+        image, labels = copy_paste(rng(number), bright, 0, image, np.empty((0, 5), np.float32), (0.5, 1.5))
+        assert set(np.unique(image)) <= {0, 250}
+        for x1, y1, x2, y2, _ in labels:
+            assert find(image.transpose(2, 0, 1), (250,) * 3) == pytest.approx((x1, y1, x2, y2), abs=1.1)
+            pasted += 1
+    assert pasted > 10
 
 
 def test_covered_objects() -> None:

@@ -46,6 +46,9 @@ class Outlines:
         boxes = self.boxes[index]
         return Objects(boxes, np.zeros(len(boxes), np.int64), ((),) * len(boxes))
 
+    def with_objects(self, *, masks: bool = False) -> np.ndarray:
+        return np.flatnonzero([len(boxes) > 0 and not masks for boxes in self.boxes])
+
 
 def released_boxes(
     pictures: Outlines, index: int, settings: Augmentation, rng: np.random.Generator

@@ -25,6 +25,7 @@ class Drawn:
 
     def __init__(self, count: int, broken: int = -1, deadly: int = -1) -> None:
         self.count, self.broken, self.deadly = count, broken, deadly
+        self.dataset = self
 
     def __len__(self) -> int:
         return self.count
@@ -47,9 +48,7 @@ def plan(pictures: int, batch: int, *, rank: int = 0, world: int = 1, plain: int
 
 
 def batches(pictures: Drawn, of: Plan, step: int = 0, workers: int = 0) -> list[Batch]:
-    return list(
-        stream(Samples(pictures, pictures, of.config.seed), of, step=step, workers=workers, pin_memory=False)
-    )
+    return list(stream(Samples(pictures, of.config.seed), of, step=step, workers=workers, pin_memory=False))
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def ablate_command(
     names = rows.split(",") if rows else _rows_of_tables(table_numbers)
     runs = _plan(names, _numbers(seeds), data, out, width, changes, fit_priors)
     if not report_only:
-        check_data(data, headers=True)
+        check_data(runs[0].config, headers=True)
     failures = [] if report_only else _train_all(runs)
     report(runs, out, threads=threads, latency=latency and not report_only, as_json=as_json)
     if failures:
@@ -113,7 +113,7 @@ def _train_all(runs: Sequence[Run]) -> list[str]:
         begun = ", going on where it was" if run.last.is_file() else ""
         console().print(f"run {number} of {len(left)}: {run.row}, seed {run.config.seed}{begun}")
         try:
-            result = run_to_end(run, RichProgress())
+            result = run_to_end(run, RichProgress(), checked=True)
         except NonFiniteLossError as error:
             failures.append(f"{run.row}, seed {run.config.seed}: {error}")
             console().print(failures[-1], markup=False)

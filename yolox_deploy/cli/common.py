@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -88,3 +89,12 @@ def progress(items: Sequence[Item], description: str) -> Iterable[Item]:
 def status(message: str) -> AbstractContextManager[Any]:
     """A spinner with a message on standard error while a step runs."""
     return console().status(message)
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Tell warnings as messages, without the line of code that they come from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+        yield

@@ -16,6 +16,7 @@ from yolox_deploy.cli.common import (
     print_json,
     print_table,
     progress,
+    warnings_told,
 )
 from yolox_deploy.cli.predict import overrides
 
@@ -56,14 +57,15 @@ def eval_command(
         class_agnostic=class_agnostic,
         override=overrides(classes, legacy),
     ) as detector:
-        figures = coco_ap(
-            detector,
-            images,
-            annotations,
-            conf=conf,
-            iou=iou,
-            track=lambda pictures: progress(pictures, "evaluating"),
-        )
+        with warnings_told():
+            figures = coco_ap(
+                detector,
+                images,
+                annotations,
+                conf=conf,
+                iou=iou,
+                track=lambda pictures: progress(pictures, "evaluating"),
+            )
         info = detector.info
     if as_json:
         print_json({**figures, "model": str(model), "backend": info.backend, "precision": info.precision})

@@ -83,7 +83,7 @@ def train_command(
         raise UsageError(f"{found}; go on with it by --resume {chosen.out}, or name another folder by --out")
     in_job = "LOCAL_RANK" in os.environ  # one of the processes that torchrun started
     if check_only or not in_job:
-        check_data(chosen.data, headers=resume is None, as_json=check_only and as_json)
+        check_data(chosen, headers=resume is None, as_json=check_only and as_json)
     if check_only:
         return
     require("torch", "train")
@@ -151,19 +151,19 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
     return override(from_dict(saved), {**changes, "out": last.parent})
 
 
-def check_data(data: Path, *, headers: bool, as_json: bool = False) -> None:
+def check_data(config: TrainConfig, *, headers: bool, as_json: bool = False) -> None:
     """Print what is found of a data set, before any time is spent on it; stop where training would."""
-    from yolox_deploy.data.checks import check_dataset, require_same_classes
+    from yolox_deploy.data.checks import check_splits, require_same_classes
     from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.data.report import raise_for_errors
 
-    train, val = (open_dataset(data, split) for split in ("train", "val"))
-    reports = [check_dataset(split, pictures=headers) for split in (train, val)]
-    for line in (line for report in reports for line in report.to_lines()):
+    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
+    reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=headers)
+    for line in (line for report in reports for line in report.to_lines(errors=False)):
         console().print(line, markup=False, soft_wrap=True)
     if as_json:
         print_json({name: asdict(report) for name, report in zip(("train", "val"), reports, strict=True)})
-    for report in reports:
-        report.raise_for_errors()
+    raise_for_errors(*reports)
     require_same_classes(train, val)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
-from yolox_deploy.data.picture_size import UNKNOWN, size_or_unknown
+from yolox_deploy.data.picture_size import size_or_unknown
+from yolox_deploy.data.report import Tally
 from yolox_deploy.errors import InputError
 
 Content = dict[str, Any]
@@ -23,7 +24,8 @@ def read_coco(annotations: str | Path, images_dir: str | Path | Sequence[Path]) 
     """Read a COCO annotation file; classes are numbered by ascending category id.
 
     Masks in run-length encoding are left out, those of crowds and any others: only polygons are kept.
-    Where the file gives no height and width, the picture is asked.
+    Where the file gives no height and width, the picture is asked. Objects of pictures that the file does not list
+    are left out, and so are masks that cannot be understood; both are counted in `problems`.
 
     Args:
         annotations: `instances` JSON.
@@ -32,36 +34,44 @@ def read_coco(annotations: str | Path, images_dir: str | Path | Sequence[Path]) 
     Raises:
         InputError: the file is not COCO's format; names the picture or annotation at fault.
     """
-    file = Path(annotations)
     folders = [Path(images_dir)] if isinstance(images_dir, str | Path) else list(images_dir)
-    content = _load(file)
-    categories = _categories(file, content["categories"])
+    return dataset_from_coco(_load(Path(annotations)), source=Path(annotations), folders=folders)
+
+
+def dataset_from_coco(content: Content, *, source: Path, folders: Sequence[Path]) -> DetectionDataset:
+    """The same of what such a file holds; its list of annotations is taken out."""
+    _check_keys(source, content)
+    categories = _categories(source, content["categories"])
     ids = sorted(categories)
-    objects = _objects_by_image(file, content, {category: index for index, category in enumerate(ids)})
+    tally = Tally()
+    objects = _objects_by_image(source, content, {key: index for index, key in enumerate(ids)}, tally)
     folder = _folder_of_pictures(folders, content["images"])
     return dataset_from_rows(
-        _pictures(file, folder, content["images"], objects),
-        source=file,
+        _pictures(source, folder, content["images"], objects),
+        source=source,
         folder=folder,
         class_names=[categories[category] for category in ids],
         category_ids=ids,
+        tally=tally,
     )
 
 
-def _load(file: Path) -> Content:
+def _load(file: Path) -> Any:
     try:
-        content = json.loads(file.read_bytes())
+        return json.loads(file.read_bytes())
     except OSError as error:
         raise InputError(f"no annotation file at {file} ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not JSON ({error})") from error
+
+
+def _check_keys(file: Path, content: Any) -> None:
     expected = ("images", "annotations", "categories")
     if not isinstance(content, dict):
         raise InputError(f"{file} holds a JSON {type(content).__name__}; expected an object with {expected}")
     for key in expected:
         if not isinstance(content.get(key), list):
             raise InputError(f"{file} is not a COCO annotation file: it has no list {key!r}")
-    return content
 
 
 def _folder_of_pictures(folders: Sequence[Path], images: Sequence[Any]) -> Path:
@@ -75,7 +85,7 @@ def _categories(file: Path, items: Sequence[Any]) -> dict[int, str]:
     categories: dict[int, str] = {}
     for position, item in enumerate(items):
         try:
-            category = int(item["id"])
+            category = _whole(item, "id")
             name = str(item["name"])
         except _MALFORMED as error:
             raise _malformed(file, "categories", position, item, error) from error
@@ -87,11 +97,20 @@ def _categories(file: Path, items: Sequence[Any]) -> dict[int, str]:
     return categories
 
 
-def _objects_by_image(file: Path, content: Content, class_ids: dict[int, int]) -> dict[int, list[ObjectRow]]:
+def _whole(item: Content, key: str) -> int:
+    try:
+        return int(item[key])
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{key} is {item[key]!r}; expected a whole number") from None
+
+
+def _objects_by_image(
+    file: Path, content: Content, class_ids: dict[int, int], tally: Tally
+) -> dict[int, list[ObjectRow]]:
     objects: dict[int, list[ObjectRow]] = {}
     for position, item in enumerate(content["images"]):
         try:
-            image_id = int(item["id"])
+            image_id = _whole(item, "id")
         except _MALFORMED as error:
             raise _malformed(file, "images", position, item, error) from error
         if image_id in objects:
@@ -100,18 +119,24 @@ def _objects_by_image(file: Path, content: Content, class_ids: dict[int, int]) -
     # Taken out, so that a large file's are freed before its arrays are made.
     for position, item in enumerate(content.pop("annotations")):
         try:
-            image_id, category = int(item["image_id"]), int(item["category_id"])
+            image_id, category = _whole(item, "image_id"), _whole(item, "category_id")
             if image_id not in objects:
-                raise ValueError(f"there is no image {image_id}")
+                meaning = "objects belong to pictures that the file does not list: left out"
+                tally.warn("stray_object", meaning, f"{_entry(position, item)}: image {image_id}")
+                continue
             if category not in class_ids:
                 raise ValueError(f"there is no category {category}")
-            objects[image_id].append(_object(item, class_ids[category]))
+            rings = _rings(item)
+            if rings is None:
+                meaning = "masks are neither polygons x, y, x, y, ... nor run-length encoding: left out"
+                tally.warn("unusable_mask", meaning, _entry(position, item))
+            objects[image_id].append(_object(item, class_ids[category], rings or ()))
         except _MALFORMED as error:
             raise _malformed(file, "annotations", position, item, error) from error
     return objects
 
 
-def _object(item: Content, class_id: int) -> ObjectRow:
+def _object(item: Content, class_id: int, rings: Sequence[Sequence[float]]) -> ObjectRow:
     try:
         x, y, width, height = map(float, item["bbox"])
     except (TypeError, ValueError):
@@ -119,19 +144,24 @@ def _object(item: Content, class_id: int) -> ObjectRow:
     area = width * height if item.get("area") is None else float(item["area"])
     if not all(map(math.isfinite, (x + width, y + height, area))):
         raise ValueError(f"bbox {item['bbox']} or area {area} is not finite")
-    crowd = bool(item.get("iscrowd", 0))
-    rings = () if crowd else _rings(item.get("segmentation"))
-    return ObjectRow(class_id, (x, y, width, height), area, crowd=crowd, rings=rings)
+    return ObjectRow(class_id, (x, y, width, height), area, crowd=_is_crowd(item), rings=rings)
 
 
-def _rings(segmentation: Any) -> Sequence[Sequence[float]]:
-    """The polygons of at least three points; none for run-length encoding and for a box alone."""
-    if not isinstance(segmentation, list):
+def _is_crowd(item: Content) -> bool:
+    return bool(item.get("iscrowd", 0))
+
+
+def _rings(item: Content) -> Sequence[Sequence[float]] | None:
+    """The polygons of at least three points; none for crowds and run-length encoding; None if they are malformed."""
+    segmentation = item.get("segmentation")
+    if _is_crowd(item) or not isinstance(segmentation, list):
         return ()
-    rings = [array("f", ring) for ring in segmentation]
-    for ring in rings:
-        if len(ring) % 2 or not math.isfinite(sum(ring)):
-            raise ValueError(f"a polygon of {len(ring)} numbers is not a list of finite x, y")
+    try:
+        rings = [array("f", ring) for ring in segmentation]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if any(len(ring) % 2 or not math.isfinite(sum(ring)) for ring in rings):
+        return None
     return [ring for ring in rings if len(ring) >= 6]
 
 
@@ -140,16 +170,20 @@ def _pictures(
 ) -> Iterator[PictureRow]:
     for position, item in enumerate(images):
         try:
-            image_id, name = int(item["id"]), str(item["file_name"])
+            image_id, name = _whole(item, "id"), str(item["file_name"])
             size = int(item.get("height") or 0), int(item.get("width") or 0)
         except _MALFORMED as error:
             raise _malformed(file, "images", position, item, error) from error
-        if min(size) <= 0:
+        annotated = min(size) > 0
+        if not annotated:
             size = size_or_unknown(folder / name)
-        yield PictureRow(name, size if min(size) > 0 else UNKNOWN, image_id, objects[image_id])
+        yield PictureRow(name, size, image_id, objects[image_id], measured=not annotated)
 
 
 def _malformed(file: Path, key: str, position: int, item: Any, error: Exception) -> InputError:
-    name = f"id {item['id']}" if isinstance(item, dict) and "id" in item else f"number {position}"
     what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return InputError(f"{file}: {key}, {name}: {what}")
+    return InputError(f"{file}: {key}, {_entry(position, item)}: {what}")
+
+
+def _entry(position: int, item: Any) -> str:
+    return f"id {item['id']}" if isinstance(item, dict) and "id" in item else f"number {position}"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.data.report import Problem, Tally
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
 
@@ -28,7 +29,7 @@ class ObjectRow(NamedTuple):
         box: (x, y, w, h) in pixels of the picture, as it is in the file.
         area: in pixels²; COCO's small, medium and large go by it.
         crowd: a group of objects, left out of training and ignored in evaluation.
-        difficult: trained on, ignored in evaluation.
+        difficult: trained on, in evaluation like a crowd.
         rings: outlines of the object, each flat: x, y, x, y, ...
     """
 
@@ -41,12 +42,21 @@ class ObjectRow(NamedTuple):
 
 
 class PictureRow(NamedTuple):
-    """One picture as a reader found it; `file_name` is relative to the data set's folder, or absolute."""
+    """One picture as a reader found it.
+
+    Attributes:
+        file_name: relative to the data set's folder, or absolute.
+        size: height and width; (0, 0) where they are not known.
+        image_id: in the source.
+        objects: those in the picture.
+        measured: the size is that of the picture itself, not one that an annotation claims.
+    """
 
     file_name: str
     size: tuple[int, int]
     image_id: int
     objects: Sequence[ObjectRow]
+    measured: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +86,14 @@ class DetectionDataset:
         image_ids: (N,) ids in the source; 1, 2, ... where it has none.
         file_names: (N,) paths as bytes of one width.
         sizes: (N, 2) height and width; 0, 0 for a picture that could not be read.
+        measured: (N,) whether the size was taken from the picture.
         offsets: (N + 1,) the objects of picture i are rows offsets[i] to offsets[i + 1].
         boxes: (M, 4) x, y, w, h as in the source: neither clipped nor checked.
         areas, classes, crowds, difficult: (M,) see `ObjectRow`.
         ring_offsets: (M + 1,) rings of each object.
         point_offsets: (R + 1,) points of each ring.
         points: (P, 2) x, y.
+        problems: what the reader left out or mended.
     """
 
     source: Path
@@ -91,6 +103,7 @@ class DetectionDataset:
     image_ids: NDArray[np.int64]
     file_names: NDArray[np.bytes_]
     sizes: NDArray[np.int32]
+    measured: NDArray[np.bool_]
     offsets: NDArray[np.int64]
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
@@ -100,6 +113,7 @@ class DetectionDataset:
     ring_offsets: NDArray[np.int64]
     point_offsets: NDArray[np.int64]
     points: NDArray[np.float32]
+    problems: tuple[Problem, ...] = ()
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -110,9 +124,13 @@ class DetectionDataset:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def name(self, index: int) -> str:
+        """The file name of the picture, as in `PictureRow`."""
+        return os.fsdecode(self.file_names[index])
+
     def path(self, index: int) -> Path:
         """Where the picture lies."""
-        return self.folder / os.fsdecode(self.file_names[index])
+        return self.folder / self.name(index)
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """The picture as (H, W, 3) BGR, upright.
@@ -138,6 +156,15 @@ class DetectionDataset:
         polygons = tuple(self._rings(int(row)) for row in np.flatnonzero(keep) + rows.start)
         return Objects(boxes[keep], self.classes[rows][keep], polygons)
 
+    def with_objects(self, *, masks: bool = False) -> NDArray[np.int64]:
+        """The pictures, ascending, in which `objects` finds any; with `masks`, any that has a polygon."""
+        owners = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        boxes = self.clipped(slice(None), self.sizes[owners])
+        keep = ~self.crowds & np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+        if masks:
+            keep &= np.diff(self.ring_offsets) > 0
+        return np.unique(owners[keep])
+
     def clipped(self, rows: slice, sizes: NDArray[np.int32]) -> NDArray[np.float32]:
         """(n, 4) x1, y1, x2, y2 of some rows, clipped to pictures of `sizes`, (2,) or (n, 2)."""
         limits = sizes[..., [1, 0]]
@@ -154,8 +181,9 @@ class DetectionDataset:
         """The data set as a COCO dictionary, for `yolox_deploy.evaluation.coco.score`.
 
         Boxes and areas are those of the source, image and category ids too. Crowds and difficult objects have
-        `iscrowd` 1: the evaluation neither counts nor punishes them. Annotation ids start at 1 and there are
-        no masks.
+        `iscrowd` 1: the evaluation does not count them, nor punish detections of which a large enough share
+        lies inside one. (VOC's own evaluation asks for their IoU with a difficult object, which is stricter.)
+        Annotation ids start at 1 and there are no masks.
 
         Raises:
             InputError: an object's class is not among the class names.
@@ -201,22 +229,26 @@ def dataset_from_rows(
     folder: Path,
     class_names: Sequence[str],
     category_ids: Sequence[int] | None = None,
+    tally: Tally | None = None,
 ) -> DetectionDataset:
-    """Pack what a reader yields, picture by picture, into arrays.
+    """Pack what a reader yields, picture by picture, into arrays; and what it has counted in `tally` by then.
 
     Raises:
         InputError: there are no pictures, or an id is too large for 64 bits.
     """
     names: list[bytes] = []
-    images, sizes, counts = array("q"), array("i"), array("q")
+    images, sizes, measured, counts = array("q"), array("i"), array("b"), array("q")
     classes, boxes, areas, crowds, difficult = array("q"), array("d"), array("d"), array("b"), array("b")
     ring_counts, point_counts, points = array("q"), array("q"), array("f")
+    where = "categories"
     try:
         categories = array("q", category_ids or range(1, len(class_names) + 1))
         for picture in rows:
+            where = f"picture {picture.file_name!r}"
             names.append(os.fsencode(picture.file_name))
             images.append(picture.image_id)
             sizes.extend(picture.size)
+            measured.append(picture.measured)
             counts.append(len(picture.objects))
             for item in picture.objects:
                 classes.append(item.class_id)
@@ -229,7 +261,6 @@ def dataset_from_rows(
                     point_counts.append(len(ring) // 2)
                     points.extend(ring)
     except (OverflowError, UnicodeEncodeError) as error:
-        where = f"picture {os.fsdecode(names[-1])}" if names else "before the first picture"
         raise InputError(f"{source}, {where}: a name or number cannot be kept ({error})") from error
     if not names:
         raise InputError(f"{source} lists no pictures")
@@ -241,6 +272,7 @@ def dataset_from_rows(
         image_ids=np.array(images),
         file_names=np.array(names, dtype=np.bytes_),
         sizes=np.array(sizes, np.int32).reshape(-1, 2),
+        measured=np.array(measured, np.bool_),
         offsets=_offsets(counts),
         boxes=np.array(boxes).reshape(-1, 4),
         areas=np.array(areas),
@@ -250,6 +282,7 @@ def dataset_from_rows(
         ring_offsets=_offsets(ring_counts),
         point_offsets=_offsets(point_counts),
         points=np.array(points).reshape(-1, 2),
+        problems=tally.problems() if tally else (),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from yolox_deploy.errors import InputError
@@ -19,3 +21,9 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
         raise InputError(f"cannot read {file}: {error}") from error
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
     return [(number, line) for number, line in lines if line]
+
+
+def backslash_hint(names: Iterable[str]) -> str:
+    """For messages on files that are not there: what to do about names that were written on Windows."""
+    wrong = os.sep != "\\" and any("\\" in name for name in names)
+    return " (backslashes do not separate folders here: write / in the names)" if wrong else ""

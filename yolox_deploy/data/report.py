@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import InputError
+
+EXAMPLES = 5
+"""How many places a problem names."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,39 @@ class DatasetReport:
     crowds: int
     problems: tuple[Problem, ...]
 
-    def to_lines(self) -> list[str]:
-        """A line on the data set and one on each problem."""
+    def to_lines(self, *, errors: bool = True) -> list[str]:
+        """A line on the data set and one on each problem; without `errors`, those that an exception will tell."""
         summary = f"{self.source}: {self.pictures} pictures, {self.objects} objects, {self.crowds} crowds"
-        return [summary, *map(str, self.problems)]
+        told = (problem for problem in self.problems if errors or problem.severity != "error")
+        return [summary, *map(str, told)]
 
-    def raise_for_errors(self) -> None:
-        """Stop if training would fail or learn nonsense.
 
-        Raises:
-            UsageError: the model has another number of classes.
-            InputError: any other error of the data set.
-        """
-        errors = [problem for problem in self.problems if problem.severity == "error"]
-        if errors:
-            kind = UsageError if all(problem.kind == "class_count" for problem in errors) else InputError
-            raise kind("\n".join([f"{self.source} cannot be trained on:", *(f"  {item}" for item in errors)]))
+def raise_for_errors(*reports: DatasetReport) -> None:
+    """Stop if training would fail or learn nonsense.
+
+    Raises:
+        InputError: there are errors; names all of them.
+    """
+    lines: list[str] = []
+    for report in reports:
+        errors = [f"  {problem}" for problem in report.problems if problem.severity == "error"]
+        lines += [f"{report.source} cannot be trained on:", *errors] if errors else []
+    if lines:
+        raise InputError("\n".join(lines))
+
+
+class Tally:
+    """Counts what a reader leaves out or mends on its way, with the first examples of each kind."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Problem] = {}
+
+    def warn(self, kind: str, meaning: str, example: str) -> None:
+        """Count one more of a kind."""
+        known = self._found.get(kind, Problem(kind, "warning", 0, (), meaning))
+        examples = (*known.examples, example) if known.count < EXAMPLES else known.examples
+        self._found[kind] = replace(known, count=known.count + 1, examples=examples)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What was counted so far."""
+        return tuple(self._found.values())

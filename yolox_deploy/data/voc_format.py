@@ -12,7 +12,9 @@ from xml.etree import ElementTree
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.data.lines import read_lines
 from yolox_deploy.data.picture_size import size_or_unknown
+from yolox_deploy.data.report import Tally
 from yolox_deploy.errors import InputError
+from yolox_deploy.sources import IMAGE_SUFFIXES
 
 VOC_CLASS_NAMES = tuple(
     """aeroplane|bicycle|bird|boat|bottle|bus|car|cat|chair|cow|diningtable|dog|horse|motorbike|person|
@@ -26,31 +28,53 @@ class _Object(NamedTuple):
     difficult: bool
 
 
-def read_voc(image_sets: Sequence[Path], class_names: Sequence[str] | None = None) -> DetectionDataset:
+def read_voc(
+    image_sets: Sequence[Path],
+    class_names: Sequence[str] | None = None,
+    *,
+    without: Sequence[Path] = (),
+) -> DetectionDataset:
     """Read the pictures that `ImageSets/Main/*.txt` files list, of one or several VOC folders.
 
     VOC counts pixels from 1 and its corners are inclusive: 1 is subtracted from xmin and ymin, as other
-    readers do. Difficult objects are trained on, and ignored in evaluation as VOC does.
+    readers do. Difficult objects are trained on, and in evaluation treated like COCO's crowds, which is a little
+    kinder than VOC's own way (see `DetectionDataset.to_coco`). A picture without an annotation file has no
+    objects; such pictures are counted in `problems`.
 
     Args:
         image_sets: files FOLDER/ImageSets/Main/NAME.txt, where FOLDER has Annotations and JPEGImages too.
-        class_names: None for the names found in all files of Annotations, sorted, so that the splits agree.
+        class_names: None for `names_found` in the folders.
+        without: image sets whose pictures are left out.
 
     Raises:
         InputError: a file is missing or malformed, or has an object of another class; names the file.
     """
     roots = [image_set.parents[2] for image_set in image_sets]
-    names = tuple(class_names or _names_found(roots))
+    names = tuple(class_names or names_found(roots))
     folder = Path(os.path.commonpath(roots))
+    excluded = {(image_set.parents[2], stem) for image_set in without for stem in picture_stems(image_set)}
+    listed = [
+        (root, stem) for root, item in zip(roots, image_sets, strict=True) for stem in picture_stems(item)
+    ]
+    listed = [entry for entry in listed if entry not in excluded]
+    if without and not listed:
+        raise InputError(f"{image_sets[0]} lists no pictures but those of {without[0]}")
+    tally = Tally()
     return dataset_from_rows(
-        _pictures(image_sets, folder, {name: index for index, name in enumerate(names)}),
+        _pictures(listed, folder, {name: index for index, name in enumerate(names)}, tally),
         source=image_sets[0] if len(image_sets) == 1 else folder,
         folder=folder,
         class_names=names,
+        tally=tally,
     )
 
 
-def _names_found(roots: Sequence[Path]) -> list[str]:
+def names_found(roots: Sequence[Path]) -> list[str]:
+    """The class names in all files of the folders' Annotations, sorted: the splits have the same.
+
+    Raises:
+        InputError: a file is malformed, or there is no object.
+    """
     files = (file for root in sorted(set(roots)) for file in sorted((root / "Annotations").glob("*.xml")))
     names = sorted({item.name for file in files for item in _objects(file, _parse(file))})
     if not names:
@@ -58,37 +82,53 @@ def _names_found(roots: Sequence[Path]) -> list[str]:
     return names
 
 
-def _pictures(image_sets: Sequence[Path], folder: Path, class_ids: dict[str, int]) -> Iterator[PictureRow]:
-    image_id = 0
-    for image_set in image_sets:
-        root = image_set.parents[2]
-        pictures = root / "JPEGImages"
-        files = {entry.stem: entry.name for entry in pictures.iterdir()} if pictures.is_dir() else {}
-        for _, name in read_lines(image_set):
-            image_id += 1
-            path = pictures / files.get(name, f"{name}.jpg")
-            annotation = root / "Annotations" / f"{name}.xml"
+def picture_stems(image_set: Path) -> list[str]:
+    """What an image set lists; some write file names, VOC writes them without suffix."""
+    names = [name for _, name in read_lines(image_set)]
+    return [
+        name[: name.rindex(".")] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name for name in names
+    ]
+
+
+def _pictures(
+    listed: Sequence[tuple[Path, str]], folder: Path, class_ids: dict[str, int], tally: Tally
+) -> Iterator[PictureRow]:
+    files = {root: _picture_files(root / "JPEGImages") for root, _ in listed}
+    for image_id, (root, stem) in enumerate(listed, start=1):
+        path = root / "JPEGImages" / files[root].get(stem, f"{stem}.jpg")
+        annotation = root / "Annotations" / f"{stem}.xml"
+        objects, size = [], (0, 0)
+        if annotation.is_file():
             tree = _parse(annotation)
             objects = [_row(annotation, item, class_ids) for item in _objects(annotation, tree)]
-            yield PictureRow(str(path.relative_to(folder)), _size(tree, path), image_id, objects)
+            size = _size(tree)
+        else:
+            meaning = "pictures have no annotation file: taken for pictures without objects"
+            tally.warn("missing_annotation", meaning, str(annotation.relative_to(folder)))
+        measured = min(size) <= 0
+        name = str(path.relative_to(folder))
+        yield PictureRow(name, size_or_unknown(path) if measured else size, image_id, objects, measured)
+
+
+def _picture_files(folder: Path) -> dict[str, str]:
+    """The file name of each stem; of two pictures with one stem, the first."""
+    names = sorted(os.listdir(folder), reverse=True) if folder.is_dir() else []
+    return {Path(name).stem: name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES}
 
 
 def _parse(file: Path) -> ElementTree.Element:
     try:
         return ElementTree.parse(file).getroot()
-    except FileNotFoundError:
-        raise InputError(f"no annotation file {file}") from None
     except (OSError, ElementTree.ParseError) as error:
         raise InputError(f"{file} is not XML ({error})") from error
 
 
-def _size(tree: ElementTree.Element, picture: Path) -> tuple[int, int]:
-    """As annotated; some tools leave it out or write 0, then the picture is asked."""
+def _size(tree: ElementTree.Element) -> tuple[int, int]:
+    """As annotated; some tools leave it out or write 0."""
     try:
-        size = int(tree.findtext("size/height", "0")), int(tree.findtext("size/width", "0"))
+        return int(tree.findtext("size/height", "0")), int(tree.findtext("size/width", "0"))
     except ValueError:
-        size = (0, 0)
-    return size if min(size) > 0 else size_or_unknown(picture)
+        return 0, 0
 
 
 def _objects(file: Path, tree: ElementTree.Element) -> Iterator[_Object]:

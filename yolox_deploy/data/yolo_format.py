@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
-from yolox_deploy.data.lines import read_lines
+from yolox_deploy.data.lines import backslash_hint, read_lines
 from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.errors import InputError, require
 from yolox_deploy.sources import IMAGE_SUFFIXES
@@ -20,8 +20,24 @@ from yolox_deploy.sources import IMAGE_SUFFIXES
 _LIMIT = 2.0  # rounding lets shares reach a little over 1; more is pixels
 
 
-def read_yolo(sources: Sequence[Path], class_names: Sequence[str], *, source: Path) -> DetectionDataset:
-    """Read pictures and their label files, found by `images` in the path replaced with `labels`.
+class DataYaml(NamedTuple):
+    """A `data.yaml`.
+
+    Attributes:
+        names: of the classes.
+        splits: the folders or lists of train and val.
+        keypoints: numbers of a pose that follow the box in each row.
+    """
+
+    names: tuple[str, ...]
+    splits: dict[str, list[Path]]
+    keypoints: int
+
+
+def read_yolo(
+    sources: Sequence[Path], class_names: Sequence[str], *, source: Path, keypoints: int = 0
+) -> DetectionDataset:
+    """Read pictures and their label files, found by `images` in the path replaced with `labels`, else beside them.
 
     Rows are `class cx cy w h`, or `class x y x y x y ...`, a polygon whose extent is the box. A picture
     without a label file has no objects.
@@ -30,6 +46,7 @@ def read_yolo(sources: Sequence[Path], class_names: Sequence[str], *, source: Pa
         sources: folders of pictures, subfolders too, or text files that list pictures.
         class_names: one name a class.
         source: the file or folder to name in messages.
+        keypoints: numbers that follow the box and are left out; with them, no row is a polygon.
 
     Raises:
         InputError: a row is malformed; names the file and the line. Or there are no pictures or no labels.
@@ -37,17 +54,17 @@ def read_yolo(sources: Sequence[Path], class_names: Sequence[str], *, source: Pa
     pictures = [path for item in sources for path in _pictures(item)]
     if not pictures:
         raise InputError(f"no pictures in {', '.join(map(str, sources))}")
-    labels = [_label_file(path) for path in pictures]
-    listing = cache(_listing)
-    present = [file.name in listing(file.parent) for file in labels]
-    if not any(present):
+    labels = _label_files(pictures)
+    if not any(labels):
+        expected = _in_labels(pictures[0])
+        hint = backslash_hint(map(str, pictures[:1]))
         raise InputError(
-            f"{source}: no label file for any of the pictures; expected {labels[0]} and its like"
+            f"{source}: no label file for any of the pictures; expected {expected} and its like{hint}"
         )
     return dataset_from_rows(
         (
-            _picture(path, label if there else None, image_id)
-            for image_id, (path, label, there) in enumerate(zip(pictures, labels, present, strict=True), 1)
+            _picture(path, label, image_id, keypoints)
+            for image_id, (path, label) in enumerate(zip(pictures, labels, strict=True), 1)
         ),
         source=source,
         folder=source if source.is_dir() else source.parent,
@@ -55,8 +72,8 @@ def read_yolo(sources: Sequence[Path], class_names: Sequence[str], *, source: Pa
     )
 
 
-def read_data_yaml(file: Path) -> tuple[tuple[str, ...], dict[str, list[Path]]]:
-    """The class names of a `data.yaml`, and the folders or lists of its splits.
+def read_data_yaml(file: Path) -> DataYaml:
+    """Read the class names and the splits of a `data.yaml`.
 
     Raises:
         InputError: it is no YAML, has no names, or their number is not its `nc`.
@@ -73,18 +90,34 @@ def read_data_yaml(file: Path) -> tuple[tuple[str, ...], dict[str, list[Path]]]:
     base = file.parent / str(content.get("path") or ".")
     base = base if base.is_dir() else file.parent
     splits = {split: content[split] for split in ("train", "val") if content.get(split)}
-    return names, {split: _sources(file, base, split, value) for split, value in splits.items()}
+    sources = {split: _sources(file, base, split, value) for split, value in splits.items()}
+    return DataYaml(names, sources, _keypoints(file, content))
 
 
 def _names(file: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     names = content.get("names")
-    if isinstance(names, dict) and set(names) == set(range(len(names))):
-        names = [names[index] for index in range(len(names))]
+    if isinstance(names, dict):
+        by_text = {str(key): name for key, name in names.items()}
+        names = [by_text.get(str(index)) for index in range(len(names))]
+        names = None if None in names else names
     if not isinstance(names, list) or not names:
-        raise InputError(f"{file}: names is {names!r}; expected a list, or a mapping 0: name, 1: name, ...")
-    if content.get("nc", len(names)) != len(names):
-        raise InputError(f"{file}: nc is {content['nc']}, but there are {len(names)} names")
+        found = content.get("names")
+        raise InputError(f"{file}: names is {found!r}; expected a list, or a mapping 0: name, 1: name, ...")
+    count = content.get("nc")
+    if count is not None and str(count).strip() != str(len(names)):
+        raise InputError(f"{file}: nc is {count}, but there are {len(names)} names")
     return tuple(map(str, names))
+
+
+def _keypoints(file: Path, content: Mapping[str, Any]) -> int:
+    shape = content.get("kpt_shape")
+    if shape is None:
+        return 0
+    if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)):
+        raise InputError(
+            f"{file}: kpt_shape is {shape!r}; expected the number of keypoints and of their dimensions"
+        )
+    return int(shape[0] * shape[1])
 
 
 def _sources(file: Path, base: Path, split: str, value: Any) -> list[Path]:
@@ -104,11 +137,36 @@ def _pictures(source: Path) -> list[Path]:
     source = source.absolute()
     if source.suffix == ".txt" and source.is_file():
         return [source.parent / line for _, line in read_lines(source)]
-    found = [Path(folder, name) for folder, _, names in os.walk(source) for name in names]
-    return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in _walk(source) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _label_file(picture: Path) -> Path:
+def _walk(source: Path) -> Iterator[Path]:
+    """All files below a folder, in linked folders too, each of which is entered once."""
+    entered = set()
+    for folder, subfolders, names in os.walk(source, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in entered:
+            subfolders.clear()
+            continue
+        entered.add(place)
+        subfolders.sort()
+        yield from (Path(folder, name) for name in names)
+
+
+def _label_files(pictures: Sequence[Path]) -> list[Path | None]:
+    """The label file of each picture, None where it has none: all in `labels` or, if none is there, all beside."""
+    # One listing a folder: a look for each file is slow on network drives.
+    listing = cache(_listing)
+    found: list[Path | None] = []
+    for place in (_in_labels, _beside):
+        files = [place(picture) for picture in pictures]
+        found = [file if file.name in listing(file.parent) else None for file in files]
+        if any(found):
+            break
+    return found
+
+
+def _in_labels(picture: Path) -> Path:
     parts = list(picture.parts)
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] == "images":
@@ -117,30 +175,40 @@ def _label_file(picture: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
+def _beside(picture: Path) -> Path:
+    return picture.with_suffix(".txt")
+
+
 def _listing(folder: Path) -> frozenset[str]:
-    # One listing a folder: a look for each file is slow on network drives.
     return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()
 
 
-def _picture(path: Path, label: Path | None, image_id: int) -> PictureRow:
+def _picture(path: Path, label: Path | None, image_id: int, keypoints: int) -> PictureRow:
     size = size_or_unknown(path)
-    objects = [] if label is None else _objects(label, size)
-    return PictureRow(str(path), size, image_id, objects)
+    objects = [] if label is None else _objects(label, size, keypoints)
+    return PictureRow(str(path), size, image_id, objects, measured=True)
 
 
-def _objects(file: Path, size: tuple[int, int]) -> list[ObjectRow]:
+def _objects(file: Path, size: tuple[int, int], keypoints: int) -> list[ObjectRow]:
     rows = []
     for number, line in read_lines(file):
         try:
-            rows.append(_row(line, size))
+            rows.append(_row(line, size, keypoints))
         except ValueError as error:
             raise InputError(f"{file}, line {number}: {error}") from None
     return rows
 
 
-def _row(line: str, size: tuple[int, int]) -> ObjectRow:
+def _row(line: str, size: tuple[int, int], keypoints: int) -> ObjectRow:
     height, width = size
-    label, *values = map(float, line.split())
+    try:
+        label, *values = map(float, line.split())
+    except ValueError:
+        raise ValueError(
+            f"{line[:60]!r} is not all numbers; expected class cx cy w h, with blanks between and the class by number"
+        ) from None
+    if keypoints and len(values) == 4 + keypoints:
+        values = values[:4]
     if not (0 <= label < 2**31 and label.is_integer()):
         raise ValueError(f"class {label} is not a whole number from 0")
     # Written so that NaN fails too.
@@ -150,6 +218,10 @@ def _row(line: str, size: tuple[int, int]) -> ObjectRow:
         cx, cy, w, h = values
         box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
         return ObjectRow(int(label), box, box[2] * box[3])
+    if keypoints:
+        raise ValueError(
+            f"{len(values) + 1} numbers; expected class cx cy w h and {keypoints} of keypoints (kpt_shape)"
+        )
     if len(values) < 6 or len(values) % 2:
         raise ValueError(f"{len(values) + 1} numbers; expected class cx cy w h, or class x y x y x y ...")
     points = np.array(values).reshape(-1, 2) * (width, height)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from yolox_deploy.coco import match_classes
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.types import Detections
 
@@ -28,7 +28,7 @@ class Annotations:
     """A COCO annotation file, checked.
 
     Attributes:
-        content: the JSON as read.
+        content: what `score` compares with: every annotation has an area and an id of its own.
         images: (image id, path) of each picture.
         category_ids: the category of each class id.
     """
@@ -79,41 +79,38 @@ def read_annotations(
 ) -> Annotations:
     """Read and check a COCO annotation file against its pictures and the model's classes.
 
-    Categories are matched to classes by name where the names agree, else by ascending category id.
+    Categories are matched to classes by name, else by ascending category id (`coco.match_classes`).
 
     Raises:
         InputError: unreadable, not COCO's format, or a picture is missing.
         UsageError: the numbers of classes differ.
     """
-    file, folder = Path(annotations), Path(images_dir)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        names = {int(item["id"]): str(item["name"]) for item in content["categories"]}
-        images = tuple((int(item["id"]), folder / item["file_name"]) for item in content["images"])
-        content["annotations"]
-    except OSError as error:
-        raise InputError(f"no annotation file at {file} ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is not a COCO annotation file ({error!r})") from error
-    missing = [path for _, path in images if not path.is_file()]
-    if missing or not images:
-        found = f"{len(missing)} of its {len(images)} pictures are missing from {folder}"
-        raise InputError(f"{file}: {found}" + (f", the first is {missing[0].name}" if missing else ""))
-    if len(names) != len(class_names):
-        raise UsageError(f"the model has {len(class_names)} classes, {file.name} has {len(names)} categories")
-    by_name = {name: category for category, name in names.items()}
-    if set(by_name) == set(class_names):
-        return Annotations(content, images, tuple(by_name[name] for name in class_names))
-    return Annotations(content, images, tuple(sorted(names)))
+    from yolox_deploy.data.coco_format import read_coco
+
+    data = read_coco(annotations, images_dir)
+    paths = [data.path(index) for index in range(len(data))]
+    missing = [data.name(index) for index, path in enumerate(paths) if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{data.source}: {len(missing)} of its {len(paths)} pictures are missing from {data.folder}, the first "
+            f"is {missing[0]}; expected the folder that these names are relative to"
+        )
+    if len(data.class_names) != len(class_names):
+        raise UsageError(
+            f"the model has {len(class_names)} classes, {data.source.name} has {len(data.class_names)} categories; "
+            "expected the same. Add categories that the file lacks (they need no objects), or take a model that was "
+            "trained on them"
+        )
+    matched = match_classes(class_names, data.class_names)
+    category_ids = tuple(data.category_ids[index] for index in matched if index is not None)
+    return Annotations(data.to_coco(), tuple(zip(data.image_ids.tolist(), paths, strict=True)), category_ids)
 
 
 def score(content: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, float]:
-    """The metrics of COCO result rows against a COCO annotation dictionary."""
-    if not results:
-        return dict.fromkeys(METRICS, 0.0)
+    """The metrics of COCO result rows against what `DetectionDataset.to_coco` makes of annotations."""
     library = require("faster_coco_eval", "eval")
     truth = library.COCO(content)
-    found = truth.loadRes(results)
+    found = truth.loadRes(results) if results else library.COCO({**content, "annotations": []})
     evaluation = library.COCOeval_faster(truth, found, iouType="bbox", print_function=_silent)
     evaluation.run()
     return {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=False)}

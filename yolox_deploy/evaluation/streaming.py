@@ -69,6 +69,7 @@ def streaming_ap(
         answers = record_sequences(
             answers, annotations, clock, policy=policy, conf=conf, iou=iou, max_detections=None
         )
+    truth = _truth(annotations.content)
     records = _by_sequence(answers, annotations.sequences)
     options = forecast if isinstance(forecast, Forecast) else Forecast() if forecast else None
     sizes = {int(image["id"]): _size(image) for image in annotations.content["images"]}
@@ -83,7 +84,7 @@ def streaming_ap(
         for image_id, found in _answers(record, sequence, annotations.frame_rate, options, sizes):
             answered += 1
             rows += _only(found, kept).to_coco(image_id, numbers)
-    return {**score(annotations.content, rows), "frames": len(annotations), "answered": answered}
+    return {**score(truth, rows), "frames": len(annotations), "answered": answered}
 
 
 def answers_at(record: StreamRecord, times: Sequence[float]) -> list[int]:
@@ -91,6 +92,15 @@ def answers_at(record: StreamRecord, times: Sequence[float]) -> list[int]:
     ends = [event.end for event in record.events]
     found: list[int] = (np.searchsorted(ends, np.asarray(times) + ROUNDING, side="right") - 1).tolist()
     return found
+
+
+def _truth(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What is scored against; the pictures need not be there."""
+    from yolox_deploy.data.coco_format import dataset_from_coco
+
+    images = [{"file_name": image.get("name"), **image} for image in content["images"]]
+    data = dataset_from_coco({**content, "images": images}, source=Path("annotations"), folders=[Path()])
+    return data.to_coco()
 
 
 def _answers(

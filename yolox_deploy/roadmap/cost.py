@@ -30,7 +30,7 @@ def seconds_per_step(config: TrainConfig) -> float:
     job = join_job(config.device)
     dataset = open_dataset(config.data, "train")
     plan = Plan(config, len(dataset))
-    samples = Samples(dataset, Augmenter(dataset, config.size, config.augmentation), config.seed)
+    samples = Samples(Augmenter(dataset, config.size, config.augmentation), config.seed)
     batches = stream(samples, plan, step=0, workers=0, pin_memory=False)
     with torch.random.fork_rng(devices=[]), closing(batches):
         learner = Learner(build_model(config.model, len(dataset.class_names)), config, job)

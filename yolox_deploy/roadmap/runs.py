@@ -130,8 +130,8 @@ def row_name(text: str) -> str:
     return text.strip().lower().replace("-", "_")
 
 
-def run_to_end(run: Run, progress: Progress | None = None) -> RunResult:
-    """Train a run, or go on with it where it was interrupted, and write its result.
+def run_to_end(run: Run, progress: Progress | None = None, *, checked: bool = False) -> RunResult:
+    """Train a run, or go on with it where it was interrupted, and write its result; `checked` as of `Trainer`.
 
     Raises:
         UsageError: its folder holds an unfinished run with other settings.
@@ -139,7 +139,7 @@ def run_to_end(run: Run, progress: Progress | None = None) -> RunResult:
     """
     from yolox_deploy.training.trainer import Trainer
 
-    trainer = Trainer(run.config, progress=progress, resume=run.last.is_file())
+    trainer = Trainer(run.config, progress=progress, resume=run.last.is_file(), checked=checked)
     trainer.fit()
     result = _collect(run, steps=run.config.epochs * trainer.plan.steps)
     write_atomically(run.result_path, json.dumps(asdict(result), indent=1))

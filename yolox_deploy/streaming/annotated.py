@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy.coco import match_classes
 from yolox_deploy.errors import InputError, UsageError
 
 ARGOVERSE_RATE = 30.0
@@ -63,22 +64,13 @@ class AnnotatedSequences:
     def categories_of(self, class_names: Sequence[str]) -> tuple[int | None, ...]:
         """The category id of each of a model's classes, None for a class that the data set does not have.
 
-        Names decide ("traffic_light" is "traffic light") where the model has every category; else the order does.
+        By name, else by order (`coco.match_classes`).
 
         Raises:
             UsageError: neither works.
         """
-        by_name = {_same(name): key for name, key in zip(self.class_names, self.category_ids, strict=True)}
-        found = tuple(by_name.get(_same(name)) for name in class_names)
-        if set(by_name.values()) <= set(found):
-            return found
-        if len(class_names) == len(self.category_ids):
-            return self.category_ids
-        missing = sorted(name for name, key in by_name.items() if key not in found)
-        raise UsageError(
-            f"the model has {len(class_names)} classes, the data set {len(self.category_ids)} categories, and "
-            f"among the former there is no {missing[0]!r}"
-        )
+        matched = match_classes(class_names, self.class_names)
+        return tuple(None if index is None else self.category_ids[index] for index in matched)
 
 
 def read_sequences(
@@ -151,7 +143,3 @@ def sequences_from_coco(
 
 def _folder_of(file: Path) -> Path:
     return file.parent.parent if file.parent.name == "annotations" else file.parent
-
-
-def _same(name: str) -> str:
-    return name.replace("_", " ").lower()

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import check_size, fit
 from yolox_deploy.training.colour import random_shifts, shift_hsv
 from yolox_deploy.training.config import Augmentation
-from yolox_deploy.training.geometry import PAD, Image, Labels, Pictures, read_labels
+from yolox_deploy.training.geometry import PAD, Image, Labels, read_labels
 from yolox_deploy.training.mixing import copy_paste, mix_up
 from yolox_deploy.training.mosaic import draw_mosaic, draw_tiles, mosaic_labels
 
@@ -37,7 +38,7 @@ class Sample(NamedTuple):
 
 
 class Augmenter:
-    """Makes training samples; holds no state, so that a sample depends on its random generator alone.
+    """Makes training samples; nothing in it changes, so that a sample depends on its random generator alone.
 
     Args:
         dataset: where pictures and objects come from, a `DetectionDataset` as a rule.
@@ -48,9 +49,11 @@ class Augmenter:
         UsageError: `size` is not two positive integers, or Copy-Paste is wanted of a data set without masks.
     """
 
-    def __init__(self, dataset: Pictures, size: tuple[int, int], settings: Augmentation) -> None:
+    def __init__(self, dataset: DetectionDataset, size: tuple[int, int], settings: Augmentation) -> None:
         self.dataset, self.size, self.settings = dataset, check_size(size), settings
-        if settings.copy_paste > 0 and not _has_masks(dataset):
+        # Where few pictures have objects, drawing until one has them would stall.
+        self._mixed, self._pasted = dataset.with_objects(), dataset.with_objects(masks=True)
+        if settings.copy_paste > 0 and not len(self._pasted):
             raise UsageError(
                 "augmentation.copy_paste needs masks, but no object of the data set has a polygon; "
                 "set augmentation.copy_paste=0 and use MixUp instead"
@@ -76,9 +79,11 @@ class Augmenter:
         mosaic = draw_mosaic(rng, dataset, index, self.size, settings)
         image, labels = draw_tiles(dataset, mosaic), mosaic_labels(dataset, mosaic)
         if settings.copy_paste and rng.random() < settings.copy_paste:
-            image, labels = copy_paste(rng, dataset, image, labels, settings.mixup_scale)
+            other = int(rng.choice(self._pasted))
+            image, labels = copy_paste(rng, dataset, other, image, labels, settings.mixup_scale)
         if len(labels) and rng.random() < settings.mixup:
-            image, labels = mix_up(rng, dataset, image, labels, settings.mixup_scale)
+            other = int(rng.choice(self._mixed))
+            image, labels = mix_up(rng, dataset, other, image, labels, settings.mixup_scale)
         return image, labels
 
     def _fitted(self, index: int) -> tuple[Image, Labels]:
@@ -102,10 +107,6 @@ class Augmenter:
             # As the authors have it: without a proper box the picture stays as it is, with the tiny ones.
             kept = labels[sides > 0]
         return Sample(_planes(image, self.size), _targets(kept, self.settings.max_objects))
-
-
-def _has_masks(dataset: Pictures) -> bool:
-    return any(any(dataset.objects(index).polygons) for index in range(len(dataset)))
 
 
 def _planes(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:

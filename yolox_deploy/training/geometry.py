@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.data.dataset import Objects
+from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.preprocess import fit
 from yolox_deploy.training.config import Augmentation, Range
 
@@ -28,19 +27,7 @@ Matrix = NDArray[np.float64]
 Size = tuple[int, int]
 
 
-class Pictures(Protocol):
-    """What augmentation needs of a `DetectionDataset`."""
-
-    def __len__(self) -> int: ...
-
-    def load(self, index: int) -> Image: ...
-
-    def objects(self, index: int) -> Objects: ...
-
-    def size(self, index: int) -> Size: ...
-
-
-def read_labels(pictures: Pictures, index: int) -> Labels:
+def read_labels(pictures: DetectionDataset, index: int) -> Labels:
     """The labels of one picture, in its own pixels."""
     objects = pictures.objects(index)
     return np.concatenate([objects.boxes, objects.classes[:, None]], axis=1, dtype=np.float32)
@@ -128,6 +115,13 @@ class Overlay:
         left, top = (int(rng.integers(max(canvas[axis] - size[axis], 1))) for axis in (1, 0))
         flip = bool(rng.random() < 0.5)
         return cls((max(live[0], 1), max(live[1], 1)), canvas, crop, (left, top), ratio * factor, flip)
+
+    @property
+    def shown(self) -> tuple[slice, slice]:
+        """Rows and columns of the sample where the picture itself is, without its letterbox."""
+        bottom = min(max(self.live[0] - self.offset[1], 0), self.crop[0])
+        right = min(max(self.live[1] - self.offset[0], 0), self.crop[1])
+        return slice(bottom), slice(self.crop[1] - right, self.crop[1]) if self.flip else slice(right)
 
     @property
     def matrix(self) -> Matrix:

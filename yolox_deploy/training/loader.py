@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.training.augment import Augmenter, Sample
 from yolox_deploy.training.config import TrainConfig
@@ -86,8 +85,8 @@ class Plan:
 class Samples(Dataset[Sample | InputError]):
     """The sample of an item, or the error that came of it: an exception would lose its text on the way."""
 
-    def __init__(self, dataset: DetectionDataset, prepare: Augmenter, seed: int) -> None:
-        self.dataset, self.prepare, self.seed = dataset, prepare, seed
+    def __init__(self, prepare: Augmenter, seed: int) -> None:
+        self.prepare, self.seed = prepare, seed
 
     def __getitem__(self, item: Item) -> Sample | InputError:
         epoch, index, strong = item
@@ -96,7 +95,9 @@ class Samples(Dataset[Sample | InputError]):
         except InputError as error:
             return error
         except Exception as error:
-            return InputError(f"{self.dataset.path(index)} cannot be prepared for training: {error!r}")
+            return InputError(
+                f"{self.prepare.dataset.path(index)} cannot be prepared for training: {error!r}"
+            )
 
 
 def collate(samples: Sequence[Sample | InputError]) -> Batch | InputError:

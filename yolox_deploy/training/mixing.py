@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.data.dataset import Objects
+from yolox_deploy.data.dataset import DetectionDataset, Objects
 from yolox_deploy.training.config import Range
 from yolox_deploy.training.geometry import (
     PAD,
@@ -19,7 +19,6 @@ from yolox_deploy.training.geometry import (
     Image,
     Labels,
     Overlay,
-    Pictures,
     Size,
     read_labels,
     subpixels,
@@ -33,23 +32,22 @@ MOSTLY_COVERED = 0.7
 
 
 def mix_up(
-    rng: np.random.Generator, pictures: Pictures, image: Image, labels: Labels, scales: Range
+    rng: np.random.Generator,
+    pictures: DetectionDataset,
+    index: int,
+    image: Image,
+    labels: Labels,
+    scales: Range,
 ) -> tuple[Image, Labels]:
-    """The mean of a (H, W, 3) sample and another picture; the labels of both.
-
-    Some picture must have objects: only such a one is taken, and they are drawn until one has.
-    """
+    """The mean of a (H, W, 3) sample and picture `index`; the labels of both."""
     size = image.shape[0], image.shape[1]
-    index = int(rng.integers(len(pictures)))
-    while not len(others := read_labels(pictures, index)):
-        index = int(rng.integers(len(pictures)))
     overlay = Overlay.draw(rng, pictures.size(index), size, scales)
     # - 0.25 so that halves are rounded down, as the authors' are.
     mixed = cv2.addWeighted(
         image, 0.5, draw_overlay(load_fitting(pictures, index, size), overlay, size), 0.5, -0.25
     )
     return np.asarray(mixed, np.uint8), np.concatenate(
-        [labels, transform_labels(others, overlay.matrix, size)]
+        [labels, transform_labels(read_labels(pictures, index), overlay.matrix, size)]
     )
 
 
@@ -68,19 +66,20 @@ def draw_overlay(image: Image, overlay: Overlay, size: Size) -> Image:
 
 
 def copy_paste(
-    rng: np.random.Generator, pictures: Pictures, image: Image, labels: Labels, scales: Range
+    rng: np.random.Generator,
+    pictures: DetectionDataset,
+    index: int,
+    image: Image,
+    labels: Labels,
+    scales: Range,
 ) -> tuple[Image, Labels]:
-    """A (H, W, 3) sample with objects of another picture pasted in by their masks, and its labels.
+    """A (H, W, 3) sample with objects of picture `index` pasted in by their masks, and its labels.
 
     Each object that has a mask is taken with probability 1/2. Of an object below, the box is shrunk to its
     uncovered part, and dropped if that is less than 1 - `MOSTLY_COVERED` of it.
-    Some picture must have masks: only such a one is taken, and they are drawn until one has.
     """
     size = image.shape[0], image.shape[1]
-    index, masked = -1, np.empty(0, int)
-    while not len(masked):
-        index = int(rng.integers(len(pictures)))
-        masked = np.flatnonzero([bool(rings) for rings in pictures.objects(index).polygons])
+    masked = np.flatnonzero([bool(rings) for rings in pictures.objects(index).polygons])
     chosen = masked[rng.random(len(masked)) < 0.5]
     if not len(chosen):
         return image, labels
@@ -92,13 +91,15 @@ def copy_paste(
 
 
 def draw_mask(objects: Objects, chosen: NDArray[np.int64], overlay: Overlay, size: Size) -> Image:
-    """(H, W) mask, 255 where one of the chosen objects is drawn."""
+    """(H, W) mask, 255 where one of the chosen objects is drawn; outlines may reach over their picture's edge."""
     mask = np.zeros(size, np.uint8)
     for number in chosen.tolist():
         for ring in objects.polygons[number]:
             outline = subpixels(transform_points(ring, overlay.matrix))
             cv2.fillPoly(mask, [outline], 255, shift=SUBPIXEL_BITS)  # one by one, for rings may overlap
-    return mask
+    shown = np.zeros_like(mask)
+    shown[overlay.shown] = mask[overlay.shown]
+    return shown
 
 
 def uncovered_labels(labels: Labels, mask: Image) -> Labels:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.preprocess import fit
 from yolox_deploy.training.config import Augmentation
 from yolox_deploy.training.geometry import (
@@ -19,7 +20,6 @@ from yolox_deploy.training.geometry import (
     Image,
     Labels,
     Matrix,
-    Pictures,
     Size,
     clip_labels,
     compose,
@@ -59,7 +59,7 @@ class Mosaic:
 
 
 def draw_mosaic(
-    rng: np.random.Generator, pictures: Pictures, index: int, size: Size, settings: Augmentation
+    rng: np.random.Generator, pictures: DetectionDataset, index: int, size: Size, settings: Augmentation
 ) -> Mosaic:
     """Picture `index` and three random ones, around a point that keeps half a side from the canvas's edges."""
     height, width = size
@@ -73,7 +73,7 @@ def draw_mosaic(
     return Mosaic(tuple(tiles), random_affine(rng, size, settings), size)
 
 
-def mosaic_labels(pictures: Pictures, mosaic: Mosaic) -> Labels:
+def mosaic_labels(pictures: DetectionDataset, mosaic: Mosaic) -> Labels:
     """The labels of all four pictures on the sample; those that the crop cut away have empty boxes."""
     canvas = 2 * mosaic.size[0], 2 * mosaic.size[1]
     parts = []
@@ -84,7 +84,7 @@ def mosaic_labels(pictures: Pictures, mosaic: Mosaic) -> Labels:
     return transform_labels(np.concatenate(parts), mosaic.matrix, mosaic.size)
 
 
-def draw_tiles(pictures: Pictures, mosaic: Mosaic) -> Image:
+def draw_tiles(pictures: DetectionDataset, mosaic: Mosaic) -> Image:
     """The (H, W, 3) uint8 sample; pictures that do not show are not loaded."""
     # OpenCV warps four channels in half the time of three.
     sample = np.full((*mosaic.size, 4), PAD, np.uint8)
@@ -99,7 +99,7 @@ def draw_tiles(pictures: Pictures, mosaic: Mosaic) -> Image:
     return np.asarray(cv2.cvtColor(sample, cv2.COLOR_BGRA2BGR), np.uint8)
 
 
-def load_fitting(pictures: Pictures, index: int, size: Size) -> Image:
+def load_fitting(pictures: DetectionDataset, index: int, size: Size) -> Image:
     """A picture, resized to fit `size` if it is larger.
 
     In one step to its place, a large picture would be sampled more coarsely than the authors' are.

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from yolox_deploy.data.checks import check_dataset, require_same_classes
+from yolox_deploy.data.checks import check_splits, require_same_classes
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import YOLOX, build_model
 from yolox_deploy.training.config import TrainConfig
@@ -21,20 +22,22 @@ from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.run_state import RunState, load_last, load_pretrained
 
 
-def open_data(data: Path, progress: Progress, *, checked: bool) -> tuple[DetectionDataset, DetectionDataset]:
-    """The pictures at `data` to train on and those to evaluate on.
+def open_data(
+    config: TrainConfig, progress: Progress, *, checked: bool
+) -> tuple[DetectionDataset, DetectionDataset]:
+    """The pictures of `config.data` to train on and those to evaluate on.
 
     What is not `checked` yet is checked as far as that is cheap (annotations, missing files) and reported on.
 
     Raises:
         InputError: they cannot be read or trained on, or differ in their classes.
     """
-    train, val = open_dataset(data, "train"), open_dataset(data, "val")
-    for split in () if checked else (train, val):
-        report = check_dataset(split, pictures=False)
-        for line in report.to_lines():
+    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
+    if not checked:
+        reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=False)
+        for line in (line for report in reports for line in report.to_lines(errors=False)):
             progress.message(line)
-        report.raise_for_errors()
+        raise_for_errors(*reports)
     require_same_classes(train, val)
     return train, val
 

@@ -70,7 +70,7 @@ class Trainer:
         self.stop = stop
         self.job = join_job(config.device)
         self.progress = progress if progress is not None and self.job.is_main else Progress()
-        self.train_set, self.val_set = open_data(config.data, self.progress, checked=checked)
+        self.train_set, self.val_set = open_data(config, self.progress, checked=checked)
         self.plan = Plan(config, len(self.train_set), self.job.rank, self.job.world)
         self.schedule = WarmupCosine(
             peak=scaled_learning_rate(config.batch, config.learning_rate),
@@ -94,7 +94,7 @@ class Trainer:
                 classes = len(self.train_set.class_names)
                 self.learner, self.state = new_learner(config, self.job, classes, self.progress), RunState()
         augmenter = Augmenter(self.train_set, config.size, config.augmentation)
-        self.samples = Samples(self.train_set, augmenter, config.seed)
+        self.samples = Samples(augmenter, config.seed)
         self.losses = LossReader(self.plan, self.samples)
         self.interval = CUDA_INTERVAL if self.job.device.type == "cuda" else 1
         self.workers = worker_count(config.workers, self.job.device)
