@@ -80,15 +80,16 @@ def _plan(
 ) -> list[Run]:
     """The runs; with `fit_priors` after writing the file that the anchor-based ones take."""
     from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.data.priors import fit_to_dataset
+    from yolox_deploy.models.priors import CLASSIC
     from yolox_deploy.roadmap.runs import plan_runs
-    from yolox_deploy.training.prior_files import fit_to_dataset
 
     runs = plan_runs(names, seeds, data, out, width=width, changes=changes)
     if not fit_priors:
         return runs
     file = out / "priors.json"
     if not file.is_file():
-        fitted = fit_to_dataset(open_dataset(data, "train"), runs[0].config.size)
+        fitted = fit_to_dataset(open_dataset(data, "train"), runs[0].config.size, CLASSIC)
         out.mkdir(parents=True, exist_ok=True)
         fitted.save(file)
         console().print(

@@ -9,8 +9,6 @@ import typer
 
 from yolox_deploy.cli.common import AsJson, parse_size, print_json, print_table
 
-STRIDES = (8, 16, 32)
-
 
 def priors_command(
     data: Annotated[Path, typer.Argument(help="Data set: COCO, VOC or YOLO text.")],
@@ -21,11 +19,12 @@ def priors_command(
 ) -> None:
     """Fit nine priors to the training boxes of a data set (k-means with 1 - IoU)."""
     from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.models.zoo import check_size
-    from yolox_deploy.training.prior_files import fit_to_dataset
+    from yolox_deploy.data.priors import fit_to_dataset
+    from yolox_deploy.models.priors import CLASSIC
+    from yolox_deploy.models.zoo import STRIDES, check_size
 
     size = check_size(parse_size(imgsz) or (640, 640))
-    fitted = fit_to_dataset(open_dataset(data, "train"), size, seed=seed)
+    fitted = fit_to_dataset(open_dataset(data, "train"), size, CLASSIC, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     fitted.save(out)
     levels = fitted.priors.tolist()

@@ -50,7 +50,7 @@ class Learner:
         )
         self.assigner = ASSIGNERS[config.assigner]
         self.options = LossOptions(config.box_loss, config.iou_aware)
-        self.priors: Tensor | None = getattr(self.model.head, "priors", None)
+        self.priors: Tensor | None = self.model.head.priors
         self.scaler = torch.amp.GradScaler(job.device.type, enabled=self.precision == "fp16")
         self.network = job.wrap(self.model)
 

@@ -11,13 +11,13 @@ import torch
 from yolox_deploy.data.checks import check_splits, require_same_classes
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data.priors import load_priors
 from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import YOLOX, build_model
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
-from yolox_deploy.training.prior_files import load_priors
 from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.run_state import RunState, load_last, load_pretrained
 

@@ -11,11 +11,11 @@ import torch
 
 from yolox_deploy.cli.priors import priors_command
 from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data.priors import fit_to_dataset, letterboxed_shapes, load_priors
 from yolox_deploy.data.scenes import write_scenes
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.models.priors import CLASSIC
 from yolox_deploy.roadmap.recipes import row_config
-from yolox_deploy.training.prior_files import fit_to_dataset, letterboxed_shapes, load_priors
 from yolox_deploy.training.trainer import Trainer
 
 
@@ -33,7 +33,7 @@ def test_boxes_are_measured_as_the_network_sees_them(scenes: Path) -> None:
 
 
 def test_a_file_gives_back_what_was_fitted(scenes: Path, tmp_path: Path) -> None:
-    fitted = fit_to_dataset(open_dataset(scenes, "train"), (64, 64))
+    fitted = fit_to_dataset(open_dataset(scenes, "train"), (64, 64), CLASSIC)
     assert fitted.priors.shape == (3, 3, 2)
     assert fitted.classic_iou < fitted.mean_iou <= 1
     fitted.save(tmp_path / "priors.json")
@@ -73,7 +73,7 @@ def test_a_run_trains_with_them_and_keeps_them(scenes: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"yolox_darknet53@0\.0625 is anchor-free and takes none"):
         row_config("simota", scenes, width=0.0625, priors=tmp_path / "priors.json")
     file = tmp_path / "priors.json"
-    fit_to_dataset(open_dataset(scenes, "train"), (64, 64)).save(file)
+    fit_to_dataset(open_dataset(scenes, "train"), (64, 64), CLASSIC).save(file)
     config = row_config(
         "yolov3_baseline",
         scenes,

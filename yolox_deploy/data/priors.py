@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import write_atomically
 from yolox_deploy.data.dataset import DetectionDataset
+from yolox_deploy.data.prior_fitting import fit_priors, shape_iou
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.models.priors import CLASSIC, fit_priors, shape_iou
 from yolox_deploy.preprocess import fit
 
 SHAPE = (3, 3, 2)
@@ -44,15 +44,22 @@ class FittedPriors:
         write_atomically(path, json.dumps({"priors": rounded, "imgsz": self.imgsz, **figures}, indent=1))
 
 
-def fit_to_dataset(dataset: DetectionDataset, imgsz: tuple[int, int], *, seed: int = 0) -> FittedPriors:
+def fit_to_dataset(
+    dataset: DetectionDataset, imgsz: tuple[int, int], classic: object, *, seed: int = 0
+) -> FittedPriors:
     """Nine priors by k-means over the objects of `dataset`, letterboxed to `imgsz` (height, width).
+
+    `classic` are those to compare with, (3, 3, 2) too.
 
     Raises:
         UsageError: fewer than nine different boxes.
     """
     shapes = letterboxed_shapes(dataset, imgsz)
     priors = fit_priors(shapes, *SHAPE[:2], seed=seed)
-    fits = [float(shape_iou(shapes, np.reshape(p, (-1, 2))).max(axis=1).mean()) for p in (priors, CLASSIC)]
+    fits = [
+        float(shape_iou(shapes, np.reshape(p, (-1, 2))).max(axis=1).mean())
+        for p in (priors, np.asarray(classic))
+    ]
     return FittedPriors(priors, imgsz, len(shapes), *fits)
 
 
