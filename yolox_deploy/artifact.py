@@ -78,6 +78,12 @@ class ArtifactInfo:
         if self.batch is not None and not _is_count(self.batch):
             raise ArtifactError(f"batch is {self.batch!r}; expected at least 1, or None where it is free")
 
+    @property
+    def graph_nms(self) -> Mapping[str, Any] | None:
+        """The `conf`, `iou` and `max_detections` of suppression in the graph; None without it, or unknown."""
+        found = self.details.get("nms") if self.suppression == "in_graph" else None
+        return found if isinstance(found, Mapping) and {"conf", "iou"} <= found.keys() else None
+
     def to_json(self, **extra: Any) -> str:
         """A JSON text that `from_json` reads back; `extra` keys stand beside the description."""
         return json.dumps(
