@@ -79,7 +79,9 @@ def test_tensorrt_builds_in_the_files_precision_and_leaves_the_rest_to_cuda(
 
 
 def test_half_precision_is_not_claimed_for_the_cpu(tmp_path: Path) -> None:
-    artifact: Artifact = export("yolox_nano", weights="random", imgsz=64, fp16=True, verify=False, out=tmp_path / "h.onnx")
+    artifact: Artifact = export(
+        "yolox_nano", weights="random", imgsz=64, fp16=True, verify=False, out=tmp_path / "h.onnx"
+    )
     with Detector(artifact.path) as detector:
         assert (detector.info.precision, detector.info.artifact.precision) == ("fp32", "fp16")
     assert executed_precision("fp16", on_cpu=False) == "fp16"
