@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn
@@ -70,7 +71,7 @@ class RuntimeOptions:
         if not isinstance(self.device, str):
             raise UsageError(f"device is {self.device!r}; expected a text such as 'auto', 'cpu' or 'cuda:0'")
         threads = self.threads
-        if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
+        if threads is not None and (not isinstance(threads, Integral) or not 1 <= threads <= MOST_THREADS):
             raise UsageError(
                 f"threads is {threads!r}; expected 1 to {MOST_THREADS}, or None for the backend's default"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Thresholds:
             if not isinstance(value, Real) or not 0 <= value <= 1:
                 raise UsageError(f"{name} is {value!r}; expected a number from 0 to 1")
         most = self.max_detections
-        if most is not None and (not isinstance(most, int) or most < 1):
+        if most is not None and (not isinstance(most, Integral) or most < 1):
             raise UsageError(f"max_detections is {most!r}; expected at least 1, or None")
 
     def changed(self, fields: Mapping[str, Any]) -> Thresholds:
@@ -69,6 +69,6 @@ def check_graph(asked: Thresholds, graph: Mapping[str, Any], path: Path) -> None
     if refused:
         raise UsageError(
             f"{path} suppresses in its graph, class by class at conf {graph['conf']} and iou {graph['iou']}; "
-            f"{' and '.join(refused)} cannot be had from it. Leave that out, or export again without --nms "
+            f"{' and '.join(refused)} cannot be had from it. Use its thresholds, or export again without --nms "
             "(or with --nms at the thresholds you need)"
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _by_numbers(
     errors: list[tuple[float, float]] = []
     for batch in sizes:
         noise = [rng.integers(0, 256, (*info.input_size, 3), np.uint8) for _ in range(batch)]
-        for chunk in _chunks([*pictures, *noise], batch, batch):
+        for chunk in _chunks([*pictures, *noise], batch):
             tensor = _tensor(info, chunk)
             expected = network(_to_float(tensor, info))
             if info.boxes == "decoded":
@@ -146,10 +147,12 @@ def _by_detections(
     runtime: Runtime, info: ArtifactInfo, network: Network, pictures: Sequence[NDArray[np.uint8]]
 ) -> dict[str, Any]:
     gate = GATES[info.precision]
-    first = info.batch or _free_batch(runtime)  # a free batch is tried at another size once
-    slots: list[dict[str, float]] = [{} for _ in range(first)]
+    slots: list[dict[str, float]] = []
+    sizes = set()
     best = 0.0
-    for chunk in _chunks(pictures, first, info.batch or 1):
+    for chunk in _batches(runtime, info, pictures):
+        sizes.add(len(chunk))
+        slots += [{} for _ in range(len(chunk) - len(slots))]
         tensor = _tensor(info, chunk)
         references = decode(network(_to_float(tensor, info)), info.input_size, info.priors)
         answers = _answers(_run(runtime, tensor), info, len(chunk))
@@ -163,15 +166,24 @@ def _by_detections(
             f"nor the graph's own suppression finds anything in {len(pictures)} pictures. Name a folder of "
             "pictures with objects that the model knows: --images DIR, or a lower --conf"
         )
+    return {
+        "kind": "detections",
+        "photographs": len(pictures),
+        "batches": sorted(sizes),
+        "detections": int(totals["reference"]),
+        **_judge(totals, slots, gate),
+    }
+
+
+def _judge(totals: Mapping[str, float], slots: Sequence[Mapping[str, float]], gate: Gate) -> dict[str, Any]:
     matched = max(totals["matched"], 1.0)
+    judged = [slot["both"] / slot["either"] for slot in slots if slot["either"] >= FEWEST_OF_A_SLOT]
     figures = {
         "share_matched": totals["both"] / totals["either"],
         "mean_matched_iou": totals["iou"] / matched,
         "class_agreement": totals["same_class"] / matched,
         "mean_score_difference": totals["score"] / matched,
-        "worst_slot_share": min(
-            (s["both"] / s["either"] for s in slots if s["either"] >= FEWEST_OF_A_SLOT), default=1.0
-        ),
+        "worst_slot_share": min(judged, default=1.0),
     }
     passed = (
         figures["share_matched"] >= gate.share
@@ -180,15 +192,7 @@ def _by_detections(
         and figures["mean_score_difference"] <= gate.score
         and figures["worst_slot_share"] >= gate.share / 2
     )
-    return {
-        "kind": "detections",
-        "photographs": len(pictures),
-        "batches": sorted({first, info.batch or 1}),
-        "detections": int(totals["reference"]),
-        **figures,
-        "limits": asdict(gate),
-        "passed": bool(passed),
-    }
+    return {**figures, "limits": asdict(gate), "passed": bool(passed)}
 
 
 def _answers(output: NDArray[np.float32], info: ArtifactInfo, batch: int) -> list[NDArray[np.float32]]:
@@ -257,17 +261,22 @@ def _free_batch(runtime: Runtime) -> int:
     return min(3, runtime.loaded.max_batch or 3)
 
 
-def _chunks(
-    pictures: Sequence[NDArray[np.uint8]], first: int, rest: int
+def _batches(
+    runtime: Runtime, info: ArtifactInfo, pictures: Sequence[NDArray[np.uint8]]
 ) -> Iterator[list[NDArray[np.uint8]]]:
-    """The pictures in a batch of `first`, then in batches of `rest`, filled up with altered copies.
+    """All pictures in batches of the file's size; where that is free, one batch of several and the rest singly."""
+    if info.batch is not None:
+        return _chunks(pictures, info.batch)
+    return chain(islice(_chunks(pictures, _free_batch(runtime)), 1), _chunks(pictures[1:] or pictures, 1))
+
+
+def _chunks(pictures: Sequence[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
+    """The pictures in batches of `size`, the last one filled up with altered copies.
 
     No two slots see the same picture: one that answered for another would not be noticed.
     """
-    start, size = 0, first
-    while start < len(pictures):
+    for start in range(0, len(pictures), size):
         yield [_altered(pictures, index) for index in range(start, start + size)]
-        start, size = start + size, rest
 
 
 def _altered(pictures: Sequence[NDArray[np.uint8]], index: int) -> NDArray[np.uint8]:
