@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,10 +162,7 @@ class Target:
                     f"--to {self.name} does not take {flag.replace('_', ' ')}. "
                     f"Targets that do: {', '.join(others) or 'none'}"
                 )
-        if options.size_range is not None and self.runtime != "tensorrt":
-            raise UsageError(
-                "a range of sizes is for TensorRT engines; other targets take one --imgsz a file"
-            )
+        self._check_silent(options)
         if options.size_range is not None and (options.decode or options.nms):
             raise UsageError(
                 "boxes are decoded in the graph for one size; leave --size-range or --decode out"
@@ -174,6 +171,29 @@ class Target:
             raise UsageError("pictures for calibration are for INT8 only: add --int8, or leave --calib out")
         if options.precision == "int8" and options.calib is None:
             raise UsageError("--int8 needs pictures to calibrate on: add --calib DIR (64 or more are good)")
+
+    def _check_silent(self, options: ExportOptions) -> None:
+        """Refuse what would be taken and have no effect."""
+        default = ExportOptions()
+        thresholds = [
+            n for n in ("conf", "iou", "max_detections") if getattr(options, n) != getattr(default, n)
+        ]
+        if thresholds and not options.nms:
+            raise UsageError(
+                f"{_flags(thresholds)} would have no effect: thresholds are a part of the file only with --nms; "
+                "without it they are given where the file is used"
+            )
+        engines = ("size_range", "max_batch", "workspace_mib", "compute_capability")
+        asked = [name for name in engines if getattr(options, name) != getattr(default, name)]
+        if asked and self.runtime != "tensorrt":
+            raise UsageError(
+                f"{_flags(asked)} would have no effect with --to {self.name}: for TensorRT engines only (trt, "
+                "trt-rtx); other targets take one --imgsz a file and any --batch dynamic"
+            )
+
+
+def _flags(names: Sequence[str]) -> str:
+    return " and ".join("--" + name.replace("_", "-") for name in names)
 
 
 _ONNX_FLOAT_LAYERS = (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3"))

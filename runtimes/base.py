@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn
@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo, read_sidecar
-from yolox_deploy.errors import ArtifactError, ClosedError, RuntimeFailure, UsageError, YoloxDeployError
+from yolox_deploy.errors import (
+    ArtifactError,
+    ClosedError,
+    RuntimeFailure,
+    UsageError,
+    YoloxDeployError,
+    refuse_unknown,
+)
 from yolox_deploy.types import TensorSpec
 
 MOST_THREADS = 512
@@ -61,20 +68,19 @@ class RuntimeOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+        if not isinstance(self.device, str):
+            raise UsageError(f"device is {self.device!r}; expected a text such as 'auto', 'cpu' or 'cuda:0'")
+        threads = self.threads
+        if threads is not None and (not isinstance(threads, Integral) or not 1 <= threads <= MOST_THREADS):
             raise UsageError(
-                f"threads is {self.threads}; expected 1 to {MOST_THREADS}, or None for the backend's default"
+                f"threads is {threads!r}; expected 1 to {MOST_THREADS}, or None for the backend's default"
             )
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> RuntimeOptions:
         """These options from keyword arguments; an unknown name is an error with a suggestion."""
         known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise UsageError(f"unknown runtime option {name!r}; known here: {', '.join(known)}{hint}")
+        refuse_unknown("runtime option", values, known)
         return cls(**values)
 
 

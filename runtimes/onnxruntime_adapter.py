@@ -16,12 +16,18 @@ from numpy.typing import NDArray
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.errors import ArtifactError, UsageError, require
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
+from yolox_deploy.tensorrt_sdk import NOT_YET_RUN
 from yolox_deploy.types import TensorSpec
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
+}
+NO_LIBRARY = "its libraries (CUDA, cuDNN) or the driver did not load"
+TF32 = {
+    "cuda": "off",
+    "tensorrt": "as TensorRT chooses; NVIDIA_TF32_OVERRIDE=0 in the environment forbids it",
 }
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
@@ -31,7 +37,8 @@ class OnnxRuntimeOptions(RuntimeOptions):
     """Options of ONNX Runtime.
 
     Attributes:
-        provider: "auto" (CUDA on a CUDA device, else CPU), "cpu", "cuda" or "tensorrt".
+        provider: "auto" (CUDA on a CUDA device, else CPU), "cpu", "cuda" or "tensorrt". Where `device` is "auto" too,
+            a GPU that cannot be had leaves the CPU; `info.device` tells.
         allow_cpu_fallback: accept the CPU where a GPU was asked for and could not be had.
     """
 
@@ -64,12 +71,11 @@ class OnnxRuntime(Runtime):
         session_options = ort.SessionOptions()
         session_options.log_severity_level = 3  # errors reach the caller as exceptions
         session_options.intra_op_num_threads = self.options.threads or 0
-        providers: list[Any] = [PROVIDERS[wanted]]
-        if wanted != "cpu":
-            providers = [(PROVIDERS[wanted], {"device_id": device_id}), PROVIDERS["cpu"]]
-        self._session = ort.InferenceSession(str(path), session_options, providers=providers)
+        precision = _file_precision(ort, path) if wanted == "tensorrt" else "fp32"
+        providers = provider_list(wanted, device_id, precision)
+        self._session, refusal = _open_session(ort, path, session_options, providers)
         obtained = self._session.get_providers()
-        check_provider(PROVIDERS[wanted], obtained, self.options.allow_cpu_fallback)
+        check_provider(PROVIDERS[wanted], obtained, self.options, refusal)
         on_cpu = obtained[0] == PROVIDERS["cpu"]
         self._output_names = [node.name for node in self._session.get_outputs()]
         metadata = dict(self._session.get_modelmeta().custom_metadata_map)
@@ -77,9 +83,14 @@ class OnnxRuntime(Runtime):
             inputs=tuple(_spec(node) for node in self._session.get_inputs()),
             outputs=tuple(_spec(node) for node in self._session.get_outputs()),
             device="cpu" if on_cpu else f"cuda:{device_id}",
-            precision=_stored_precision(metadata),
+            precision=executed_precision(_stored_precision(metadata), on_cpu),
             metadata=metadata,
-            details={"onnxruntime": ort.__version__, "providers": obtained},
+            details={
+                "onnxruntime": ort.__version__,
+                "providers": obtained,
+                **({} if on_cpu else {"tf32": TF32[wanted], "note": NOT_YET_RUN}),
+                **({"gpu_refused": refusal or NO_LIBRARY} if on_cpu and wanted != "cpu" else {}),
+            },
         )
 
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -121,25 +132,81 @@ def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[
     return wanted, index
 
 
-def check_provider(wanted: str, obtained: list[str], allow_cpu_fallback: bool) -> None:
-    """Refuse ONNX Runtime's silent fall to the CPU.
+def provider_list(wanted: str, device_id: int, precision: str) -> list[Any]:
+    """What a session is asked for, in order, with the options of each provider.
+
+    TensorRT takes the parts of the graph that it knows, CUDA the rest. It builds in the file's precision, and keeps
+    its engines in the cache folder, without which every start would take minutes.
+    """
+    if wanted == "cpu":
+        return [PROVIDERS["cpu"]]
+    # By default convolutions round to TF32's 10 bits from Ampere on: fp32 must mean it.
+    providers: list[Any] = [(PROVIDERS["cuda"], {"device_id": device_id, "use_tf32": 0}), PROVIDERS["cpu"]]
+    if wanted == "cuda":
+        return providers
+    from yolox_deploy.cache import cache_dir
+
+    engines = cache_dir() / "onnxruntime-tensorrt"
+    engines.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "device_id": device_id,
+        "trt_fp16_enable": precision in ("fp16", "int8"),
+        "trt_int8_enable": precision == "int8",
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(engines),
+    }
+    return [(PROVIDERS["tensorrt"], settings), *providers]
+
+
+def _open_session(ort: ModuleType, path: Path, options: Any, providers: list[Any]) -> tuple[Any, str | None]:
+    """A session, on the CPU where the GPU's provider does not start, and its reason.
+
+    ONNX Runtime's own second try prints to standard output, where figures go.
+    """
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0), None
+    except Exception as error:
+        if len(providers) == 1:
+            raise
+        session = ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+        return session, next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def check_provider(
+    wanted: str, obtained: list[str], options: OnnxRuntimeOptions, refusal: str | None = None
+) -> None:
+    """Refuse ONNX Runtime's silent fall to the CPU, unless nothing but "auto" was asked for.
 
     Raises:
         ArtifactError: the session does not run on the provider asked for.
     """
-    if wanted not in obtained and not allow_cpu_fallback:
+    left_open = options.device == options.provider == "auto"
+    if wanted not in obtained and not (left_open or options.allow_cpu_fallback):
         raise ArtifactError(
-            f"{wanted} was asked for, the session obtained {', '.join(obtained)}: its libraries (CUDA, cuDNN) "
-            "or the driver did not load. Run `yolox-deploy doctor`, use device='cpu', or accept the slower "
-            "device with allow_cpu_fallback=True"
+            f"{wanted} was asked for, the session obtained {', '.join(obtained)}: {refusal or NO_LIBRARY}. "
+            "Run `yolox-deploy doctor`, use device='cpu', or accept the slower device with "
+            "allow_cpu_fallback=True"
         )
 
 
+def _file_precision(ort: ModuleType, path: Path) -> str:
+    """The precision recorded in a file, read before the session that depends on it."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+    return _stored_precision(dict(session.get_modelmeta().custom_metadata_map))
+
+
 def _stored_precision(metadata: Mapping[str, str]) -> str:
-    """The file's own types are what ONNX Runtime executes; a foreign file counts as float32."""
+    """The precision of the file's own types; a foreign file counts as float32."""
     if METADATA_KEY not in metadata:
         return "fp32"
     return ArtifactInfo.from_json(metadata[METADATA_KEY]).precision
+
+
+def executed_precision(stored: str, on_cpu: bool) -> str:
+    """What is computed in: the file's own types, but the CPU has no half precision and takes float32 instead."""
+    return "fp32" if on_cpu and stored == "fp16" else stored
 
 
 def _spec(node: Any) -> TensorSpec:

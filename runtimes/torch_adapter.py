@@ -22,19 +22,21 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 @dataclass(frozen=True)
 class TorchOptions(RuntimeOptions):
-    """Options of PyTorch; `threads` sets its number for the whole process, as PyTorch has no other.
+    """Options of PyTorch; `threads` and `tf32` hold for the whole process, as PyTorch has no other way.
 
     Attributes:
         precision: "fp32", "bf16" or (on a GPU) "fp16": the type of weights and arithmetic.
         channels_last: memory layout of the convolutions; faster on CPUs.
         fused: fold BatchNorm and Focus into convolutions.
         imgsz: (H, W) of the input; None for the model's test size.
+        tf32: let a GPU round float32 convolutions to TF32's 10 bits, as PyTorch does unless told otherwise.
     """
 
     precision: str = "fp32"
     channels_last: bool = True
     fused: bool = True
     imgsz: tuple[int, int] | None = None
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,6 +83,8 @@ class TorchRuntime(Runtime):
         network.load_state_dict(checkpoint.state_dict)
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
+        if device.startswith("cuda"):
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.options.tf32
         network = models.fuse(network) if self.options.fused else network.eval()
         size = self.options.imgsz or checkpoint.input_size or (network.config.test_size,) * 2
         self._dtype = getattr(torch, DTYPES[self.options.precision])

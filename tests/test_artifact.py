@@ -156,7 +156,7 @@ def test_a_sidecar_with_a_damaged_list_of_files_is_refused(model_set: Path, file
         read_sidecar(model_set)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"{", b"null"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"{"])
 def test_a_sidecar_that_is_no_text_of_ours_is_refused(model_set: Path, content: bytes) -> None:
     sidecar_path(model_set).write_bytes(content)
     with pytest.raises(ArtifactError):
@@ -169,3 +169,37 @@ def test_an_atomic_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> Non
     write_atomically(file, "nëw")
     assert file.read_text(encoding="utf-8") == "nëw"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_set_that_was_renamed_together_is_the_same_set(model_set: Path) -> None:
+    files = list(model_set.parent.glob(f"{model_set.stem}*"))
+    assert len(files) == 3
+    for file in files:
+        file.rename(file.with_name(file.name.replace(model_set.stem, "front_door", 1)))
+    renamed = model_set.with_name(f"front_door{model_set.suffix}")
+    assert read_sidecar(renamed) == FULL
+    renamed.with_suffix(".bin").unlink()
+    with pytest.raises(ArtifactError, match=r"needs front_door\.bin beside it"):
+        read_sidecar(renamed)
+
+
+@pytest.mark.parametrize("content", ['{"classes": ["a"]}', "[1, 2]", "null"])
+def test_a_json_of_another_tool_is_left_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "model.xml"
+    sidecar_path(path).write_text(content)
+    assert read_sidecar(path) is None
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pth", ".pt"])
+def test_files_with_room_of_their_own_have_no_sidecar(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    sidecar_path(path).write_text('{"schema_version": 99}')
+    assert read_sidecar(path) is None
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 99}', '{"schema_version": 1, "input": 3}'])
+def test_errors_name_the_sidecar(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "model.xml"
+    sidecar_path(path).write_text(content)
+    with pytest.raises(ArtifactError, match=r"model\.xml\.json"):
+        read_sidecar(path)

@@ -6,9 +6,11 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,3 +227,35 @@ def test_a_mirror_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch,
 def test_a_model_without_published_weights_says_so() -> None:
     with pytest.raises(ArtifactError, match="has no published weights; pass --weights FILE"):
         fetch_weights(replace(NANO, weights_url=None))
+
+
+def test_a_file_that_was_put_there_by_hand_works_offline(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_OFFLINE", "1")
+    path = own_cache / "weights" / FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert fetch_weights(NANO) == path
+    path.write_bytes(b"something else")
+    with pytest.raises(ArtifactError, match="is damaged"):
+        fetch_weights(NANO)
+
+
+def test_two_that_fetch_the_same_file_do_not_write_into_each_other(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / FILE
+    target.with_name(f"{FILE}.part").write_bytes(CONTENT[:300_000])
+    both = threading.Barrier(2)
+    real = cache._copy
+
+    def together(*arguments: Any) -> None:
+        both.wait(10)
+        real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr(cache, "_copy", together)
+        for done in [pool.submit(download, server.url(), target) for _ in range(2)]:
+            done.result(20)
+    assert target.read_bytes() == CONTENT
+    assert sorted(wanted or "" for _, wanted in server.asked) == ["", "bytes=300000-"]
+    assert list(tmp_path.iterdir()) == [target]

@@ -85,7 +85,11 @@ def identity(path: Path, shape: list[int], *, outputs: int = 1, kind: int = Tens
         ([1, 3, 64, 64], {}, r"the output is \(1, 3, 64, 64\); a YOLOX detector of 64x64 gives \(batch, 84,"),
         ([1, 1000], {}, "expected \\(batch, 3, H, W\\)"),
         ([1, 4, 64, 64], {}, "expected \\(batch, 3, H, W\\)"),
-        ([1, 3, 64, 64], {"kind": TensorProto.FLOAT16}, "float16; expected NCHW float32 or NHWC uint8"),
+        (
+            [1, 3, 64, 64],
+            {"kind": TensorProto.UINT8},
+            r"other.onnx: input is NCHW uint8; expected NCHW float32",
+        ),
         ([1, 3, 100, 100], {}, "both sides must be multiples of 32"),
     ],
 )

@@ -11,12 +11,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from yolox_deploy import Detections, Detector
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.errors import ArtifactError, ClosedError, InputError, UsageError
+from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.images import load_image
+from yolox_deploy.postprocess import decode
 from yolox_deploy.types import InputConvention
 
 SIZE = (64, 96)  # of the toy models: 8 x 12 cells of 8 pixels, then 4 x 6 of 16, then 2 x 3 of 32
@@ -262,7 +265,7 @@ def test_conventions_may_be_overridden(toy_model: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"names": ("a",)}, "cannot override 'names'; .*class_names"),
+        ({"names": ("a",)}, "unknown convention .*did you mean 'class_names'"),
         ({"class_names": ("a", "b")}, "2 class names for the 3 classes"),
         ({"input_size": (128, 96)}, "described as float32"),
         ({"input": InputConvention("NHWC", "uint8")}, "described as uint8"),
@@ -313,6 +316,144 @@ def test_after_closing_every_use_says_so(toy_model: Any, tmp_path: Path) -> None
     with pytest.raises(ClosedError):
         list(detector.predict_batch([black(), black()]))
     assert detector.info.artifact.model == "unknown"
+
+
+@pytest.fixture
+def suppressing(toy_model: Any, tmp_path: Path) -> Path:
+    """The two objects of `TWO`, one of them twice, behind suppression at conf 0.4 and IoU 0.6 in the graph."""
+    from yolox_deploy.converters.base import ExportOptions
+    from yolox_deploy.converters.nms import add_nms, describe
+
+    rows = decode(np.stack([_row(*TWO, cell(65, 44, 24, 32, 0.45, 1, 0, 0))]), SIZE)[0]
+    answers = [(index, row.tolist()) for index, row in enumerate(rows)]
+    options = ExportOptions(nms=True, conf=0.4, iou=0.6)
+    info = describe(ArtifactInfo("toy", ("cat", "dog", "bird"), SIZE, boxes="decoded"), options)
+    path: Path = toy_model(
+        tmp_path / "nms.onnx", answers, decoded=True, metadata={METADATA_KEY: info.to_json()}
+    )
+    add_nms(path, options)
+    return path
+
+
+def _row(*rows: tuple[int, list[float]]) -> np.ndarray:
+    answer = np.zeros((126, 8), np.float32)
+    for index, row in rows:
+        answer[index] = row
+    return answer
+
+
+def test_a_graph_with_suppression_gives_its_thresholds_to_whoever_asks_for_none(suppressing: Path) -> None:
+    with Detector(suppressing, threads=1) as detector:
+        assert (detector.thresholds.conf, detector.thresholds.iou) == (0.4, 0.6)
+        np.testing.assert_allclose(detector.predict(black()).boxes, CORNERS, atol=1e-3)
+        assert len(detector.predict(black(), conf=0.6)) == 1
+        assert len(detector.predict(black(), iou=0.6, multi_label=True, max_detections=1)) == 1
+    with Detector(suppressing, conf=0.6, iou=0.6, threads=1) as detector:
+        assert len(detector.predict(black())) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"conf": 0.01}, "conf 0.01 cannot be had"),
+        ({"iou": 0.65}, r"nms\.onnx suppresses .* conf 0.4 and iou 0.6; iou 0.65 cannot be had"),
+        ({"conf": 0.1, "iou": 0.1}, "conf 0.1 and iou 0.1"),
+        ({"class_agnostic": True}, "class_agnostic True cannot be had from it.*without --nms"),
+    ],
+)
+def test_what_suppression_in_the_graph_cannot_give_is_an_error(
+    suppressing: Path, asked: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        Detector(suppressing, **asked)
+    with Detector(suppressing, threads=1) as detector, pytest.raises(UsageError, match=message):
+        detector.predict(black(), **asked)
+
+
+def test_evaluation_of_a_graph_with_suppression_says_what_it_lacks(suppressing: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), black())
+    names = [{"id": 1 + index, "name": name} for index, name in enumerate(("cat", "dog", "bird"))]
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], "categories": names}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with (
+        Detector(suppressing, threads=1) as detector,
+        pytest.raises(UsageError, match=r"conf 0\.01 and iou 0\.65 cannot be had"),
+    ):
+        coco_ap(detector, tmp_path, tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (
+            lambda file: Detector(file).predict(black(), confidence=0.3),
+            "unknown threshold 'confidence'.*'conf'",
+        ),
+        (lambda file: Detector(file, conf="0.3"), "conf is '0.3'; expected a number"),
+        (lambda file: Detector(file, max_detections="9"), "max_detections is '9'"),
+        (lambda file: Detector(file, threads="4"), "threads is '4'; expected 1 to"),
+        (lambda file: Detector(file, device=None), "device is None; expected a text"),
+        (lambda file: Detector(file, device=0), "device is 0; expected a text such as 'auto'"),
+        (
+            lambda file: Detector(file, override={"input": {"color_order": "RGB"}}),
+            r"InputConvention\(color_order",
+        ),
+        (lambda file: Detector(file, override={"input_size": "64"}), "size is '64'; expected two integers"),
+        (lambda file: Detector(file, override={"input_sise": (64, 64)}), "did you mean 'input_size'"),
+    ],
+)
+def test_slips_are_usage_errors(toy_model: Any, tmp_path: Path, use: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        use(toy_model(tmp_path / "toy.onnx"))
+
+
+def free_sides(path: Path) -> Path:
+    """The same file with height and width left free, as some exporters write it."""
+    model = onnx.load(str(path))
+    for axis, name in ((2, "height"), (3, "width")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.save(model, str(path))
+    return path
+
+
+def test_a_foreign_file_that_leaves_its_size_free_is_told_it(toy_model: Any, tmp_path: Path) -> None:
+    path = free_sides(toy_model(tmp_path / "free.onnx", TWO))
+    with pytest.raises(ArtifactError, match=r'give the size it was made for: .*override=\{"input_size"'):
+        Detector(path)
+    with Detector(path, override={"input_size": SIZE}) as detector:
+        np.testing.assert_allclose(detector.predict(black()).boxes, CORNERS, atol=1e-4)
+    with Detector(path, override={"input_size": SIZE, "boxes": "decoded"}) as detector:
+        assert detector.info.artifact.boxes == "decoded"
+
+
+def test_a_foreign_file_that_takes_half_floats(toy_model: Any, tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "half.onnx", TWO, batch=None)
+    model = onnx.load(str(path))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(model, str(path))
+    with Detector(path) as detector:
+        assert detector.info.artifact.input.dtype == "float16"
+        for found in (detector.predict(black()), *detector.predict_batch([black(), black(100, 50)])[:1]):
+            np.testing.assert_allclose(found.boxes, CORNERS, atol=1e-4)
+
+
+def test_a_free_batch_takes_a_stream_a_few_at_a_time(toy_model: Any, tmp_path: Path) -> None:
+    alive: list[int] = []
+    sizes: list[int] = []
+
+    def pictures() -> Iterator[np.ndarray]:
+        for index in range(40):
+            alive.append(index)
+            yield np.full((64, 96, 3), 5 * index, np.uint8)
+
+    with Detector(lit_model(toy_model, tmp_path / "lit.onnx", batch=None), conf=0.0, threads=1) as detector:
+        run = detector.run
+        detector.run = lambda tensor: (sizes.append(len(tensor)), run(tensor))[1]  # type: ignore[method-assign]
+        found = detector.predict_batch(pictures())
+    assert sizes == [16, 16, 8]
+    assert len(alive) == len(found) == 40
+    scores = [float(item.scores[0]) for item in found]
+    assert scores == sorted(scores)
 
 
 def test_pickling_names_what_to_do_instead(two: Detector) -> None:

@@ -184,6 +184,44 @@ def test_accuracy_is_compared_where_annotations_are_given(
     assert out.read_bytes() == b"the file of yesterday"
 
 
+@pytest.mark.usefixtures("quick_export")
+def test_accuracy_is_compared_whatever_the_checkpoint_is_called(
+    six_pictures: dict[str, Any], nano_weights: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "best_ckpt.pth.tar"
+    weights.symlink_to(nano_weights)
+    out = tmp_path / "out" / "nano.onnx"
+    assert export("yolox_nano", weights=weights, out=out, **six_pictures).parity["passed"] is True
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_accuracy_of_random_weights_is_refused_before_any_work(
+    six_pictures: dict[str, Any], tmp_path: Path
+) -> None:
+    steps: list[str] = []
+    with pytest.raises(UsageError, match="random weights have no accuracy"):
+        export("yolox_nano", weights="random", out=tmp_path / "a.onnx", report=steps.append, **six_pictures)
+    assert steps == ["loading the weights"]
+
+
+def test_suppression_in_the_graph_is_evaluated_at_its_own_overlap(
+    six_pictures: dict[str, Any], nano_weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "nms.onnx"
+    parity = export("yolox_nano", weights=nano_weights, out=out, nms=True, conf=0.01, **six_pictures).parity
+    assert parity["passed"] is True
+    assert parity["detections"] > 20
+    assert 0.1 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
+
+
+@pytest.mark.parametrize("name", ["source.onnx", "source"])
+def test_the_file_may_be_called_as_the_graph_it_is_made_from(tmp_path: Path, name: str) -> None:
+    to, out = ("onnx", tmp_path / name) if name.endswith(".onnx") else ("openvino", tmp_path / f"{name}.xml")
+    artifact = export("yolox_nano", to, weights="random", imgsz=64, out=out)
+    assert artifact.parity["passed"] is True
+    assert artifact.path.is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -193,6 +231,12 @@ def test_accuracy_is_compared_where_annotations_are_given(
         ({"imgsz": 100}, "nearest sizes are 96x96 and 128x128"),
         ({"imgsz": (64, 90)}, "nearest sizes are 64x64 and 64x96"),
         ({"imgsz": 0}, "does not work"),
+        ({"imgsz": "416"}, "imgsz is '416'; expected numbers"),
+        ({"conf": 0.5}, "--conf would have no effect: .* only with --nms"),
+        ({"iou": 0.5, "max_detections": 10}, "--iou and --max-detections would have no effect"),
+        ({"workspace_mib": 64}, "--workspace-mib would have no effect with --to onnx"),
+        ({"to": "openvino", "max_batch": 4}, "--max-batch would have no effect with --to openvino"),
+        ({"compute_capability": (8, 6)}, r"--compute-capability .* TensorRT engines only"),
         ({"batch": 0}, "the batch is 0; expected a number from 1"),
         ({"batch": -1}, "the batch is -1"),
         ({"batch": "2"}, "the batch is '2'"),

@@ -61,7 +61,6 @@ def test_the_default_convention_changes_no_pixel_and_the_legacy_one_does() -> No
     [
         {"layout": "NHWC"},
         {"dtype": "uint8"},
-        {"dtype": "float16"},
         {"color_order": "GBR"},
         {"pad_value": 256},
         {"pad_value": -1},

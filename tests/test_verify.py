@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from yolox_deploy import verify as verify_module
 from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.errors import GateError
+from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, iou_matrix, match
 from yolox_deploy.postprocess import decode
+from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.verify import GATES, RAW_TOLERANCE, Network, packaged_photographs, verify
 
@@ -239,3 +243,81 @@ def test_one_place_under_two_labels_finds_both_labels() -> None:
 @pytest.mark.parametrize(("left", "right"), [((), ((0, 0, 1, 1),)), (((0, 0, 1, 1),), ()), ((), ())])
 def test_nothing_matches_nothing(left: Any, right: Any) -> None:
     assert [len(part) for part in match(boxes(*left), boxes(*right), 0.5)] == [0, 0, 0]
+
+
+class Tampered:
+    """A runtime whose output is changed on its way."""
+
+    def __init__(self, runtime: Runtime, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.name, self.inputs, self.outputs = runtime.name, runtime.inputs, runtime.outputs
+        self.loaded, self._runtime, self._change = runtime.loaded, runtime, change
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: self._change(array) for name, array in self._runtime.infer(inputs).items()}
+
+
+def only_last(output: np.ndarray) -> np.ndarray:
+    if output.ndim == 2:
+        return output[output[:, 0] == output[:, 0].max()]
+    return np.concatenate([np.full_like(output[:-1], np.nan), output[-1:]])
+
+
+def reverse(output: np.ndarray) -> np.ndarray:
+    if output.ndim == 2:
+        output = output.copy()
+        output[:, 0] = output[:, 0].max() - output[:, 0]
+        return output
+    return output[::-1].copy()
+
+
+def lose_the_last(output: np.ndarray) -> np.ndarray:
+    if output.ndim == 2:
+        return output[output[:, 0] != output[:, 0].max()]
+    return np.concatenate([output[:-1], np.full_like(output[-1:], np.nan)])
+
+
+@pytest.mark.parametrize("options", [{"fp16": True}, {"nms": True}], ids=["fp16", "nms"])
+def test_every_slot_of_a_batch_is_compared(
+    nano_weights: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    from yolox_deploy import export
+    from yolox_deploy.subject import load_subject
+
+    conf = {"conf": 0.01} if "nms" in options else {}
+    size = {"batch": 3, "verify": False}
+    artifact = export("yolox_nano", weights=nano_weights, out=tmp_path / "b.onnx", **size, **options, **conf)
+    reference = load_subject("yolox_nano", nano_weights, None).run
+    with open_runtime(artifact.path, threads=1) as runtime:
+        sound = verify(runtime, artifact.info, reference)
+        assert sound["passed"] is True, sound
+        assert sound["worst_slot_share"] > 0.5
+        for change in (only_last, reverse, lose_the_last):
+            figures = verify(cast("Runtime", Tampered(runtime, change)), artifact.info, reference)
+            assert figures["passed"] is False, (change.__name__, figures)
+
+
+def test_altered_copies_fill_a_batch(photographs: list[Path]) -> None:
+    pictures = [load_image(path)[:48, :64] for path in photographs[:2]]
+    (chunk,) = verify_module._chunks(pictures, 32)
+    assert len({picture.tobytes() for picture in chunk}) == 32
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(1, [1]), (2, [1, 2]), (None, [1, 3])])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_free_batch_is_tried_no_larger_than_the_file_takes(
+    toy_model: Any, tmp_path: Path, most: int | None, sizes: list[int], precision: str
+) -> None:
+    path = toy_model(tmp_path / "toy.onnx", ROWS, batch=None)
+    with open_runtime(path, "onnxruntime", threads=1) as runtime:
+        runtime.loaded = replace(runtime.loaded, max_batch=most)
+        figures = verify(runtime, info(batch=None, precision=precision), network())
+    assert figures["passed"] is True
+    assert figures["batches"] == sizes
+
+
+def test_a_graph_that_had_nothing_to_answer_is_not_proven(nano_weights: Path, tmp_path: Path) -> None:
+    from yolox_deploy import export
+
+    with pytest.raises(GateError, match=r"nothing was compared: at conf 1.0 .*best score .*--images DIR"):
+        export("yolox_nano", weights=nano_weights, out=tmp_path / "n.onnx", nms=True, conf=1.0)
+    assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,8 @@ from yolox_deploy.types import InputConvention
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "yolox_deploy"
+SELF_DESCRIBED = (".onnx", ".pth", ".pt")
+"""Suffixes of files with room for a description: a `.json` beside one is not ours."""
 BOXES = ("raw", "decoded")
 SUPPRESSION = ("none", "in_graph", "not_needed")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -77,6 +79,12 @@ class ArtifactInfo:
             raise ArtifactError(f"priors is {self.priors!r}; expected at least 1")
         if self.batch is not None and not _is_count(self.batch):
             raise ArtifactError(f"batch is {self.batch!r}; expected at least 1, or None where it is free")
+
+    @property
+    def graph_nms(self) -> Mapping[str, Any] | None:
+        """The `conf`, `iou` and `max_detections` of suppression in the graph; None without it, or unknown."""
+        found = self.details.get("nms") if self.suppression == "in_graph" else None
+        return found if isinstance(found, Mapping) and {"conf", "iou"} <= found.keys() else None
 
     def to_json(self, **extra: Any) -> str:
         """A JSON text that `from_json` reads back; `extra` keys stand beside the description."""
@@ -139,20 +147,39 @@ def write_sidecar(path: Path, info: ArtifactInfo, siblings: Sequence[Path] = ())
 
 
 def read_sidecar(path: Path) -> ArtifactInfo | None:
-    """The description beside `path`, checked against the files; None where there is no sidecar.
+    """The description beside `path`, checked against the files; None where there is none of ours.
+
+    The set may have been renamed together: what counts is how the names differ from that of the main file.
 
     Raises:
         ArtifactError: a file of the set is missing or is not the one that was exported.
     """
     sidecar = sidecar_path(path)
-    if not sidecar.is_file():
+    if path.suffix in SELF_DESCRIBED or not sidecar.is_file():
         return None
     text = sidecar.read_text(encoding="utf-8", errors="replace")
-    info = ArtifactInfo.from_json(text)
-    files = json.loads(text).get("files", {})
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ArtifactError(f"{sidecar} is damaged ({error}); copy the set again or export again") from error
+    if not isinstance(content, dict) or "schema_version" not in content:
+        return None  # another tool's
+    try:
+        info = ArtifactInfo.from_json(text)
+    except ArtifactError as error:
+        raise ArtifactError(f"{sidecar}: {error}") from error
+    files = content.get("files", {})
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise ArtifactError(f"{sidecar} is damaged: 'files' is no list of SHA-256; export again")
-    for name, expected in files.items():
+    _check_files(path, sidecar, files)
+    return info
+
+
+def _check_files(path: Path, sidecar: Path, files: Mapping[str, str]) -> None:
+    main = next((name for name in files if Path(name).suffix == path.suffix), path.name)
+    stem = Path(main).stem
+    for recorded, expected in files.items():
+        name = path.stem + recorded.removeprefix(stem) if recorded.startswith(stem) else recorded
         file = path.parent / name
         if not file.is_file():
             raise ArtifactError(
@@ -163,7 +190,6 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
                 f"{file} is damaged or was replaced: its SHA-256 is {found[:12]}…, {sidecar.name} names "
                 f"{expected[:12]}…; copy the set again or export again"
             )
-    return info
 
 
 def _is_count(value: object) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
@@ -39,7 +41,7 @@ def fetch_weights(config: ModelConfig) -> Path:
     """The official checkpoint of a zoo model, from the cache or fetched into it.
 
     An interrupted download goes on where it stopped. The SHA-256 is recorded on arrival and checked at every
-    later use, so a damaged cache is noticed.
+    later use, so a damaged cache is noticed. Offline, a file that somebody put there is taken as it is.
 
     Raises:
         ArtifactError: offline, unreachable, cut short, or the cached file is not the one that arrived.
@@ -53,6 +55,10 @@ def fetch_weights(config: ModelConfig) -> Path:
         if sha256(target) != digest_file.read_text(encoding="ascii").strip():
             raise ArtifactError(f"{target} is damaged (its SHA-256 changed); delete it and try again")
         return target
+    if is_offline() and target.is_file():
+        with suppress(OSError):  # a cache for all users may be theirs to read only
+            write_atomically(digest_file, sha256(target))
+        return target
     if is_offline():
         raise ArtifactError(
             f"{config.name}'s weights are not in {target.parent} and YOLOX_DEPLOY_OFFLINE is set; "
@@ -64,7 +70,10 @@ def fetch_weights(config: ModelConfig) -> Path:
 
 
 def download(url: str, target: Path) -> None:
-    """Fetch `url` to `target` with a progress bar: into `.part` first, renamed when whole.
+    """Fetch `url` to `target` with a progress bar: into a file of this process first, renamed when whole.
+
+    A download that stops leaves `TARGET.part`, and whoever comes first takes it over; another process that
+    fetches the same file meanwhile starts afresh.
 
     Raises:
         ArtifactError: it cannot be reached or ends early (what arrived is kept for the next try).
@@ -72,14 +81,20 @@ def download(url: str, target: Path) -> None:
     if "://" not in url:
         raise ArtifactError(f"{url!r} is no address; expected https://... (see YOLOX_DEPLOY_WEIGHTS_URL)")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    left = target.with_name(target.name + ".part")
+    part = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
+    with suppress(FileNotFoundError):
+        left.replace(part)
     try:
         _receive(url, part)
+        part.replace(target)
     except urllib.error.HTTPError as error:
         raise _unreachable(url, f"the server answered {error.code} {error.reason}") from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise _unreachable(url, str(getattr(error, "reason", error)) or type(error).__name__) from error
-    part.replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            part.replace(left)
 
 
 def _receive(url: str, part: Path) -> None:

@@ -12,16 +12,27 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.coco import default_class_names
-from yolox_deploy.errors import ArtifactError
+from yolox_deploy.errors import ArtifactError, RuntimeFailure
 from yolox_deploy.postprocess import anchor_points
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.types import InputConvention, TensorSpec
 
 DEFAULT_SIZE = 640
 
+SIZE_HINT = (
+    f". The file leaves its height and width free and was run at {DEFAULT_SIZE}x{DEFAULT_SIZE} unless told "
+    'otherwise; give the size it was made for: Detector(FILE, override={"input_size": (H, W)})'
+)
 
-def infer_info(runtime: Runtime) -> ArtifactInfo:
+
+def infer_info(
+    runtime: Runtime, *, size: tuple[int, int] | None = None, boxes: str | None = None
+) -> ArtifactInfo:
     """The description of a foreign file, `origin` "inferred".
+
+    Args:
+        size: (H, W) to run a file at that leaves them free; None for 640x640.
+        boxes: "raw" or "decoded" where it is known; None to ask the network.
 
     Raises:
         ArtifactError: its inputs and outputs are not those of a YOLOX detector.
@@ -32,17 +43,26 @@ def infer_info(runtime: Runtime) -> ArtifactInfo:
             f"{len(runtime.inputs)} and {len(runtime.outputs)}; export it with `yolox-deploy export`"
         )
     spec = runtime.inputs[0]
-    layout, size = _layout_and_size(runtime, spec)
+    layout, fixed = _layout_and_size(runtime, spec)
+    asked = size or (DEFAULT_SIZE, DEFAULT_SIZE)
+    size = (fixed[0] or asked[0], fixed[1] or asked[1])
     batch = spec.shape[0]
-    convention = InputConvention(layout=layout, dtype=str(spec.dtype))
+    try:
+        convention = InputConvention(layout=layout, dtype=str(spec.dtype))
+    except ArtifactError as error:
+        raise ArtifactError(f"{runtime.path}: {error}") from error
     shape = (batch or 1, 3, *size) if layout == "NCHW" else (batch or 1, *size, 3)
     probe = np.full(shape, convention.pad_value, spec.dtype)
-    predictions = runtime.infer({spec.name: probe})[runtime.outputs[0].name]
+    hint = "" if None not in fixed else SIZE_HINT
+    try:
+        predictions = runtime.infer({spec.name: probe})[runtime.outputs[0].name]
+    except RuntimeFailure as error:
+        raise ArtifactError(f"{error}{hint}") from error
     points = anchor_points(size)
     if predictions.ndim != 3 or predictions.shape[1] != len(points.strides) or predictions.shape[2] < 6:
         raise ArtifactError(
             f"{runtime.path}: the output is {predictions.shape}; a YOLOX detector of {size[0]}x{size[1]} "
-            f"gives (batch, {len(points.strides)}, 5 + classes). Export it with `yolox-deploy export`"
+            f"gives (batch, {len(points.strides)}, 5 + classes). Export it with `yolox-deploy export`{hint}"
         )
     return ArtifactInfo(
         model="unknown",
@@ -50,19 +70,20 @@ def infer_info(runtime: Runtime) -> ArtifactInfo:
         input_size=size,
         batch=batch,
         input=convention,
-        boxes=_box_encoding(predictions[0], size),
+        boxes=boxes or _box_encoding(predictions[0], size),
         precision=runtime.loaded.precision,
         format=runtime.path.suffix.removeprefix("."),
         origin="inferred",
     )
 
 
-def _layout_and_size(runtime: Runtime, spec: TensorSpec) -> tuple[str, tuple[int, int]]:
+def _layout_and_size(runtime: Runtime, spec: TensorSpec) -> tuple[str, tuple[int | None, int | None]]:
+    """The layout and (H, W), None where the file leaves a side free."""
     if len(spec.shape) == 4:
         if spec.shape[1] == 3:
-            return "NCHW", (spec.shape[2] or DEFAULT_SIZE, spec.shape[3] or DEFAULT_SIZE)
+            return "NCHW", (spec.shape[2], spec.shape[3])
         if spec.shape[3] == 3:
-            return "NHWC", (spec.shape[1] or DEFAULT_SIZE, spec.shape[2] or DEFAULT_SIZE)
+            return "NHWC", (spec.shape[1], spec.shape[2])
     raise ArtifactError(f"{runtime.path}: input {spec.name!r} is {spec.shape}; expected (batch, 3, H, W)")
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,14 +16,18 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.conventions import infer_info
-from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError
+from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
 from yolox_deploy.images import ImageSource, load_image
 from yolox_deploy.postprocess import anchor_points, final_rows, postprocess
-from yolox_deploy.preprocess import Preprocessor
+from yolox_deploy.preprocess import Preprocessor, check_size
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import Frame, open_source
-from yolox_deploy.types import Detections, TensorSpec
+from yolox_deploy.thresholds import Thresholds, check_graph, settle
+from yolox_deploy.types import Detections, InputConvention, TensorSpec
+
+FREE_BATCH = 16
+"""Images at a time where a file's batch is free and no backend limits it: a tensor of 79 MB at 640x640."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +61,6 @@ class Prepared(NamedTuple):
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """What counts as a detection; the fields are those of `Detector`."""
-
-    conf: float = 0.25
-    iou: float = 0.45
-    class_agnostic: bool = False
-    max_detections: int | None = 300
-    multi_label: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in (("conf", self.conf), ("iou", self.iou)):
-            if not 0 <= value <= 1:
-                raise UsageError(f"{name} is {value}; expected a number from 0 to 1")
-        if self.max_detections is not None and self.max_detections < 1:
-            raise UsageError(f"max_detections is {self.max_detections}; expected at least 1, or None")
-
-
 class StreamResult(NamedTuple):
     """One frame of a stream and what was found in it."""
 
@@ -90,7 +77,8 @@ class Detector:
             file, precision and threads that `yolox-deploy tune` found fastest for this model on this machine.
         device: "auto", "cpu", "cuda:0", …; what was obtained is in `info.device`.
         conf: least score (objectness x class probability) that is kept, 0-1.
-        iou: two boxes that overlap by more than this are one object, 0-1.
+        iou: two boxes that overlap by more than this are one object, 0-1. A file exported with `nms=True` has
+            both in its graph: left at their defaults they give way to it, and what it cannot give is an error.
         class_agnostic: let boxes of different classes suppress each other.
         max_detections: the best so many are kept; None keeps all.
         threads: CPU threads of one inference.
@@ -102,7 +90,7 @@ class Detector:
     Raises:
         ArtifactError: the file is missing, damaged, or no detector that this machine can run.
         MissingExtraError: the backend is not installed.
-        UsageError: an argument that cannot work.
+        UsageError: an argument that cannot work, or that the file's own suppression cannot honour.
     """
 
     def __init__(
@@ -120,7 +108,7 @@ class Detector:
         override: Mapping[str, Any] | None = None,
         runtime_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.thresholds = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
+        asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
         options = {"device": device, "threads": threads, **(runtime_options or {})}
         if backend == "auto":
             from yolox_deploy.choice import tuned_opening  # needs platformdirs, which nothing else here does
@@ -128,11 +116,17 @@ class Detector:
             model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)
         try:
-            artifact = self._runtime.artifact or infer_info(self._runtime)
-            self._artifact = _overridden(artifact, override or {})
+            fields = _check_override(override or {})
+            artifact = self._runtime.artifact or infer_info(
+                self._runtime, size=fields.get("input_size"), boxes=fields.get("boxes")
+            )
+            self._artifact = dataclasses.replace(artifact, **fields)
             if len(self._runtime.inputs) != 1 or len(self._runtime.outputs) != 1:
                 raise ArtifactError(f"{model}: expected one input and one output")
             _check_fit(self._artifact, self._runtime, UsageError if override else ArtifactError)
+            self._graph_nms = self._artifact.graph_nms
+            self.thresholds = settle(asked, self._graph_nms) if self._graph_nms else asked
+            self._checked(self.thresholds)
         except BaseException:
             self._runtime.close()
             raise
@@ -173,17 +167,21 @@ class Detector:
         Raises:
             InputError: the image cannot be read.
             ClosedError: after `close()`.
+            UsageError: a threshold that cannot work, or that the file's own suppression cannot honour.
         """
         prepared = self.prepare(load_image(image))
         return self.finish(self.run(prepared.tensor)[0], prepared, **thresholds)
 
     def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
-        """Detect in several images, as many at a time as the model's batch takes (all, where it is free)."""
-        loaded = [load_image(image) for image in images]
-        size = self._artifact.batch or self._runtime.loaded.max_batch or max(len(loaded), 1)
+        """Detect in several images, as many at a time as the model's batch takes (16, where it is free).
+
+        `images` is read as it is needed, so a generator of any length works.
+        """
+        size = self._artifact.batch or self._runtime.loaded.max_batch or FREE_BATCH
+        waiting = iter(images)
         results: list[Detections] = []
-        for start in range(0, len(loaded), size):
-            results += self._predict_chunk(loaded[start : start + size], size)
+        while chunk := [load_image(image) for image in islice(waiting, size)]:
+            results += self._predict_chunk(chunk)
         return results
 
     def stream(self, source: str | int | Path) -> Iterator[StreamResult]:
@@ -235,7 +233,7 @@ class Detector:
 
     def finish(self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Any) -> Detections:
         """One image's output, as `run` gives it, to detections in the source image's pixels."""
-        keep = dataclasses.replace(self.thresholds, **thresholds) if thresholds else self.thresholds
+        keep = self._checked(self.thresholds.changed(thresholds)) if thresholds else self.thresholds
         if self._artifact.suppression == "in_graph":
             boxes, scores, class_ids = final_rows(
                 predictions, conf=keep.conf, max_detections=keep.max_detections
@@ -263,9 +261,14 @@ class Detector:
             boxes, scores, class_ids = boxes[inside], scores[inside], class_ids[inside]
         return Detections(boxes, scores, class_ids, self._artifact.class_names)
 
-    def _predict_chunk(self, images: Sequence[NDArray[np.uint8]], size: int) -> list[Detections]:
-        if size == 1:
-            return [self.predict(image) for image in images]
+    def _checked(self, thresholds: Thresholds) -> Thresholds:
+        if self._graph_nms:
+            check_graph(thresholds, self._graph_nms, self._runtime.path)
+        return thresholds
+
+    def _predict_chunk(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        if len(images) == 1:
+            return [self.predict(images[0])]
         preprocessor = self._preprocessor()
         tensor = preprocessor.batch(len(images))
         ratios = [preprocessor.fill(slot, image) for slot, image in zip(tensor, images, strict=True)]
@@ -300,9 +303,14 @@ def _check_fit(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployErro
         )
 
 
-def _overridden(info: ArtifactInfo, fields: Mapping[str, Any]) -> ArtifactInfo:
-    known = [f.name for f in dataclasses.fields(ArtifactInfo)]
-    for name in fields:
-        if name not in known:
-            raise UsageError(f"cannot override {name!r}; a model file's conventions are: {', '.join(known)}")
-    return dataclasses.replace(info, **fields)
+def _check_override(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    refuse_unknown("convention of a model file", fields, [f.name for f in dataclasses.fields(ArtifactInfo)])
+    convention = fields.get("input", InputConvention())
+    if not isinstance(convention, InputConvention):
+        raise UsageError(
+            f"override['input'] is {convention!r}; expected a yolox_deploy.types.InputConvention, such as "
+            "InputConvention(color_order='RGB') or InputConvention.legacy()"
+        )
+    if "input_size" in fields:
+        return {**fields, "input_size": check_size(fields["input_size"])}
+    return fields

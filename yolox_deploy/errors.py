@@ -20,7 +20,9 @@ The command line prints the message alone and ends with the exit code.
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 
@@ -105,3 +107,16 @@ def require(module: str, extra: str) -> ModuleType:
             f"{module.split('.')[0]} cannot be imported ({error}). "
             f"Install it with: pip install 'yolox-deploy[{extra}]'"
         ) from error
+
+
+def refuse_unknown(what: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse a keyword that is none of `known`.
+
+    Raises:
+        UsageError: there is one; names what is known and what it is nearest to.
+    """
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"unknown {what} {name!r}; known here: {', '.join(known)}{hint}")

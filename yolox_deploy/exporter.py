@@ -15,7 +15,7 @@ from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
 from yolox_deploy.errors import GateError, UsageError, require
 from yolox_deploy.models.zoo import check_size
-from yolox_deploy.proof import Evidence, prove
+from yolox_deploy.proof import Evidence, check_comparable, prove
 from yolox_deploy.subject import RANDOM_WEIGHTS, Subject, load_subject
 
 EVALUATION_CONF = 0.01
@@ -99,6 +99,8 @@ def export(
     require("torch", "export")
     report("loading the weights")
     subject = load_subject(model, weights, class_names)
+    if annotations is not None:
+        check_comparable(subject)
     config = subject.network.config
     if wanted.nms and config.selector:
         raise UsageError(f"{config.name} answers once an object and needs no suppression; leave --nms out")
@@ -120,8 +122,9 @@ def export(
         **config.output_form(),
     )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
-        stage = Path(folder)
-        source = _make_source(subject, info, wanted, stage, report)
+        stage, start = Path(folder), Path(folder) / "source"
+        start.mkdir()  # of its own: the file to write may have the name of the graph it is made from
+        source = _make_source(subject, info, wanted, start, report)
         converted = _convert_with_proof(target, source, stage / path.name, wanted, subject, evidence, report)
         _publish(converted, path)
     return Artifact(path, converted.info)
@@ -145,6 +148,8 @@ def _options(options: dict[str, Any], *, fp16: bool, bf16: bool, int8: bool, **f
     if batch is not None and (not isinstance(batch, int) or batch < 1):
         raise UsageError(f"the batch is {batch!r}; expected a number from 1, or None to leave it free")
     imgsz = fields.pop("imgsz")
+    if isinstance(imgsz, str):
+        raise UsageError(f"imgsz is {imgsz!r}; expected numbers, a side or (height, width): imgsz=416")
     size = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
     calib = fields.pop("calib")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,22 +90,41 @@ def _prove_stand_in(converted: Converted, subject: Subject, evidence: Evidence) 
     return {"stand_in": figures, "passed": figures["passed"]}
 
 
-def compare_accuracy(
-    backend: str, converted: Converted, subject: Subject, evidence: Evidence
-) -> dict[str, float]:
-    """AP of the file and of its checkpoint in PyTorch, on the same pictures at the same size.
+def check_comparable(subject: Subject) -> None:
+    """Refuse, before any work, weights that PyTorch cannot be evaluated with.
 
     Raises:
-        UsageError: random weights, which have no accuracy.
+        UsageError: random weights, which have no accuracy, or a checkpoint that does not name its model.
     """
     if subject.weights is None:
         raise UsageError("random weights have no accuracy to compare; leave --annotations out")
+    from yolox_deploy.models import read_checkpoint
+
+    if read_checkpoint(subject.weights).model_name is None:
+        raise UsageError(
+            f"{subject.weights} is none of the zoo's models by its weights, so PyTorch cannot be evaluated with "
+            "it; leave --annotations out"
+        )
+
+
+def compare_accuracy(
+    backend: str, converted: Converted, subject: Subject, evidence: Evidence
+) -> dict[str, float]:
+    """AP of the file and of its checkpoint in PyTorch, on the same pictures at the same size."""
+    assert subject.weights is not None
     assert evidence.images is not None
     assert evidence.annotations is not None
     names = {"class_names": subject.class_names}
     size = {"imgsz": converted.info.input_size}
+    nms = converted.info.graph_nms
+    thresholds = {"iou": nms["iou"]} if nms else {}  # a graph's own suppression counts every label of a point
     with Detector(converted.path, backend=backend) as detector:
-        found = coco_ap(detector, evidence.images, evidence.annotations)["AP"]
-    with Detector(subject.weights, backend="torch", override=names, runtime_options=size) as detector:
-        expected = coco_ap(detector, evidence.images, evidence.annotations)["AP"]
+        found = coco_ap(detector, evidence.images, evidence.annotations, **thresholds)["AP"]
+    checkpoint = subject.weights
+    if checkpoint.suffix not in (".pth", ".pt"):  # as in best.pth.tar: the suffix names the backend
+        checkpoint = Path(shutil.copyfile(checkpoint, converted.path.parent / "reference.pth"))
+    with Detector(
+        checkpoint, backend="torch", override=names, runtime_options=size, multi_label=nms is not None
+    ) as detector:
+        expected = coco_ap(detector, evidence.images, evidence.annotations, **thresholds)["AP"]
     return {"ap": found, "ap_reference": expected, "ap_limit": AP_LOSS[converted.info.precision]}

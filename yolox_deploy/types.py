@@ -55,9 +55,10 @@ class InputConvention:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        if (self.layout, self.dtype) not in (("NCHW", "float32"), ("NHWC", "uint8")):
+        if (self.layout, self.dtype) not in (("NCHW", "float32"), ("NCHW", "float16"), ("NHWC", "uint8")):
             raise ArtifactError(
-                f"input is {self.layout} {self.dtype}; expected NCHW float32 or NHWC uint8 (export again)"
+                f"input is {self.layout} {self.dtype}; expected NCHW float32 or float16, or NHWC uint8: export "
+                "the model from its checkpoint with `yolox-deploy export`"
             )
         if self.color_order not in ("BGR", "RGB"):
             raise ArtifactError(f"colour order is {self.color_order!r}; expected 'BGR' or 'RGB'")

@@ -123,6 +123,7 @@ def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:
         rows.append(("largest error, scores", f"{parity['max_error_scores']:.1e}", limits["max_error"]))
     else:
         rows += [
+            ("detections in PyTorch", parity["detections"], None),
             (
                 f"matched at IoU {limits['match_iou']}",
                 f"{parity['share_matched']:.3f}",
