@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from yolox_deploy.benchmarks import environment as machine
-from yolox_deploy.benchmarks.accuracy import Truth, measure_accuracy
+from yolox_deploy.benchmarks.accuracy import Truth, check_truth, measure_accuracy
 from yolox_deploy.benchmarks.peak import measure_peaks
 from yolox_deploy.benchmarks.pictures import Pictures, from_folder, generated
 from yolox_deploy.benchmarks.protocol import Protocol
@@ -65,11 +65,13 @@ def run_bench(
 
     Raises:
         UsageError: nothing to measure, or annotations without pictures.
-        InputError: pictures or annotations that cannot be read.
+        InputError: pictures or annotations that cannot be read, before anything is measured.
         ArtifactError, MissingExtraError, RuntimeFailure: a file that cannot be opened or run.
     """
     protocol = options.protocol
     truth = Truth.of(options.images, options.annotations, options.max_ap_drop)
+    if truth is not None:
+        check_truth(candidates, truth)
     pictures = load_pictures(options.images, protocol)
     startups = [_startup(candidate, options, report) for candidate in candidates]
     peaks = _peaks(candidates, options, report)
@@ -88,7 +90,7 @@ def run_bench(
         rows=tuple(rows),
         image_decoding=decoding_samples(pictures),
         overhead_us=overhead,
-        warnings=machine.warnings(environment),
+        warnings=machine.warnings(environment, any(row.subject.device.startswith("cuda") for row in rows)),
     )
 
 

@@ -11,11 +11,12 @@ import platform
 import re
 import subprocess
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from yolox_deploy.benchmarks.machine import Environment, MachineState
+from yolox_deploy.benchmarks.machine import ISA, Environment, MachineState
 from yolox_deploy.benchmarks.nvidia import gpu_readings, gpus
 
 PACKAGES = (
@@ -41,7 +42,8 @@ SYS_CPU = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True)
 class CpuClock:
-    """Processor seconds since boot (of the whole machine) and since start (of this process), at one time."""
+    """Processor seconds since boot (of the cores that this process may use) and since start (of this process),
+    at one time."""
 
     wall: float
     busy: float
@@ -50,19 +52,32 @@ class CpuClock:
 
     @classmethod
     def now(cls) -> CpuClock | None:
-        """None where /proc/stat does not exist."""
-        fields = _read(Path("/proc/stat")).partition("\n")[0].split()[1:]
-        if len(fields) < 8:
+        """None where /proc/stat does not exist, or does not tell of these cores."""
+        if not hasattr(os, "sched_getaffinity"):
             return None
-        ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[:8]]
-        user, nice, system, _idle, _wait, irq, softirq, steal = ticks
+        found = busy_and_stolen(_read(Path("/proc/stat")), os.sched_getaffinity(0))
+        if found is None:
+            return None
+        busy, stolen = (ticks / os.sysconf("SC_CLK_TCK") for ticks in found)
         times = os.times()
-        own = times.user + times.system
-        return cls(time.monotonic(), user + nice + system + irq + softirq, steal, own)
+        return cls(time.monotonic(), busy, stolen, times.user + times.system)
+
+
+def busy_and_stolen(stat: str, cores: Set[int]) -> tuple[int, int] | None:
+    """Ticks that `cores` worked, and that the hypervisor took, from the text of /proc/stat; None without them."""
+    busy = stolen = found = 0
+    for line in stat.splitlines():
+        name, *fields = line.split() or [""]
+        if not re.fullmatch(r"cpu\d+", name) or int(name[3:]) not in cores or len(fields) < 8:
+            continue
+        user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
+        busy, stolen, found = busy + user + nice + system + irq + softirq, stolen + steal, found + 1
+    return (busy, stolen) if found == len(cores) else None
 
 
 def describe() -> Environment:
     """The machine and the packages, without states: those are taken while the benchmark runs."""
+    cpuinfo = _read(Path("/proc/cpuinfo"))
     return Environment(
         system=platform.platform(),
         python=platform.python_version(),
@@ -74,6 +89,8 @@ def describe() -> Environment:
         governor=_read(SYS_CPU / "cpu0/cpufreq/scaling_governor") or None,
         versions={name: version for name in PACKAGES if (version := _version(name))},
         gpus=gpus(),
+        cpu_model=cpu_model(cpuinfo),
+        isa=instruction_sets(cpuinfo),
     )
 
 
@@ -98,8 +115,8 @@ def use_by_others(before: CpuClock | None, after: CpuClock | None, cores: int) -
     return max(others, 0.0) / available, max(after.stolen - before.stolen, 0.0) / available
 
 
-def warnings(environment: Environment) -> tuple[str, ...]:
-    """What a reader must know before trusting absolute figures, as sentences."""
+def warnings(environment: Environment, on_gpu: bool = False) -> tuple[str, ...]:
+    """What a reader must know before trusting absolute figures, as sentences; `on_gpu`: a row ran on CUDA."""
     found = []
     if (environment.busy_elsewhere or 0) > BUSY_ELSEWHERE_LIMIT:
         found.append(
@@ -112,6 +129,11 @@ def warnings(environment: Environment) -> tuple[str, ...]:
         found.append(
             f"the frequency governor is {environment.governor}: for steadier figures set it yourself with "
             "`sudo cpupower frequency-set -g performance` (nothing was changed here)"
+        )
+    if on_gpu and not environment.gpus:
+        found.append(
+            "the GPU's name, driver, clocks and throttling are unknown, and --compare cannot tell it from another: "
+            "install nvidia-ml-py (the extras tensorrt and onnxruntime-gpu bring it)"
         )
     for state in environment.states:
         if state.gpu_throttling:
@@ -146,6 +168,21 @@ def _cpu_name() -> str:
         if asked.stdout.strip():
             return asked.stdout.strip()
     return platform.processor() or platform.machine()
+
+
+def cpu_model(cpuinfo: str) -> str | None:
+    """ "AuthenticAMD 25 17" from the text of /proc/cpuinfo: vendor, family and model; None where it does not tell."""
+    for names in (("vendor_id", "cpu family", "model"), ("CPU implementer", "CPU variant", "CPU part")):
+        found = [re.search(rf"^{name}\s*:\s*(.+)$", cpuinfo, re.MULTILINE) for name in names]
+        if all(found):
+            return " ".join(match[1].strip() for match in found if match)
+    return None
+
+
+def instruction_sets(cpuinfo: str) -> tuple[str, ...] | None:
+    """Which of `ISA` the text of /proc/cpuinfo names; None where it does not tell."""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return tuple(name for name in ISA if name in match[1].split()) if match else None
 
 
 def _physical_cores() -> int | None:

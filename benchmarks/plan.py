@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from yolox_deploy.benchmarks.subject import RANDOM
 from yolox_deploy.benchmarks.table import by_reason
 from yolox_deploy.cache import cache_dir, fetch_weights
 from yolox_deploy.converters.base import TARGETS, get_target
-from yolox_deploy.errors import DeviceError, UsageError, YoloxDeployError
+from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
+from yolox_deploy.sources import image_paths
 
 Report = Callable[[str], None]
 
@@ -81,13 +83,14 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
 
     Raises:
         UsageError: an unknown model or backend, weights for several models, or nothing that could be measured.
-        MissingExtraError: a backend that was named is not installed.
+        MissingExtraError: a backend that was named is not installed, or all that stands in the way is a package.
     """
     configs = [get_config(name) for name in options.models]
     if options.weights is not None and len(configs) != 1:
         raise UsageError(f"--weights is for one model; {len(configs)} are to be measured")
     candidates: list[Candidate] = []
     skipped: list[tuple[str, str]] = []
+    kinds: set[type[YoloxDeployError]] = set()
     ways = variants(options)
     for config in configs:
         weights, origin = _find_weights(config, options)
@@ -97,9 +100,11 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
                 candidates.append(_candidate(config, way, weights, origin, size, options, report))
             except YoloxDeployError as error:
                 skipped.append((f"{config.name} {way.backend} {way.precision}", str(error)))
+                kinds.add(type(error))
     reasons = by_reason(skipped)
     if not candidates:
-        raise UsageError("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
+        kind = MissingExtraError if kinds == {MissingExtraError} else UsageError
+        raise kind("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
     return Plan(tuple(candidates), tuple(reasons))
 
 
@@ -107,10 +112,16 @@ def variants(options: PlanOptions) -> list[Variant]:
     """Every way to run a model on this machine that the options allow.
 
     Raises:
-        UsageError: a backend is unknown, or none can run here.
-        MissingExtraError, ArtifactError: a backend that was named cannot run here.
+        UsageError: a backend is unknown, or none has the precisions asked for.
+        MissingExtraError, ArtifactError: a backend that was named cannot run here, or none is installed.
     """
     chosen = usable_entries(options.backends)
+    if not chosen:
+        extras = ", ".join(dict.fromkeys(entry.extra for entry in entries()))
+        raise MissingExtraError(
+            "no backend can run here: pip install 'yolox-deploy[onnxruntime]', or another of the extras "
+            f"{extras}; `yolox-deploy doctor` tells what is here"
+        )
     if options.backends is None and any(entry.name == GPU_BACKEND for entry in chosen):
         chosen = [entry for entry in chosen if entry.name == GPU_BACKEND]
     found = []
@@ -151,6 +162,23 @@ def with_threads(candidates: Sequence[Candidate], counts: Sequence[int]) -> tupl
         sweeps = counts and candidate.takes_threads
         spread += [replace(candidate, threads=count) for count in counts] if sweeps else [candidate]
     return tuple(spread)
+
+
+def without_fixed_batches(plan: Plan) -> Plan:
+    """The plan for latency: files that only take several pictures at a time move to what is left out.
+
+    Raises:
+        ArtifactError, MissingExtraError, RuntimeFailure: a file that cannot be opened.
+    """
+    kept, left = [], []
+    for candidate in plan.candidates:
+        with candidate.open(Protocol()) as detector:
+            batch = detector.info.artifact.batch
+        if batch in (None, 1):
+            kept.append(candidate)
+        else:
+            left.append(f"latency of {candidate.path.name}: it takes {batch} pictures at a time")
+    return Plan(tuple(kept), (*plan.skipped, *left))
 
 
 def _works(entry: RuntimeEntry) -> bool:
@@ -238,6 +266,9 @@ def _exported(
     batch = None if free else options.batch or 1
     tag = sha256(weights)[:8] if weights is not None else RANDOM
     name = f"{config.name}_{size[0]}x{size[1]}_b{batch or 'free'}_{way.precision}_{tag}"
+    calib = options.calib if way.precision == "int8" else None
+    if calib is not None:
+        name += f"_{pictures_tag(calib)}"
     # A folder for each target: OpenVINO and NCNN would both call their weights NAME.bin.
     path = cache_dir() / "bench" / __version__ / target.name / f"{name}{target.suffix}"
     if path.is_file():
@@ -250,12 +281,25 @@ def _exported(
         imgsz=size,
         batch=batch,
         out=path,
-        calib=options.calib if way.precision == "int8" else None,
+        calib=calib,
         verify=weights is not None,
         fp16=way.precision == "fp16",
         bf16=way.precision == "bf16",
         int8=way.precision == "int8",
     ).path
+
+
+def pictures_tag(folder: Path) -> str:
+    """Tells calibration sets apart: a digest of the pictures' names, sizes and times of change.
+
+    Raises:
+        InputError: there is no picture.
+    """
+    digest = hashlib.sha256()
+    for path in image_paths(folder):
+        found = path.stat()
+        digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:8]
 
 
 def _random_checkpoint(config: ModelConfig, report: Report) -> Path:

@@ -81,7 +81,7 @@ def _batches(
             stack = _stack(detector, pictures, size)
             detector.run(stack)  # a new shape may be prepared at its first run
             seconds, (times,) = _timed(detector, [[stack]], protocol.seconds)
-            measured = Measured(candidate, detector.info, warm.steady, 1, {}, {})
+            measured = Measured(candidate, detector.info, warm.steady, 1, len(pictures.images), {}, {})
             rows.append(_row(measured, pictures, "batch", size, 1, seconds, times))
     return rows
 
@@ -96,7 +96,7 @@ def _streams(candidate: Candidate, protocol: Protocol, streams: int, pictures: P
         tensors = [_stack(detector, pictures, batch, start) for start in range(TENSORS)]
         work = [tensors[number % TENSORS :] + tensors[: number % TENSORS] for number in range(streams)]
         seconds, times = _timed(detector, work, protocol.seconds)
-        measured = Measured(suited, detector.info, warm.steady, 1, {}, {})
+        measured = Measured(suited, detector.info, warm.steady, 1, len(pictures.images), {}, {})
     together = [value for stream in times for value in stream]
     return _row(measured, pictures, "streams", batch, streams, seconds, together)
 

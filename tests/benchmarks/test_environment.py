@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from yolox_deploy.benchmarks import environment as machine
-from yolox_deploy.benchmarks.environment import CpuClock
-from yolox_deploy.benchmarks.machine import MachineState
+from yolox_deploy.benchmarks.environment import CpuClock, busy_and_stolen, cpu_model, instruction_sets
+from yolox_deploy.benchmarks.machine import Gpu, MachineState
 from yolox_deploy.benchmarks.nvidia import throttling
 from yolox_deploy.benchmarks.peak import Peak, best_rate, share
 from yolox_deploy.benchmarks.startup import peak_memory_mib
@@ -66,3 +66,38 @@ def test_a_share_needs_a_peak_of_the_same_precision_threads_and_device() -> None
 def test_the_peak_of_memory_is_known() -> None:
     found = peak_memory_mib()
     assert found is None or found > 10
+
+
+STAT = """cpu  100 0 50 999 9 1 1 7 0 0
+cpu0 60 0 30 500 4 1 0 5 0 0
+cpu1 30 0 10 300 4 0 1 2 0 0
+cpu11 10 0 10 199 1 0 0 0 0 0
+intr 1 2 3"""
+
+
+def test_only_the_cores_that_may_be_used_are_watched() -> None:
+    assert busy_and_stolen(STAT, {0}) == (91, 5)
+    assert busy_and_stolen(STAT, {0, 1}) == (132, 7)
+    assert busy_and_stolen(STAT, {11}) == (20, 0)
+    assert busy_and_stolen(STAT, {0, 2}) is None
+    assert busy_and_stolen("", {0}) is None
+
+
+def test_processors_of_one_name_are_told_apart() -> None:
+    x86 = (
+        "vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n"
+        "flags\t\t: fpu avx2 avx512f avx512_bf16\n"
+    )
+    arm = "Features\t: fp asimd i8mm\nCPU implementer\t: 0x41\nCPU variant\t: 0x1\nCPU part\t: 0xd40\n"
+    assert cpu_model(x86) == "AuthenticAMD 25 17"
+    assert instruction_sets(x86) == ("avx2", "avx512f", "avx512_bf16")
+    assert (cpu_model(arm), instruction_sets(arm)) == ("0x41 0x1 0xd40", ("asimd", "i8mm"))
+    assert (cpu_model(""), instruction_sets("")) == (None, None)
+
+
+def test_a_row_on_a_gpu_that_nothing_describes_is_warned_of() -> None:
+    calm = replace(machine.describe(), governor=None, busy_elsewhere=0.0, stolen=0.0, states=(), gpus=())
+    assert machine.warnings(calm) == ()
+    assert "install nvidia-ml-py" in machine.warnings(calm, on_gpu=True)[0]
+    described = replace(calm, gpus=(Gpu(0, "V100", "535", 16384.0),))
+    assert machine.warnings(described, on_gpu=True) == ()
