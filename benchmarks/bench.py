@@ -12,6 +12,7 @@ from yolox_deploy.benchmarks import environment as machine
 from yolox_deploy.benchmarks.accuracy import Truth, check_truth, measure_accuracy
 from yolox_deploy.benchmarks.peak import measure_peaks
 from yolox_deploy.benchmarks.pictures import Pictures, from_folder, generated
+from yolox_deploy.benchmarks.processor import CpuClock, usable_cores, use_by_others
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import (
     BenchReport,
@@ -112,7 +113,7 @@ def _observed(
 ) -> tuple[list[Session], Environment]:
     """A session for each group, with the machine looked at before, during and after."""
     states: list[MachineState] = [machine.state("before")]
-    start = machine.CpuClock.now()
+    start = CpuClock.now()
     sessions = []
     for _, group in itertools.groupby(candidates, key=lambda candidate: candidate.group):
         measured = run_session(
@@ -123,7 +124,7 @@ def _observed(
             midway=lambda: states.append(machine.state("during")),
         )
         sessions.append(measured)
-    used = machine.use_by_others(start, machine.CpuClock.now(), machine.usable_cores())
+    used = use_by_others(start, CpuClock.now(), usable_cores())
     states.append(machine.state("after"))
     elsewhere, stolen = used or (None, None)
     environment = replace(machine.describe(), states=tuple(states), busy_elsewhere=elsewhere, stolen=stolen)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy import __version__
 from yolox_deploy.artifact import sha256
+from yolox_deploy.benchmarks.model_files import Report, exported, random_checkpoint
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.subject import RANDOM
@@ -19,9 +18,6 @@ from yolox_deploy.converters.base import TARGETS, get_target
 from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
-from yolox_deploy.sources import image_paths
-
-Report = Callable[[str], None]
 
 DEFAULT_MODEL = "yolox_s"
 DEFAULT_PRECISIONS = ("fp32", "bf16")
@@ -225,11 +221,21 @@ def _candidate(
     options: PlanOptions,
     report: Report,
 ) -> Candidate:
+    extra: dict[str, Any] = {}
     if way.target is None:
-        path = weights or _random_checkpoint(config, report)
-        extra: dict[str, Any] = {"precision": way.precision, "imgsz": size}
+        path = weights or random_checkpoint(config, report)
+        extra = {"precision": way.precision, "imgsz": size}
     else:
-        path, extra = _exported(config, way, weights, size, options, report), {}
+        path = exported(
+            config,
+            get_target(way.target),
+            way.precision,
+            weights,
+            size,
+            batch=options.batch,
+            calib=options.calib,
+            report=report,
+        )
     candidate = Candidate(
         path,
         way.backend,
@@ -248,72 +254,3 @@ def _check_precision(candidate: Candidate, way: Variant) -> None:
     with candidate.open(Protocol()) as detector:
         if detector.info.details.get("emulated"):
             raise DeviceError(f"this machine has no {way.precision}; {way.backend} only emulates it")
-
-
-def _exported(
-    config: ModelConfig,
-    way: Variant,
-    weights: Path | None,
-    size: tuple[int, int],
-    options: PlanOptions,
-    report: Report,
-) -> Path:
-    """The file in the cache, exported where it is not there yet."""
-    from yolox_deploy.exporter import export
-
-    target = get_target(str(way.target))
-    free = options.batch is None and "dynamic_batch" in target.flags
-    batch = None if free else options.batch or 1
-    tag = sha256(weights)[:8] if weights is not None else RANDOM
-    name = f"{config.name}_{size[0]}x{size[1]}_b{batch or 'free'}_{way.precision}_{tag}"
-    calib = options.calib if way.precision == "int8" else None
-    if calib is not None:
-        name += f"_{pictures_tag(calib)}"
-    # A folder for each target: OpenVINO and NCNN would both call their weights NAME.bin.
-    path = cache_dir() / "bench" / __version__ / target.name / f"{name}{target.suffix}"
-    if path.is_file():
-        return path
-    report(f"exporting {config.name} to {target.name} {way.precision}")
-    return export(
-        config.name,
-        target.name,
-        weights=weights or RANDOM,
-        imgsz=size,
-        batch=batch,
-        out=path,
-        calib=calib,
-        verify=weights is not None,
-        fp16=way.precision == "fp16",
-        bf16=way.precision == "bf16",
-        int8=way.precision == "int8",
-    ).path
-
-
-def pictures_tag(folder: Path) -> str:
-    """Tells calibration sets apart: a digest of the pictures' names, sizes and times of change.
-
-    Raises:
-        InputError: there is no picture.
-    """
-    digest = hashlib.sha256()
-    for path in image_paths(folder):
-        found = path.stat()
-        digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:8]
-
-
-def _random_checkpoint(config: ModelConfig, report: Report) -> Path:
-    """A checkpoint of random weights in the cache, for runtimes that take checkpoints."""
-    path = cache_dir() / "bench" / __version__ / f"{config.name}_{RANDOM}{CHECKPOINT_SUFFIX}"
-    if not path.is_file():
-        import torch
-
-        from yolox_deploy.models import build_model
-
-        report(f"writing random weights of {config.name}")
-        torch.manual_seed(0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        torch.save({"model": build_model(config.name).state_dict()}, temporary)
-        temporary.replace(path)
-    return path

@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from yolox_deploy.benchmarks.model_files import pictures_tag
 from yolox_deploy.benchmarks.plan import (
     PlanOptions,
-    pictures_tag,
     plan_models,
     usable_entries,
     variants,

@@ -8,10 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from yolox_deploy.benchmarks import environment as machine
-from yolox_deploy.benchmarks.environment import CpuClock, busy_and_stolen, cpu_model, instruction_sets
 from yolox_deploy.benchmarks.machine import Gpu, MachineState
 from yolox_deploy.benchmarks.nvidia import throttling
 from yolox_deploy.benchmarks.peak import Peak, best_rate, share
+from yolox_deploy.benchmarks.processor import (
+    CpuClock,
+    busy_and_stolen,
+    cpu_model,
+    instruction_sets,
+    use_by_others,
+)
 from yolox_deploy.benchmarks.startup import peak_memory_mib
 
 
@@ -28,9 +34,9 @@ def test_a_state_names_its_moment() -> None:
 
 def test_what_others_used_is_told_apart_from_our_own() -> None:
     before, after = CpuClock(0, 100, 5, 10), CpuClock(10, 115, 6, 20)
-    assert machine.use_by_others(before, after, 2) == (0.25, 0.05)
-    assert machine.use_by_others(None, after, 2) is None
-    assert machine.use_by_others(after, after, 2) is None
+    assert use_by_others(before, after, 2) == (0.25, 0.05)
+    assert use_by_others(None, after, 2) is None
+    assert use_by_others(after, after, 2) is None
 
 
 def test_warnings_name_what_disturbs_and_change_nothing() -> None:
