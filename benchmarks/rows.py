@@ -112,11 +112,10 @@ def _warnings(one: Measured, subject: Subject, protocol: Protocol) -> tuple[str,
         found.append("random weights: nothing is detected, so post-processing has little to do")
     if one.pictures < protocol.images:
         found.append(f"{one.pictures} distinct pictures; the protocol asks for {protocol.images}")
-    headline = one.scopes[HEADLINE]
-    rounds = len(headline.milliseconds) // headline.block
-    if rounds < protocol.rounds:
+    count = one.scopes[HEADLINE].summary.count
+    if count < protocol.rounds:
         found.append(
-            f"{headline.summary.count} samples in {rounds} rounds, the protocol plans {protocol.rounds}: the file is "
-            "slow for it; percentiles that so few samples cannot tell are left out"
+            f"{count} samples; the protocol plans {protocol.rounds} rounds of one at least: percentiles that so few "
+            "cannot tell are left out"
         )
     return tuple(found)
