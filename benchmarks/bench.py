@@ -12,7 +12,7 @@ from yolox_deploy.benchmarks import environment as machine
 from yolox_deploy.benchmarks.accuracy import Truth, check_truth, measure_accuracy
 from yolox_deploy.benchmarks.peak import measure_peaks
 from yolox_deploy.benchmarks.pictures import Pictures, from_folder, generated
-from yolox_deploy.benchmarks.processor import CpuClock, usable_cores, use_by_others
+from yolox_deploy.benchmarks.processor import CpuClock, own_cores, use_by_others
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import (
     BenchReport,
@@ -113,7 +113,12 @@ def _observed(
 ) -> tuple[list[Session], Environment]:
     """A session for each group, with the machine looked at before, during and after."""
     states: list[MachineState] = [machine.state("before")]
-    start = CpuClock.now()
+    start, cores = CpuClock.now(), own_cores()
+
+    def look() -> None:
+        states.append(machine.state("during"))
+        cores.update(own_cores())
+
     sessions = []
     for _, group in itertools.groupby(candidates, key=lambda candidate: candidate.group):
         measured = run_session(
@@ -121,10 +126,10 @@ def _observed(
             protocol,
             pictures,
             report=report,
-            midway=lambda: states.append(machine.state("during")),
+            midway=look,
         )
         sessions.append(measured)
-    used = use_by_others(start, CpuClock.now(), usable_cores())
+    used = use_by_others(start, CpuClock.now(), cores)
     states.append(machine.state("after"))
     elsewhere, stolen = used or (None, None)
     environment = replace(machine.describe(), states=tuple(states), busy_elsewhere=elsewhere, stolen=stolen)

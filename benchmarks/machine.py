@@ -66,7 +66,7 @@ class Environment:
         versions: of Python packages that take part.
         cpu_model: vendor, family and model as numbers: machines of several kinds share one name ("AMD EPYC").
         isa: instruction sets that decide how fast a network runs, of `ISA`.
-        busy_elsewhere: share of the usable cores that others used during the run, 0-1; `stolen`: the share
+        busy_elsewhere: share of the cores this process ran on that others used during the run, 0-1; `stolen`: the share
             that the hypervisor gave to other guests.
     """
 

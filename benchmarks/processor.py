@@ -7,7 +7,8 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,46 +20,57 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class CpuClock:
-    """Processor seconds since boot (of the cores that this process may use) and since start (of this process),
-    at one time."""
+    """Processor seconds since boot (each core's, worked and stolen) and since start (this process's), at one time."""
 
     wall: float
-    busy: float
-    stolen: float
     own: float
+    cores: Mapping[int, tuple[float, float]]
 
     @classmethod
     def now(cls) -> CpuClock | None:
-        """None where /proc/stat does not exist, or does not tell of these cores."""
-        if not hasattr(os, "sched_getaffinity"):
-            return None
-        found = busy_and_stolen(read(Path("/proc/stat")), os.sched_getaffinity(0))
-        if found is None:
-            return None
-        busy, stolen = (ticks / os.sysconf("SC_CLK_TCK") for ticks in found)
+        """None where /proc/stat does not exist."""
+        cores = busy_and_stolen(read(Path("/proc/stat")))
         times = os.times()
-        return cls(time.monotonic(), busy, stolen, times.user + times.system)
+        return cls(time.monotonic(), times.user + times.system, cores) if cores else None
 
 
-def busy_and_stolen(stat: str, cores: Set[int]) -> tuple[int, int] | None:
-    """Ticks that `cores` worked, and that the hypervisor took, from the text of /proc/stat; None without them."""
-    busy = stolen = found = 0
-    for line in stat.splitlines():
-        name, *fields = line.split() or [""]
-        if not re.fullmatch(r"cpu\d+", name) or int(name[3:]) not in cores or len(fields) < 8:
-            continue
-        user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
-        busy, stolen, found = busy + user + nice + system + irq + softirq, stolen + steal, found + 1
-    return (busy, stolen) if found == len(cores) else None
+def busy_and_stolen(stat: str) -> dict[int, tuple[float, float]]:
+    """Seconds that each core worked, and that the hypervisor took from it, from the text of /proc/stat."""
+    found = {}
+    for number, fields in re.findall(r"^cpu(\d+)((?: \d+){8})", stat, re.MULTILINE):
+        ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields.split()]
+        user, nice, system, _idle, _wait, irq, softirq, steal = ticks
+        found[int(number)] = (user + nice + system + irq + softirq, steal)
+    return found
 
 
-def use_by_others(before: CpuClock | None, after: CpuClock | None, cores: int) -> tuple[float, float] | None:
-    """Shares (0-1) of the cores' time between two clocks that other programs used, and that was stolen."""
+def use_by_others(
+    before: CpuClock | None, after: CpuClock | None, cores: Set[int]
+) -> tuple[float, float] | None:
+    """Shares (0-1) of the time of `cores` between two clocks that other programs used, and that was stolen.
+
+    Args:
+        cores: all that this process ran on (`own_cores`), else its own work elsewhere would be taken off here.
+    """
     if before is None or after is None or after.wall <= before.wall:
         return None
-    available = (after.wall - before.wall) * cores
-    others = (after.busy - before.busy) - (after.own - before.own)
-    return max(others, 0.0) / available, max(after.stolen - before.stolen, 0.0) / available
+    shared = cores & before.cores.keys() & after.cores.keys()
+    if not shared:
+        return None
+    available = (after.wall - before.wall) * len(shared)
+    busy, stolen = (sum(after.cores[core][i] - before.cores[core][i] for core in shared) for i in (0, 1))
+    others = busy - (after.own - before.own)
+    return max(others, 0.0) / available, max(stolen, 0.0) / available
+
+
+def own_cores() -> set[int]:
+    """Cores that the threads of this process may use now: ONNX Runtime puts its own on all cores of the machine,
+    whatever `taskset` says. Empty where the system does not tell."""
+    cores: set[int] = set()
+    for task in Path("/proc/self/task").glob("*"):
+        with suppress(OSError):  # a thread that ended meanwhile
+            cores |= os.sched_getaffinity(int(task.name))
+    return cores
 
 
 def usable_cores() -> int:

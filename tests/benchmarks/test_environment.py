@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from yolox_deploy.benchmarks import environment as machine
 from yolox_deploy.benchmarks.machine import Gpu, MachineState
@@ -16,6 +17,7 @@ from yolox_deploy.benchmarks.processor import (
     busy_and_stolen,
     cpu_model,
     instruction_sets,
+    own_cores,
     use_by_others,
 )
 from yolox_deploy.benchmarks.startup import peak_memory_mib
@@ -33,10 +35,22 @@ def test_a_state_names_its_moment() -> None:
 
 
 def test_what_others_used_is_told_apart_from_our_own() -> None:
-    before, after = CpuClock(0, 100, 5, 10), CpuClock(10, 115, 6, 20)
-    assert use_by_others(before, after, 2) == (0.25, 0.05)
-    assert use_by_others(None, after, 2) is None
-    assert use_by_others(after, after, 2) is None
+    before = CpuClock(0, 10, {0: (60, 3), 1: (40, 2), 2: (0, 0)})
+    after = CpuClock(10, 20, {0: (67, 4), 1: (48, 2), 2: (10, 10)})
+    assert use_by_others(before, after, {0, 1}) == (0.25, 0.05)
+    assert use_by_others(before, after, {0, 1, 2}) == (0.5, 11 / 30)
+    assert use_by_others(None, after, {0, 1}) is None
+    assert use_by_others(after, after, {0, 1}) is None
+    assert use_by_others(before, after, {7}) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+def test_threads_placed_outside_of_the_process_are_seen() -> None:
+    cores = os.sched_getaffinity(0)
+    assert own_cores() >= cores
+    clock = CpuClock.now()
+    assert clock is not None
+    assert cores <= set(clock.cores)
 
 
 def test_warnings_name_what_disturbs_and_change_nothing() -> None:
@@ -81,12 +95,14 @@ cpu11 10 0 10 199 1 0 0 0 0 0
 intr 1 2 3"""
 
 
-def test_only_the_cores_that_may_be_used_are_watched() -> None:
-    assert busy_and_stolen(STAT, {0}) == (91, 5)
-    assert busy_and_stolen(STAT, {0, 1}) == (132, 7)
-    assert busy_and_stolen(STAT, {11}) == (20, 0)
-    assert busy_and_stolen(STAT, {0, 2}) is None
-    assert busy_and_stolen("", {0}) is None
+def test_each_core_has_a_clock_of_its_own() -> None:
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    found = busy_and_stolen(STAT)
+    assert found[0] == pytest.approx((91 * tick, 5 * tick))
+    assert found[1] == pytest.approx((41 * tick, 2 * tick))
+    assert found[11] == pytest.approx((20 * tick, 0))
+    assert len(found) == 3
+    assert busy_and_stolen("") == {}
 
 
 def test_processors_of_one_name_are_told_apart() -> None:
