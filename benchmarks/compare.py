@@ -66,7 +66,7 @@ def compare_reports(base: BenchReport, new: BenchReport) -> list[RowChange]:
     if not changes:
         raise UsageError(
             "the two reports have no row in common (same model, backend, device, precision, threads, size); "
-            f"the base has {', '.join(row.subject.label for row in base.rows)}"
+            f"the base has {', '.join(row.subject.label for row in base.rows) or 'none'}"
         )
     return changes
 

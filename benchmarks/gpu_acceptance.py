@@ -110,9 +110,8 @@ def main(
         result = build_only(case, settings) if gpu is None else accept(case, settings)
         typer.echo(describe(result))
         results.append(result)
-        write_report(
-            out, _heading(gpu, reason, results), results
-        )  # a later case may take the process with it
+        # Each time: a later case may take the process with it.
+        write_report(out, _heading(gpu, reason, results), results)
     heading = _heading(gpu, reason, results)
     typer.echo(f"\n{heading}\nThe report is {out / 'report.md'}.", err=gpu is None)
     failed = not results or any(result.problem for result in results)

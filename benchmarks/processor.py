@@ -16,6 +16,8 @@ from yolox_deploy.benchmarks.machine import ISA
 
 SYS_CPU = Path("/sys/devices/system/cpu")
 CPUINFO = Path("/proc/cpuinfo")
+SHORTEST_S = 0.2
+"""The kernel counts in ticks of 10 ms: over less, a share of them says nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def use_by_others(
     Args:
         cores: all that this process ran on (`own_cores`), else its own work elsewhere would be taken off here.
     """
-    if before is None or after is None or after.wall <= before.wall:
+    if before is None or after is None or after.wall < before.wall + SHORTEST_S:
         return None
     shared = cores & before.cores.keys() & after.cores.keys()
     if not shared:

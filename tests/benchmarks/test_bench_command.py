@@ -173,6 +173,7 @@ def test_throughput_takes_threads_and_files_of_a_fixed_batch(
     alone = call(bench_command, four, *arguments[:-1])
     assert alone.exit_code == 0, alone.output
     assert "four onnxruntime fp32 batch 4" in alone.stdout
+    assert "other programs" not in alone.stdout  # no latency was measured during which they could disturb
 
 
 def test_a_struck_out_row_ends_with_code_5_after_the_figures(

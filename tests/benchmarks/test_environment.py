@@ -42,6 +42,7 @@ def test_what_others_used_is_told_apart_from_our_own() -> None:
     assert use_by_others(None, after, {0, 1}) is None
     assert use_by_others(after, after, {0, 1}) is None
     assert use_by_others(before, after, {7}) is None
+    assert use_by_others(before, replace(after, wall=0.01), {0}) is None
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
