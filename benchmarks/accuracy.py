@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import Accuracy, Row
 from yolox_deploy.benchmarks.session import Candidate
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import InputError, UsageError, require
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,32 @@ class Truth:
 
         Raises:
             UsageError: annotations without pictures.
+            InputError: there is no such file.
+            MissingExtraError: faster-coco-eval is not installed.
         """
         if annotations is None:
             return None
         if images is None or not images.is_dir():
             raise UsageError("annotations need the folder of pictures that they describe: add --images DIR")
+        if not annotations.is_file():
+            raise InputError(f"no annotation file at {annotations}")
+        require("faster_coco_eval", "eval")
         return cls(images, annotations, max_drop)
+
+
+def check_truth(candidates: Sequence[Candidate], truth: Truth) -> None:
+    """Find out before minutes of measuring whether AP can be measured: opens each file once.
+
+    Raises:
+        InputError: the annotations or a picture that they name cannot be read.
+        UsageError: a file's classes and those of the annotations differ.
+    """
+    from yolox_deploy.evaluation.coco import read_annotations
+
+    for candidate in {candidate.path: candidate for candidate in candidates}.values():
+        with candidate.open(Protocol()) as detector:
+            names = detector.class_names
+        read_annotations(truth.images, truth.annotations, names)
 
 
 def measure_accuracy(

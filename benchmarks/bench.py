@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from yolox_deploy.benchmarks import environment as machine
-from yolox_deploy.benchmarks.accuracy import Truth, measure_accuracy
+from yolox_deploy.benchmarks.accuracy import Truth, check_truth, measure_accuracy
 from yolox_deploy.benchmarks.peak import measure_peaks
 from yolox_deploy.benchmarks.pictures import Pictures, from_folder, generated
+from yolox_deploy.benchmarks.processor import CpuClock, own_cores, use_by_others
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import (
     BenchReport,
@@ -65,11 +66,13 @@ def run_bench(
 
     Raises:
         UsageError: nothing to measure, or annotations without pictures.
-        InputError: pictures or annotations that cannot be read.
+        InputError: pictures or annotations that cannot be read, before anything is measured.
         ArtifactError, MissingExtraError, RuntimeFailure: a file that cannot be opened or run.
     """
     protocol = options.protocol
     truth = Truth.of(options.images, options.annotations, options.max_ap_drop)
+    if truth is not None:
+        check_truth(candidates, truth)
     pictures = load_pictures(options.images, protocol)
     startups = [_startup(candidate, options, report) for candidate in candidates]
     peaks = _peaks(candidates, options, report)
@@ -88,7 +91,7 @@ def run_bench(
         rows=tuple(rows),
         image_decoding=decoding_samples(pictures),
         overhead_us=overhead,
-        warnings=machine.warnings(environment),
+        warnings=machine.warnings(environment, any(row.subject.device.startswith("cuda") for row in rows)),
     )
 
 
@@ -110,7 +113,12 @@ def _observed(
 ) -> tuple[list[Session], Environment]:
     """A session for each group, with the machine looked at before, during and after."""
     states: list[MachineState] = [machine.state("before")]
-    start = machine.CpuClock.now()
+    start, cores = CpuClock.now(), own_cores()
+
+    def look() -> None:
+        states.append(machine.state("during"))
+        cores.update(own_cores())
+
     sessions = []
     for _, group in itertools.groupby(candidates, key=lambda candidate: candidate.group):
         measured = run_session(
@@ -118,10 +126,10 @@ def _observed(
             protocol,
             pictures,
             report=report,
-            midway=lambda: states.append(machine.state("during")),
+            midway=look,
         )
         sessions.append(measured)
-    used = machine.use_by_others(start, machine.CpuClock.now(), machine.usable_cores())
+    used = use_by_others(start, CpuClock.now(), cores)
     states.append(machine.state("after"))
     elsewhere, stolen = used or (None, None)
     environment = replace(machine.describe(), states=tuple(states), busy_elsewhere=elsewhere, stolen=stolen)

@@ -4,6 +4,9 @@ Two runs of the same file minutes apart differ by more than either run's own spr
 programs, placement in memory). So a change between runs is significant only where its interval keeps away
 from 1 by `BETWEEN_RUNS_MARGIN`; it must also hold against the yardstick, a fixed piece of arithmetic that
 each run timed in every round, so that a machine that was busy or clocked lower is not taken for slower code.
+
+A row that is no regression for certain need not be none: where its interval reaches beyond the limit, the run
+was too short or too noisy to tell, and the verdict says so.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ RowKey = tuple[object, ...]
 BETWEEN_RUNS_MARGIN = 0.02
 BUSY = 0.10
 
+REGRESSION, UNDECIDED, WITHIN = "regression", "undecided", "within the limit"
+
 
 @dataclass(frozen=True)
 class RowChange:
@@ -35,6 +40,14 @@ class RowChange:
         """Whether it is slower by more than `max_slowdown` (0.05 is 5 %) and significantly slower at all."""
         found = [kind[scope] for kind in (self.ratios, self.relative) if scope in kind]
         return bool(found) and all(one.significant and one.value > 1 + max_slowdown for one in found)
+
+    def verdict(self, max_slowdown: float, scope: str = HEADLINE) -> str:
+        """`REGRESSION`; `UNDECIDED` where the interval's upper end lies beyond the limit, in time and over the
+        yardstick, or the rounds were too few for one; else `WITHIN`."""
+        if self.is_regression(max_slowdown, scope):
+            return REGRESSION
+        found = [kind[scope] for kind in (self.ratios, self.relative) if scope in kind]
+        return UNDECIDED if all(one.interval.high > 1 + max_slowdown for one in found) else WITHIN
 
 
 def compare_reports(base: BenchReport, new: BenchReport) -> list[RowChange]:
@@ -53,9 +66,15 @@ def compare_reports(base: BenchReport, new: BenchReport) -> list[RowChange]:
     if not changes:
         raise UsageError(
             "the two reports have no row in common (same model, backend, device, precision, threads, size); "
-            f"the base has {', '.join(row.subject.label for row in base.rows)}"
+            f"the base has {', '.join(row.subject.label for row in base.rows) or 'none'}"
         )
     return changes
+
+
+def missing_rows(base: BenchReport, new: BenchReport) -> list[str]:
+    """Labels of the base's rows that the new report does not have."""
+    known = _by_key(new)
+    return [row.subject.label for key, row in _by_key(base).items() if key not in known]
 
 
 def check_comparable(base: BenchReport, protocol: Protocol, environment: Environment) -> None:
@@ -70,7 +89,9 @@ def check_comparable(base: BenchReport, protocol: Protocol, environment: Environ
     ]
     here, there = _machine(environment), _machine(base.environment)
     differing += [
-        f"{name} {there[name]} then, {here[name]} now" for name in here if here[name] != there[name]
+        f"{name} {there[name]} then, {here[name]} now"
+        for name in here
+        if here[name] != there[name] and None not in (here[name], there[name])
     ]
     if differing:
         raise UsageError(
@@ -80,12 +101,20 @@ def check_comparable(base: BenchReport, protocol: Protocol, environment: Environ
 
 
 def check_regressions(
-    changes: list[RowChange], max_slowdown: float, base: BenchReport, new: BenchReport
+    changes: list[RowChange],
+    max_slowdown: float,
+    base: BenchReport,
+    new: BenchReport,
+    *,
+    strict: bool = False,
 ) -> None:
     """The gate.
 
+    Args:
+        strict: rows that are undecided, or that only the base has, do not pass either.
+
     Raises:
-        RegressionError: a row is slower by more than `max_slowdown`, significantly.
+        RegressionError: a row is slower by more than `max_slowdown`, significantly; or as `strict` says.
     """
     slower = [change for change in changes if change.is_regression(max_slowdown)]
     if slower:
@@ -94,6 +123,13 @@ def check_regressions(
             f"slower than the base by more than {max_slowdown:.0%}, host time now over then: {told}"
             + _busy(base, new)
         )
+    if not strict:
+        return
+    undecided = [change.label for change in changes if change.verdict(max_slowdown) == UNDECIDED]
+    doubts = {f"undecided at {max_slowdown:.0%}": undecided, "only in the base": missing_rows(base, new)}
+    told = "; ".join(f"{doubt}: {', '.join(labels)}" for doubt, labels in doubts.items() if labels)
+    if told:
+        raise RegressionError(f"nothing is slower for certain, but --strict asks for more: {told}")
 
 
 def _busy(base: BenchReport, new: BenchReport) -> str:
@@ -138,8 +174,11 @@ def _by_key(report: BenchReport) -> dict[RowKey, Row]:
 
 
 def _machine(environment: Environment) -> dict[str, object]:
+    """By what machines are told apart; None: a report of before it was recorded, or a system that does not tell."""
     return {
         "processor": environment.cpu,
+        "processor model": environment.cpu_model,
+        "instruction sets": None if environment.isa is None else " ".join(environment.isa),
         "usable cores": environment.usable_cores,
         "GPUs": ", ".join(gpu.name for gpu in environment.gpus) or "none",
     }

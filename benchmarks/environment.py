@@ -9,14 +9,23 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
-import time
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from yolox_deploy.benchmarks.machine import Environment, MachineState
 from yolox_deploy.benchmarks.nvidia import gpu_readings, gpus
+from yolox_deploy.benchmarks.processor import (
+    CPUINFO,
+    SYS_CPU,
+    cpu_mhz,
+    cpu_model,
+    cpu_name,
+    cpu_temperature,
+    instruction_sets,
+    physical_cores,
+    read,
+    usable_cores,
+)
 
 PACKAGES = (
     "yolox-deploy",
@@ -36,44 +45,24 @@ PACKAGES = (
 )
 BUSY_ELSEWHERE_LIMIT = 0.10
 STOLEN_LIMIT = 0.02
-SYS_CPU = Path("/sys/devices/system/cpu")
-
-
-@dataclass(frozen=True)
-class CpuClock:
-    """Processor seconds since boot (of the whole machine) and since start (of this process), at one time."""
-
-    wall: float
-    busy: float
-    stolen: float
-    own: float
-
-    @classmethod
-    def now(cls) -> CpuClock | None:
-        """None where /proc/stat does not exist."""
-        fields = _read(Path("/proc/stat")).partition("\n")[0].split()[1:]
-        if len(fields) < 8:
-            return None
-        ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[:8]]
-        user, nice, system, _idle, _wait, irq, softirq, steal = ticks
-        times = os.times()
-        own = times.user + times.system
-        return cls(time.monotonic(), user + nice + system + irq + softirq, steal, own)
 
 
 def describe() -> Environment:
     """The machine and the packages, without states: those are taken while the benchmark runs."""
+    cpuinfo = read(CPUINFO)
     return Environment(
         system=platform.platform(),
         python=platform.python_version(),
-        cpu=_cpu_name(),
-        cores=_physical_cores(),
+        cpu=cpu_name(),
+        cores=physical_cores(),
         logical_cores=os.cpu_count(),
         usable_cores=usable_cores(),
         memory_mib=_meminfo("MemTotal"),
-        governor=_read(SYS_CPU / "cpu0/cpufreq/scaling_governor") or None,
+        governor=read(SYS_CPU / "cpu0/cpufreq/scaling_governor") or None,
         versions={name: version for name in PACKAGES if (version := _version(name))},
         gpus=gpus(),
+        cpu_model=cpu_model(cpuinfo),
+        isa=instruction_sets(cpuinfo),
     )
 
 
@@ -83,23 +72,14 @@ def state(moment: str) -> MachineState:
         moment=moment,
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         available_mib=_meminfo("MemAvailable"),
-        cpu_mhz=_cpu_mhz(),
-        cpu_temperature_c=_cpu_temperature(),
+        cpu_mhz=cpu_mhz(),
+        cpu_temperature_c=cpu_temperature(),
         **gpu_readings(),
     )
 
 
-def use_by_others(before: CpuClock | None, after: CpuClock | None, cores: int) -> tuple[float, float] | None:
-    """Shares (0-1) of the cores' time between two clocks that other programs used, and that was stolen."""
-    if before is None or after is None or after.wall <= before.wall:
-        return None
-    available = (after.wall - before.wall) * cores
-    others = (after.busy - before.busy) - (after.own - before.own)
-    return max(others, 0.0) / available, max(after.stolen - before.stolen, 0.0) / available
-
-
-def warnings(environment: Environment) -> tuple[str, ...]:
-    """What a reader must know before trusting absolute figures, as sentences."""
+def warnings(environment: Environment, on_gpu: bool = False) -> tuple[str, ...]:
+    """What a reader must know before trusting absolute figures, as sentences; `on_gpu`: a row ran on CUDA."""
     found = []
     if (environment.busy_elsewhere or 0) > BUSY_ELSEWHERE_LIMIT:
         found.append(
@@ -113,65 +93,20 @@ def warnings(environment: Environment) -> tuple[str, ...]:
             f"the frequency governor is {environment.governor}: for steadier figures set it yourself with "
             "`sudo cpupower frequency-set -g performance` (nothing was changed here)"
         )
+    if on_gpu and not environment.gpus:
+        found.append(
+            "the GPU's name, driver, clocks and throttling are unknown, and --compare cannot tell it from another: "
+            "install nvidia-ml-py (the extras tensorrt and onnxruntime-gpu bring it)"
+        )
     for state in environment.states:
         if state.gpu_throttling:
             found.append(f"a GPU was throttled {state.moment} the run: {', '.join(state.gpu_throttling)}")
     return tuple(found)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _cpu_name() -> str:
-    match = re.search(
-        r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", _read(Path("/proc/cpuinfo")), re.MULTILINE
-    )
-    if match:
-        return match[1].strip()
-    if platform.system() == "Darwin":
-        asked = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
-        )
-        if asked.stdout.strip():
-            return asked.stdout.strip()
-    return platform.processor() or platform.machine()
-
-
-def _physical_cores() -> int | None:
-    siblings = {_read(path) for path in SYS_CPU.glob("cpu[0-9]*/topology/thread_siblings_list")}
-    return len(siblings - {""}) or None
-
-
 def _meminfo(name: str) -> float | None:
-    match = re.search(rf"^{name}:\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE)
+    match = re.search(rf"^{name}:\s+(\d+) kB", read(Path("/proc/meminfo")), re.MULTILINE)
     return int(match[1]) / 1024 if match else None
-
-
-def _cpu_mhz() -> float | None:
-    speeds = [
-        float(found) for found in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", _read(Path("/proc/cpuinfo")), re.M)
-    ]
-    if not speeds:
-        paths = SYS_CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
-        speeds = [int(text) / 1000 for path in paths if (text := _read(path)).isdigit()]
-    return sum(speeds) / len(speeds) if speeds else None
-
-
-def _cpu_temperature() -> float | None:
-    paths = Path("/sys/class/thermal").glob("thermal_zone*/temp")
-    readings = [int(text) / 1000 for path in paths if (text := _read(path)).lstrip("-").isdigit()]
-    return max(readings, default=None)
 
 
 def _version(package: str) -> str | None:

@@ -14,6 +14,8 @@ def environment_tables(machine: Environment) -> list[Table]:
     """The machine, its state before, during and after the run, and the versions in use."""
     plain = {
         "CPU": machine.cpu,
+        "CPU vendor, family, model": machine.cpu_model,
+        "instruction sets": machine.isa,
         "cores": f"{_text(machine.cores)} physical, {_text(machine.logical_cores)} logical, "
         f"{machine.usable_cores} usable",
         "governor": machine.governor,

@@ -5,14 +5,15 @@
 For each of the seven models, with TensorRT and TensorRT-RTX as installed: FP16 export, load, comparison with
 PyTorch, AP where annotations are given, latency at batch 1. Then the other precisions and options on the
 smallest model. Without a GPU it builds what can be built (all seven with TensorRT-RTX), says so, and ends
-with exit code 4; with a GPU it ends with 5 when a case failed.
+with exit code 4; with a GPU it ends with 5 when a case failed or none was run. The report is written anew after
+each case.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -103,15 +104,17 @@ def main(
     if gpu is None:
         flavors = tuple(flavor for flavor in flavors if flavor == "tensorrt-rtx")
     out.mkdir(parents=True, exist_ok=True)
-    results = []
+    results: list[Result] = []
+    write_report(out, _heading(gpu, reason, results), results)
     for case in cases(names, flavors, everything=gpu is not None, calib=calib is not None):
         result = build_only(case, settings) if gpu is None else accept(case, settings)
         typer.echo(describe(result))
         results.append(result)
-    heading = _heading(gpu, reason, sum(not result.problem for result in results))
-    write_report(out, heading, results)
+        # Each time: a later case may take the process with it.
+        write_report(out, _heading(gpu, reason, results), results)
+    heading = _heading(gpu, reason, results)
     typer.echo(f"\n{heading}\nThe report is {out / 'report.md'}.", err=gpu is None)
-    failed = any(result.problem for result in results)
+    failed = not results or any(result.problem for result in results)
     raise typer.Exit(ArtifactError.exit_code if gpu is None else GateError.exit_code if failed else 0)
 
 
@@ -131,8 +134,8 @@ def build_only(case: Case, settings: Settings) -> Result:
     start = time.perf_counter()
     try:
         artifact = _export(case, settings, weights="random", verify=False)
-    except YoloxDeployError as error:
-        return Result(case.label, str(error))
+    except Exception as error:
+        return Result(case.label, _problem(error))
     return _result(case, artifact, time.perf_counter() - start)
 
 
@@ -152,8 +155,8 @@ def accept(case: Case, settings: Settings) -> Result:
         seconds = time.perf_counter() - start
         pictures = load_pictures(settings.images, settings.protocol)
         return _timed(case, artifact, seconds, settings.protocol, pictures)
-    except YoloxDeployError as error:
-        return Result(case.label, str(error))
+    except Exception as error:  # whatever a vendor raises: the other cases go on
+        return Result(case.label, _problem(error))
 
 
 def describe(result: Result) -> str:
@@ -238,14 +241,25 @@ def _weights(config: ModelConfig, folder: Path | None) -> Path | None:
     return folder / config.weights_url.rsplit("/", 1)[-1]
 
 
+def _problem(error: Exception) -> str:
+    """Our own message, or the kind and text of a foreign error, on one line."""
+    text = str(error) if isinstance(error, YoloxDeployError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
 def _verdict(result: Result) -> str:
     return "passed" if result.parity.get("verified") else "built, not run"
 
 
-def _heading(gpu: Gpu | None, reason: str, built: int) -> str:
+def _heading(gpu: Gpu | None, reason: str, results: Sequence[Result]) -> str:
     versions = ", ".join(f"{TITLES[name]} {load_sdk(name).version}" for name in installed_flavors())
+    if gpu is not None and not versions:
+        return (
+            f"{gpu.name}, compute capability {gpu.capability}; nothing was tested: no TensorRT is installed."
+        )
     if gpu is not None:
         return f"{gpu.name}, compute capability {gpu.capability}, {versions}, CUDA through {cuda_package()}."
+    built = sum(not result.problem for result in results)
     return (
         f"Stopped before running anything: {reason}. Built without a GPU: {built} engines "
         f"({versions or 'no TensorRT is installed'}); loading, parity, AP and latency were not checked."

@@ -16,7 +16,7 @@ from string import Template
 from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.charts import place, scatter, shape
 from yolox_deploy.benchmarks.environment_tables import environment_tables
-from yolox_deploy.benchmarks.histogram import histogram
+from yolox_deploy.benchmarks.histogram import histogram, shown_percentiles
 from yolox_deploy.benchmarks.paper import paper_notes, paper_tables, published
 from yolox_deploy.benchmarks.protocol import SCOPES
 from yolox_deploy.benchmarks.reports import alerts, remarks
@@ -135,7 +135,7 @@ def _histograms(row: Row, subjects: Sequence[Subject]) -> str:
     name = escape(subject.label)
     caption = f"<s>{name}</s> (struck out)" if row.struck_out else name
     drawn = "".join(
-        f"<div><p>{scope}: p50 {row.scopes[scope].summary.p50:.2f} ms, p99 {row.scopes[scope].summary.p99:.2f} ms</p>"
+        f"<div><p>{scope}: {shown_percentiles(row.scopes[scope])}</p>"
         f"{histogram(row.scopes[scope], f'{subject.label}, {scope}')}</div>"
         for scope in SCOPES
         if scope in row.scopes

@@ -8,6 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ISA = (
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_bf16", "amx_int8"),
+    *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"),
+)
+"""Names of /proc/cpuinfo, on x86 and on ARM."""
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -57,7 +64,9 @@ class Environment:
         cores: physical; `logical_cores` with hyper-threading, `usable_cores` this process may use.
         governor: of the CPU's frequency.
         versions: of Python packages that take part.
-        busy_elsewhere: share of the usable cores that others used during the run, 0-1; `stolen`: the share
+        cpu_model: vendor, family and model as numbers: machines of several kinds share one name ("AMD EPYC").
+        isa: instruction sets that decide how fast a network runs, of `ISA`.
+        busy_elsewhere: share of the cores this process ran on that others used during the run, 0-1; `stolen`: the share
             that the hypervisor gave to other guests.
     """
 
@@ -75,3 +84,5 @@ class Environment:
     busy_elsewhere: float | None = None
     stolen: float | None = None
     peaks: tuple[Peak, ...] = ()
+    cpu_model: str | None = None
+    isa: tuple[str, ...] | None = None

@@ -65,7 +65,7 @@ def _nvml() -> Iterator[ModuleType | None]:
 
 def _started() -> ModuleType | None:
     try:
-        nvml = require("pynvml", "gpu")
+        nvml = require("pynvml", "tensorrt")
     except MissingExtraError:
         return None
     try:

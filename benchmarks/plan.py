@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy import __version__
 from yolox_deploy.artifact import sha256
+from yolox_deploy.benchmarks.model_files import Report, exported, random_checkpoint
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.subject import RANDOM
 from yolox_deploy.benchmarks.table import by_reason
 from yolox_deploy.cache import cache_dir, fetch_weights
 from yolox_deploy.converters.base import TARGETS, get_target
-from yolox_deploy.errors import DeviceError, UsageError, YoloxDeployError
+from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
-
-Report = Callable[[str], None]
 
 DEFAULT_MODEL = "yolox_s"
 DEFAULT_PRECISIONS = ("fp32", "bf16")
@@ -81,13 +79,14 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
 
     Raises:
         UsageError: an unknown model or backend, weights for several models, or nothing that could be measured.
-        MissingExtraError: a backend that was named is not installed.
+        MissingExtraError: a backend that was named is not installed, or all that stands in the way is a package.
     """
     configs = [get_config(name) for name in options.models]
     if options.weights is not None and len(configs) != 1:
         raise UsageError(f"--weights is for one model; {len(configs)} are to be measured")
     candidates: list[Candidate] = []
     skipped: list[tuple[str, str]] = []
+    kinds: set[type[YoloxDeployError]] = set()
     ways = variants(options)
     for config in configs:
         weights, origin = _find_weights(config, options)
@@ -97,9 +96,11 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
                 candidates.append(_candidate(config, way, weights, origin, size, options, report))
             except YoloxDeployError as error:
                 skipped.append((f"{config.name} {way.backend} {way.precision}", str(error)))
+                kinds.add(type(error))
     reasons = by_reason(skipped)
     if not candidates:
-        raise UsageError("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
+        kind = MissingExtraError if kinds == {MissingExtraError} else UsageError
+        raise kind("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
     return Plan(tuple(candidates), tuple(reasons))
 
 
@@ -107,10 +108,16 @@ def variants(options: PlanOptions) -> list[Variant]:
     """Every way to run a model on this machine that the options allow.
 
     Raises:
-        UsageError: a backend is unknown, or none can run here.
-        MissingExtraError, ArtifactError: a backend that was named cannot run here.
+        UsageError: a backend is unknown, or none has the precisions asked for.
+        MissingExtraError, ArtifactError: a backend that was named cannot run here, or none is installed.
     """
     chosen = usable_entries(options.backends)
+    if not chosen:
+        extras = ", ".join(dict.fromkeys(entry.extra for entry in entries()))
+        raise MissingExtraError(
+            "no backend can run here: pip install 'yolox-deploy[onnxruntime]', or another of the extras "
+            f"{extras}; `yolox-deploy doctor` tells what is here"
+        )
     if options.backends is None and any(entry.name == GPU_BACKEND for entry in chosen):
         chosen = [entry for entry in chosen if entry.name == GPU_BACKEND]
     found = []
@@ -151,6 +158,23 @@ def with_threads(candidates: Sequence[Candidate], counts: Sequence[int]) -> tupl
         sweeps = counts and candidate.takes_threads
         spread += [replace(candidate, threads=count) for count in counts] if sweeps else [candidate]
     return tuple(spread)
+
+
+def without_fixed_batches(plan: Plan) -> Plan:
+    """The plan for latency: files that only take several pictures at a time move to what is left out.
+
+    Raises:
+        ArtifactError, MissingExtraError, RuntimeFailure: a file that cannot be opened.
+    """
+    kept, left = [], []
+    for candidate in plan.candidates:
+        with candidate.open(Protocol()) as detector:
+            batch = detector.info.artifact.batch
+        if batch in (None, 1):
+            kept.append(candidate)
+        else:
+            left.append(f"latency of {candidate.path.name}: it takes {batch} pictures at a time")
+    return Plan(tuple(kept), (*plan.skipped, *left))
 
 
 def _works(entry: RuntimeEntry) -> bool:
@@ -197,11 +221,21 @@ def _candidate(
     options: PlanOptions,
     report: Report,
 ) -> Candidate:
+    extra: dict[str, Any] = {}
     if way.target is None:
-        path = weights or _random_checkpoint(config, report)
-        extra: dict[str, Any] = {"precision": way.precision, "imgsz": size}
+        path = weights or random_checkpoint(config, report)
+        extra = {"precision": way.precision, "imgsz": size}
     else:
-        path, extra = _exported(config, way, weights, size, options, report), {}
+        path = exported(
+            config,
+            get_target(way.target),
+            way.precision,
+            weights,
+            size,
+            batch=options.batch,
+            calib=options.calib,
+            report=report,
+        )
     candidate = Candidate(
         path,
         way.backend,
@@ -220,56 +254,3 @@ def _check_precision(candidate: Candidate, way: Variant) -> None:
     with candidate.open(Protocol()) as detector:
         if detector.info.details.get("emulated"):
             raise DeviceError(f"this machine has no {way.precision}; {way.backend} only emulates it")
-
-
-def _exported(
-    config: ModelConfig,
-    way: Variant,
-    weights: Path | None,
-    size: tuple[int, int],
-    options: PlanOptions,
-    report: Report,
-) -> Path:
-    """The file in the cache, exported where it is not there yet."""
-    from yolox_deploy.exporter import export
-
-    target = get_target(str(way.target))
-    free = options.batch is None and "dynamic_batch" in target.flags
-    batch = None if free else options.batch or 1
-    tag = sha256(weights)[:8] if weights is not None else RANDOM
-    name = f"{config.name}_{size[0]}x{size[1]}_b{batch or 'free'}_{way.precision}_{tag}"
-    # A folder for each target: OpenVINO and NCNN would both call their weights NAME.bin.
-    path = cache_dir() / "bench" / __version__ / target.name / f"{name}{target.suffix}"
-    if path.is_file():
-        return path
-    report(f"exporting {config.name} to {target.name} {way.precision}")
-    return export(
-        config.name,
-        target.name,
-        weights=weights or RANDOM,
-        imgsz=size,
-        batch=batch,
-        out=path,
-        calib=options.calib if way.precision == "int8" else None,
-        verify=weights is not None,
-        fp16=way.precision == "fp16",
-        bf16=way.precision == "bf16",
-        int8=way.precision == "int8",
-    ).path
-
-
-def _random_checkpoint(config: ModelConfig, report: Report) -> Path:
-    """A checkpoint of random weights in the cache, for runtimes that take checkpoints."""
-    path = cache_dir() / "bench" / __version__ / f"{config.name}_{RANDOM}{CHECKPOINT_SUFFIX}"
-    if not path.is_file():
-        import torch
-
-        from yolox_deploy.models import build_model
-
-        report(f"writing random weights of {config.name}")
-        torch.manual_seed(0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        torch.save({"model": build_model(config.name).state_dict()}, temporary)
-        temporary.replace(path)
-    return path

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def _latency_line(report: BenchReport, row: Row, scope: str) -> dict[str, Any]:
     return {
         **_subject(row.subject),
         "scope": scope,
-        **asdict(samples.summary),
+        **samples.summary.supported(),
         "p90_early_stopping": samples.early_stopping_p90,
         "round_low": samples.round_range.low,
         "round_high": samples.round_range.high,
@@ -123,7 +123,7 @@ def _throughput_line(report: BenchReport, row: ThroughputRow) -> dict[str, Any]:
         "images_per_second": row.images_per_second,
         "seconds": row.seconds,
         "images_done": row.count,
-        **{f"inference_{name}": value for name, value in asdict(row.samples.summary).items()},
+        **{f"inference_{name}": value for name, value in row.samples.summary.supported().items()},
         **_run(report),
     }
 

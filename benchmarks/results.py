@@ -244,7 +244,8 @@ class BenchReport:
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, with each `Samples`' statistics beside them."""
+        """Plain values for JSON, with what follows from them for readers: each `Samples`' `summary`, each row's
+        `struck_out`, each accuracy's `passed`."""
         plain: dict[str, Any] = _plain(self)
         return {"schema": SCHEMA, **plain}
 
@@ -285,7 +286,11 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if isinstance(value, Samples):
-            plain["summary"] = _plain(value.summary)
+            plain["summary"] = value.summary.supported()
+        if isinstance(value, Row):
+            plain["struck_out"] = value.struck_out
+        if isinstance(value, Accuracy):
+            plain["passed"] = value.passed
         return plain
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

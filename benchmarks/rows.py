@@ -11,6 +11,7 @@ from yolox_deploy.benchmarks.results import Peak, Row, Startup, Subject
 from yolox_deploy.benchmarks.session import Measured, Session
 from yolox_deploy.benchmarks.stats import Comparison, paired_ratio, round_medians
 from yolox_deploy.benchmarks.subject import RANDOM, describe_subject, unique_labels
+from yolox_deploy.errors import GateError
 
 UNSTEADY_RANGE = 0.20
 """Rounds whose medians spread further than this (relative to the lowest) are worth a warning."""
@@ -48,7 +49,7 @@ def build_rows(
                     yardstick=session.yardstick,
                     steady=one.steady,
                     openings=one.openings,
-                    warnings=_warnings(one, subject, protocol, len(pictures.images)),
+                    warnings=_warnings(one, subject, protocol),
                     startup=next(begun),
                     parity_passed=_proof(one),
                     achieved_gflops=achieved,
@@ -64,6 +65,17 @@ def achieved_gflops(one: Measured, subject: Subject) -> float | None:
     if subject.gflops is None:
         return None
     return subject.gflops / one.scopes[HEADLINE].summary.mean * 1000
+
+
+def check_accuracy(rows: Sequence[Row]) -> None:
+    """The gate of a finished run.
+
+    Raises:
+        GateError: a row is struck out: its speed is of no use.
+    """
+    struck = [row.subject.label for row in rows if row.struck_out]
+    if struck:
+        raise GateError(f"struck out for its accuracy, so that its speed is of no use: {', '.join(struck)}")
 
 
 def _proof(one: Measured) -> bool | None:
@@ -88,7 +100,7 @@ def _ratios(one: Measured, first: Measured, seed: int) -> dict[str, Comparison]:
     return ratios
 
 
-def _warnings(one: Measured, subject: Subject, protocol: Protocol, images: int) -> tuple[str, ...]:
+def _warnings(one: Measured, subject: Subject, protocol: Protocol) -> tuple[str, ...]:
     """What a reader must know before using the row, as sentences."""
     found = []
     if not one.steady:
@@ -98,6 +110,12 @@ def _warnings(one: Measured, subject: Subject, protocol: Protocol, images: int) 
         found.append(f"rounds differ by more than {UNSTEADY_RANGE:.0%} (column rounds); trust the ratio more")
     if subject.weights == RANDOM:
         found.append("random weights: nothing is detected, so post-processing has little to do")
-    if images < protocol.images:
-        found.append(f"{images} distinct pictures; the protocol asks for {protocol.images}")
+    if one.pictures < protocol.images:
+        found.append(f"{one.pictures} distinct pictures; the protocol asks for {protocol.images}")
+    count = one.scopes[HEADLINE].summary.count
+    if count < protocol.rounds:
+        found.append(
+            f"{count} samples; the protocol plans {protocol.rounds} rounds of one at least: percentiles that so few "
+            "cannot tell are left out"
+        )
     return tuple(found)

@@ -81,12 +81,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Measured:
-    """The samples of one candidate, and what it turned out to be."""
+    """The samples of one candidate, what it turned out to be, and how many distinct pictures each scope saw."""
 
     candidate: Candidate
     info: DetectorInfo
     steady: bool
     openings: int
+    pictures: int
     scopes: Mapping[str, Samples]
     phases: Mapping[str, Samples]
 
@@ -104,6 +105,7 @@ class _Entrant:
 
     def __init__(self, candidate: Candidate, protocol: Protocol, pictures: Pictures) -> None:
         self._candidate, self._protocol = candidate, protocol
+        self._pictures = len(pictures.images)
         # A walk of its own for each use, so that each comes to every picture.
         self._settling, self._for_host, self._for_e2e = (itertools.cycle(pictures.images) for _ in range(3))
         self._host: list[float] = []
@@ -156,6 +158,7 @@ class _Entrant:
             info=self._info,
             steady=self._steady,
             openings=self._openings,
+            pictures=min(self._pictures, len(self._host) // self._block * min(self._block, TENSORS_AT_ONCE)),
             scopes={name: Samples(tuple(times), self._block) for name, times in scopes.items()},
             phases={name: Samples(times, self._block) for name, times in zip(PHASES, parts, strict=True)},
         )
@@ -164,6 +167,7 @@ class _Entrant:
         start = time.perf_counter()
         self._detector = self._candidate.open(self._protocol)
         try:
+            _check_batch(self._detector.info)
             limit_ms = LATER_WARM_UP_LIMIT_MS if self._openings else WARM_UP_LIMIT_MS
             self._warm_up = warm_up(self._detector, self._settling, self._protocol, limit_ms)
         except BaseException:
@@ -182,6 +186,15 @@ class _Entrant:
             for image in itertools.islice(self._for_host, min(self._block, TENSORS_AT_ONCE))
         ]
         return [kept[index % len(kept)] for index in range(self._block)]
+
+
+def _check_batch(info: DetectorInfo) -> None:
+    """One picture in a file of batch 4 costs four: no latency that a reader could use."""
+    if info.artifact.batch not in (None, 1):
+        raise UsageError(
+            f"{Path(info.path).name} takes {info.artifact.batch} pictures at a time; latency is measured at batch 1. "
+            "Export it with --batch 1, or measure its images per second with `yolox-deploy bench --throughput`"
+        )
 
 
 def _restore_torch_threads(info: DetectorInfo) -> None:
@@ -204,7 +217,7 @@ def run_session(
         midway: called once, while it runs.
 
     Raises:
-        UsageError: there is nothing to measure.
+        UsageError: there is nothing to measure, or a file whose batch is fixed above 1.
         ArtifactError, MissingExtraError, RuntimeFailure: as `Detector`.
     """
     if not candidates:

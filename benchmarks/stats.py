@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -55,6 +55,16 @@ class Summary:
     cov: float
     count: int
     fps: float
+
+    def supported(self) -> dict[str, float | None]:
+        """The figures by name; None for a percentile whose tail holds less than one of the samples.
+
+        p90 takes 10 samples, p95 takes 20, p99 takes 100: below, it would be the slowest sample in disguise.
+        """
+        fewest = {"p90": 10, "p95": 20, "p99": 100}
+        return {
+            name: value if self.count >= fewest.get(name, 1) else None for name, value in asdict(self).items()
+        }
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yolox_deploy.benchmarks.environment import usable_cores
 from yolox_deploy.benchmarks.pictures import Pictures
+from yolox_deploy.benchmarks.processor import usable_cores
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import Samples, ThroughputRow
 from yolox_deploy.benchmarks.session import Candidate, Measured
@@ -81,7 +81,7 @@ def _batches(
             stack = _stack(detector, pictures, size)
             detector.run(stack)  # a new shape may be prepared at its first run
             seconds, (times,) = _timed(detector, [[stack]], protocol.seconds)
-            measured = Measured(candidate, detector.info, warm.steady, 1, {}, {})
+            measured = Measured(candidate, detector.info, warm.steady, 1, len(pictures.images), {}, {})
             rows.append(_row(measured, pictures, "batch", size, 1, seconds, times))
     return rows
 
@@ -96,7 +96,7 @@ def _streams(candidate: Candidate, protocol: Protocol, streams: int, pictures: P
         tensors = [_stack(detector, pictures, batch, start) for start in range(TENSORS)]
         work = [tensors[number % TENSORS :] + tensors[: number % TENSORS] for number in range(streams)]
         seconds, times = _timed(detector, work, protocol.seconds)
-        measured = Measured(suited, detector.info, warm.steady, 1, {}, {})
+        measured = Measured(suited, detector.info, warm.steady, 1, len(pictures.images), {}, {})
     together = [value for stream in times for value in stream]
     return _row(measured, pictures, "streams", batch, streams, seconds, together)
 

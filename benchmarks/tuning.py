@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
-from yolox_deploy.benchmarks.environment import usable_cores
 from yolox_deploy.benchmarks.plan import usable_entries, with_threads
+from yolox_deploy.benchmarks.processor import usable_cores
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import BenchReport, Row
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.subject import RANDOM
-from yolox_deploy.choice import Choice, write_choice
+from yolox_deploy.benchmarks.writable import check_writable
+from yolox_deploy.choice import Choice, choice_path, write_choice
 from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
-from yolox_deploy.runtimes.registry import RuntimeEntry
+from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 
 SCOPE = "e2e"
 """What users wait for decides."""
@@ -46,14 +47,17 @@ def tune(
     Args:
         files: exports of one model; the choice is kept for each of them.
         options: with `images` and `annotations`, rows that lose more than `max_ap_drop` AP are out. Without,
-            only float32 and files whose own proof was passed are in.
+            and where no float32 row was measured, only float32 and files whose own proof was passed are in.
         threads: to try; empty for the powers of two up to the number of cores.
         report: called with a sentence at each step.
 
     Raises:
-        UsageError: no file, or no backend here opens one.
+        UsageError: no file, no backend here opens one, or the cache cannot be written to.
+        MissingExtraError: the backends that would open one are not installed.
         GateError: nothing is accurate enough.
     """
+    for file in files:
+        check_writable(choice_path(file), "the cache (YOLOX_DEPLOY_CACHE moves it)")
     counts = tuple(threads) or _powers_of_two(usable_cores())
     candidates = with_threads(ways(files, device), counts)
     found = run_bench(candidates, options, report=report)
@@ -73,7 +77,8 @@ def ways(files: Sequence[Path], device: str = "auto") -> list[Candidate]:
     """Every file on every backend here that opens it, in every precision that the backend sets itself.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no backend opens any of the files.
+        MissingExtraError, ArtifactError: the first backend that would open them cannot run here.
     """
     found: list[Candidate] = []
     for file in files:
@@ -81,6 +86,9 @@ def ways(files: Sequence[Path], device: str = "auto") -> list[Candidate]:
             if file.suffix in entry.suffixes:
                 found += _precisions(Candidate(file, entry.name, device=device), entry)
     if not found:
+        for entry in entries():
+            if any(file.suffix in entry.suffixes for file in files):
+                entry.load().probe()  # says why not, and what to install
         raise UsageError(
             f"no backend here opens {', '.join(file.name for file in files) or 'nothing'}; "
             "`yolox-deploy doctor` tells what is installed"
@@ -99,12 +107,11 @@ def choose(rows: Sequence[Row]) -> int | None:
 
 
 def is_accurate(row: Row) -> bool:
-    """Whether its accuracy was measured and is within the budget, or is beyond doubt."""
+    """Whether it is float32, or its AP was held against float32 and is within the budget, or its proof passed."""
     if row.struck_out:
         return False
-    if row.accuracy is not None:
-        return True
-    return row.subject.precision == "fp32" or row.parity_passed is True
+    held = row.accuracy is not None and row.accuracy.reference is not None
+    return row.subject.precision == "fp32" or held or row.parity_passed is True
 
 
 def _relative_time(row: Row) -> float:

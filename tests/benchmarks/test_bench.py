@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +18,16 @@ from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
 from yolox_deploy.benchmarks.pictures import from_folder, generated
 from yolox_deploy.benchmarks.plan import with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.results import Accuracy, BenchReport
+from yolox_deploy.benchmarks.results import Accuracy, BenchReport, Samples
+from yolox_deploy.benchmarks.rows import check_accuracy
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.benchmarks.subject import complexity, unique_labels
 from yolox_deploy.benchmarks.table import notes, tables
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
-from yolox_deploy.benchmarks.tuning import choose, tune
+from yolox_deploy.benchmarks.tuning import choose, is_accurate, tune, ways
 from yolox_deploy.choice import Choice, choice_path, read_choice, tuned_opening, write_choice
-from yolox_deploy.errors import GateError, InputError, UsageError
+from yolox_deploy.errors import GateError, InputError, MissingExtraError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,55 @@ def test_annotations_need_pictures(folder: Path) -> None:
     assert Truth.of(folder, None, 0.01) is None
 
 
+def test_a_slow_row_tells_how_few_samples_it_has(toy: Path, protocol: Protocol) -> None:
+    """At one iteration a round the eight rounds that statistics need come before the pictures are through."""
+    slow = replace(protocol, rounds=24, iterations=8, images=20)
+    (row,) = run_bench([Candidate(toy)], BenchOptions(slow, startup=False, peaks=False)).rows
+    assert "8 distinct pictures; the protocol asks for 20" in row.warnings
+    assert any(text.startswith("8 samples; the protocol plans 24 rounds") for text in row.warnings)
+
+
+def test_percentiles_that_samples_cannot_tell_are_dashes(make_report: MakeReport, make_row: MakeRow) -> None:
+    few = Samples((10.0,) * 8, 1)
+    report = make_report(replace(make_row(), scopes={"host": few, "e2e": few}))
+    host = tables(report)[0]
+    cells = dict(zip(host.columns, host.rows[0], strict=True))
+    assert [cells[name] for name in ("p50", "p90", "p95", "p99", "count")] == ["10.00", "–", "–", "–", "8"]
+    assert report.to_dict()["rows"][0]["scopes"]["host"]["summary"]["p99"] is None
+
+
+def test_json_tells_what_was_struck_out(make_report: MakeReport, make_row: MakeRow, tmp_path: Path) -> None:
+    bad = make_row(fields={"accuracy": Accuracy({"AP": 0.1}, 9, "toy", 0.3)}, label="bad")
+    report = make_report(make_row(), bad)
+    rows = report.to_dict()["rows"]
+    assert [row["struck_out"] for row in rows] == [False, True]
+    assert rows[1]["accuracy"]["passed"] is False
+    assert BenchReport.load(report.save(tmp_path / "report.json")) == report
+    check_accuracy(report.rows[:1])
+    with pytest.raises(GateError, match="bad"):
+        check_accuracy(report.rows)
+
+
+@pytest.mark.parametrize("broken", ["library", "file", "content", "picture"])
+def test_accuracy_that_cannot_be_measured_is_refused_before_anything_is(
+    toy: Path, protocol: Protocol, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    truth, images = folder / "truth.json", folder
+    if broken == "library":
+        monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    elif broken == "picture":
+        images = tmp_path
+    else:
+        truth = tmp_path / "truth.json"
+        if broken == "content":
+            truth.write_text("[]")
+    said: list[str] = []
+    options = BenchOptions(protocol, images, truth, startup=False, peaks=False)
+    with pytest.raises((InputError, MissingExtraError), match=r"eval\]|truth.json"):
+        run_bench([Candidate(toy)], options, report=said.append)
+    assert said == []
+
+
 def test_generated_pictures_are_distinct_and_the_same_for_a_seed() -> None:
     first, second = generated(64, 5), generated(64, 5)
     assert all(np.array_equal(a, b) for a, b in zip(first.images, second.images, strict=True))
@@ -179,6 +230,14 @@ def test_the_fastest_accurate_row_is_chosen(make_row: MakeRow) -> None:
     inaccurate = make_row(1, fields=ratio(0.1) | {"accuracy": Accuracy({"AP": 0.1}, 9, "toy", 0.3)})
     assert choose([slow, fast, inaccurate]) == 1
     assert choose([inaccurate]) is None
+
+
+def test_reduced_precision_needs_something_that_its_accuracy_is_held_against(make_row: MakeRow) -> None:
+    alone = Accuracy({"AP": 0.01}, 9)
+    assert not is_accurate(make_row(precision="int8", fields={"accuracy": alone}))
+    assert is_accurate(make_row(precision="int8", fields={"accuracy": alone, "parity_passed": True}))
+    assert is_accurate(make_row(precision="int8", fields={"accuracy": Accuracy({"AP": 0.3}, 9, "toy", 0.29)}))
+    assert is_accurate(make_row(fields={"accuracy": alone}))
 
 
 def test_equally_fast_rows_fall_to_the_fewest_threads(make_row: MakeRow) -> None:
@@ -252,6 +311,26 @@ def test_a_choice_of_another_machine_does_not_count(
     file = choice_path(toy)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"machine": "another"}))
     assert read_choice(toy) is None
+
+
+def test_tuning_for_a_cache_that_cannot_be_written_to_measures_nothing(
+    toy: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "file"))
+    said: list[str] = []
+    with pytest.raises(UsageError, match="YOLOX_DEPLOY_CACHE"):
+        tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,), report=said.append)
+    assert said == []
+
+
+def test_tuning_without_a_backend_names_the_extra(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("onnxruntime", "openvino"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"yolox-deploy\[onnxruntime\]"):
+        ways([toy])
+    with pytest.raises(UsageError, match=r"no backend here opens model\.xyz"):
+        ways([Path("model.xyz")])
 
 
 def test_tuning_without_an_accurate_way_fails(

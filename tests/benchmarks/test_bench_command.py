@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, usable_entries, variants, with_threads
+from yolox_deploy.benchmarks.model_files import pictures_tag
+from yolox_deploy.benchmarks.plan import (
+    PlanOptions,
+    plan_models,
+    usable_entries,
+    variants,
+    with_threads,
+)
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import BenchReport
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.cli.bench import bench_command, choose_protocol, numbers, parse_share
 from yolox_deploy.cli.tune import tune_command
-from yolox_deploy.errors import RegressionError, UsageError
+from yolox_deploy.errors import GateError, MissingExtraError, RegressionError, UsageError
+
+if TYPE_CHECKING:
+    from tests.conftest import ToyModel
 
 
 def call(command: object, *arguments: object) -> Result:
@@ -128,3 +140,103 @@ def test_threads_are_swept_where_they_mean_something(toy: Path) -> None:
     swept = with_threads([Candidate(toy)], (1, 2))
     assert [candidate.threads for candidate in swept] == [1, 2]
     assert with_threads([Candidate(toy)], ()) == (Candidate(toy),)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_measured(
+    toy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "report.json", tmp_path / "a.json" / ".." / "a.json"):
+        (tmp_path / "a.json").mkdir(exist_ok=True)
+        result = call(bench_command, toy, "--quick", "--out", out)
+        assert isinstance(result.exception, UsageError)
+        assert result.output == ""
+    assert (
+        call(bench_command, toy, "--quick", "--latency-only", "--out", tmp_path / "new" / "a.md").exit_code
+        == 0
+    )
+    assert (tmp_path / "new" / "a.md").is_file()
+
+
+def test_throughput_takes_threads_and_files_of_a_fixed_batch(
+    toy: Path, toy_model: ToyModel, tmp_path: Path
+) -> None:
+    four = toy_model(tmp_path / "four.onnx", batch=4)
+    arguments = ("--quick", "--latency-only", "--throughput", "--streams", "1", "--threads", "1,2", "--json")
+    content = json.loads(call(bench_command, toy, four, *arguments).stdout)
+    assert [row["subject"]["batch"] for row in content["rows"]] == [1, 1]
+    found = [(row["mode"], row["batch"], row["subject"]["threads"]) for row in content["throughput"]]
+    assert found == [
+        (mode, size, count) for size in (1, 4) for count in (1, 2) for mode in ("batch", "streams")
+    ]
+    assert "left out: latency of four.onnx: it takes 4 pictures at a time" in content["warnings"]
+    alone = call(bench_command, four, *arguments[:-1])
+    assert alone.exit_code == 0, alone.output
+    assert "four onnxruntime fp32 batch 4" in alone.stdout
+    assert "other programs" not in alone.stdout  # no latency was measured during which they could disturb
+
+
+def test_a_struck_out_row_ends_with_code_5_after_the_figures(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolox_deploy.benchmarks.rows._proof", lambda one: False)
+    out = tmp_path / "report.json"
+    result = call(bench_command, toy, "--quick", "--latency-only", "--json", "--out", out)
+    assert isinstance(result.exception, GateError)
+    assert json.loads(result.stdout)["rows"][0]["struck_out"] is True
+    assert out.is_file()
+
+
+def test_the_comparison_tells_its_verdict_and_what_is_missing(toy: Path, saved: Path, tmp_path: Path) -> None:
+    content = json.loads(saved.read_text())
+    gone = json.loads(json.dumps(content["rows"][0]))
+    gone["subject"] |= {"label": "gone", "precision": "int8"}
+    content["rows"].append(gone)
+    base = tmp_path / "base.json"
+    base.write_text(json.dumps(content))
+    arguments = (toy, "--quick", "--latency-only", "--compare", base, "--max-slowdown", "10000%")
+    result = call(bench_command, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "within the limit" in result.stdout
+    assert "only in the saved report, not compared: gone" in result.stdout
+    strict = call(bench_command, *arguments, "--strict", "--json")
+    assert isinstance(strict.exception, RegressionError)
+    told = json.loads(strict.stdout)
+    assert told["missing"] == ["gone"]
+    assert told["comparison"][0]["verdict"] == "within the limit"
+
+
+def test_a_report_without_a_common_row_is_still_shown_and_written(
+    toy: Path, saved: Path, tmp_path: Path
+) -> None:
+    content = json.loads(saved.read_text())
+    content["rows"][0]["subject"]["precision"] = "int8"
+    (tmp_path / "base.json").write_text(json.dumps(content))
+    out = tmp_path / "out.json"
+    result = call(
+        bench_command, toy, "--quick", "--latency-only", "--compare", tmp_path / "base.json", "--out", out
+    )
+    assert isinstance(result.exception, UsageError)
+    assert "host memory to host memory" in result.stdout
+    assert out.is_file()
+
+
+def test_what_an_extra_would_mend_ends_with_code_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"yolox-deploy\[export\]"):
+        plan_models(PlanOptions())
+    monkeypatch.setattr("yolox_deploy.benchmarks.plan.usable_entries", lambda names=None: [])
+    with pytest.raises(MissingExtraError, match=r"yolox-deploy\[onnxruntime\]"):
+        plan_models(PlanOptions())
+
+
+def test_int8_of_other_pictures_is_another_file(tmp_path: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(b"1")
+    first = pictures_tag(tmp_path)
+    assert pictures_tag(tmp_path) == first
+    picture.write_bytes(b"22")
+    second = pictures_tag(tmp_path)
+    (tmp_path / "b.jpg").write_bytes(b"1")
+    assert len({first, second, pictures_tag(tmp_path)}) == 3

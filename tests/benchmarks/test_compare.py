@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
-from yolox_deploy.benchmarks.compare import check_regressions, compare_reports
+from yolox_deploy.benchmarks.compare import (
+    REGRESSION,
+    UNDECIDED,
+    WITHIN,
+    check_regressions,
+    compare_reports,
+    missing_rows,
+)
 from yolox_deploy.benchmarks.machine import Gpu
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import BenchReport
@@ -124,3 +131,56 @@ def test_rows_are_matched_by_what_they_measured(make_report: MakeReport, make_ro
     assert [round(change.ratios["host"].value, 1) for change in changes] == [1, 1]
     with pytest.raises(UsageError, match="no row in common"):
         compare_reports(base, make_report(make_row(device="cuda:0")))
+
+
+def test_a_row_whose_interval_reaches_beyond_the_limit_is_undecided(
+    make_report: MakeReport, make_row: MakeRow
+) -> None:
+    base = make_report(make_row(10, 1))
+    (same,) = compare_reports(base, make_report(make_row(10, 2)))
+    (slower,) = compare_reports(base, make_report(make_row(11.5, 2)))
+    assert (same.verdict(0.05), slower.verdict(0.05)) == (WITHIN, REGRESSION)
+    high = slower.ratios["host"].interval.high - 1
+    assert slower.verdict(high - 0.0001) == UNDECIDED
+    assert slower.verdict(high + 0.0001) == WITHIN
+    assert replace(same, ratios={}, relative={}).verdict(0.05) == UNDECIDED
+
+
+def test_what_the_yardstick_explains_is_decided(make_report: MakeReport, make_row: MakeRow) -> None:
+    base = make_report(make_row(10, 1, {"yardstick": samples(1.0, 3)}))
+    (change,) = compare_reports(base, make_report(make_row(20, 2, {"yardstick": samples(2.0, 4)})))
+    assert change.verdict(0.05) == WITHIN
+
+
+def test_strict_lets_neither_undecided_nor_vanished_rows_pass(
+    make_report: MakeReport, make_row: MakeRow
+) -> None:
+    base, new = (
+        make_report(make_row(10, 1), make_row(5, 2, label="gone", threads=1)),
+        make_report(make_row(10, 2)),
+    )
+    changes = compare_reports(base, new)
+    assert missing_rows(base, new) == ["gone"]
+    assert missing_rows(base, base) == []
+    check_regressions(changes, 0.05, base, new)
+    with pytest.raises(RegressionError, match="only in the base: gone"):
+        check_regressions(changes, 0.05, base, new, strict=True)
+    with pytest.raises(RegressionError, match="undecided at 0%: toy onnxruntime fp32"):
+        check_regressions(changes, 0.0, new, new, strict=True)
+    check_regressions(changes, 0.05, new, new, strict=True)
+
+
+def test_reports_from_before_the_instruction_sets_can_still_be_compared(
+    make_report: MakeReport, make_row: MakeRow, tmp_path: Path
+) -> None:
+    known = make_report(make_row())
+    known = replace(known, environment=replace(known.environment, cpu_model="AMD 25 17", isa=("avx2",)))
+    content = json.loads(known.save(tmp_path / "new.json").read_text())
+    assert BenchReport.load(tmp_path / "new.json") == known
+    del content["environment"]["cpu_model"], content["environment"]["isa"]
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    old = BenchReport.load(tmp_path / "old.json")
+    assert len(compare_reports(old, known)) == len(compare_reports(known, old)) == 1
+    other = replace(known, environment=replace(known.environment, cpu_model="AMD 23 1", isa=()))
+    with pytest.raises(UsageError, match=r"processor model AMD 25 17 then.*instruction sets avx2 then"):
+        compare_reports(known, other)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from yolox_deploy.benchmarks import gpu_acceptance
 from yolox_deploy.benchmarks.gpu_acceptance import Result, cases, describe, write_report
-from yolox_deploy.errors import ArtifactError, YoloxDeployError
+from yolox_deploy.errors import ArtifactError, GateError, YoloxDeployError
 from yolox_deploy.gpu import Gpu
 from yolox_deploy.models.zoo import ZOO
 
@@ -76,3 +76,32 @@ def test_report_shows_what_ran_and_what_did_not(tmp_path: Path) -> None:
     assert "| yolox_m tensorrt-rtx fp16 | built, not run | 100 HALF | – | – | – | – |" in text
     assert "| yolox_l tensorrt fp16 | failed: out of memory |" in text
     assert describe(passed) == ("yolox_s tensorrt fp16: built in 61.2 s, convolutions: 83 HALF, 3.25 ms host")
+
+
+def test_one_crash_does_not_lose_the_other_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign exception is the case's problem; Ctrl-C in the third leaves the report of the first two."""
+    raised = iter([RuntimeError("CUDA error 700\nillegal access"), ValueError("odd"), KeyboardInterrupt()])
+
+    def crash(*_: Any, **__: Any) -> Any:
+        raise next(raised)
+
+    monkeypatch.setattr(gpu_acceptance, "find_gpu", lambda: Gpu(0, "V100", (7, 0)))
+    monkeypatch.setattr(gpu_acceptance, "export", crash)
+    monkeypatch.setattr(gpu_acceptance, "installed_flavors", lambda: ("tensorrt",))
+    monkeypatch.setattr(gpu_acceptance, "_heading", lambda *_: "A GPU.")
+    app = typer.Typer()
+    app.command()(gpu_acceptance.main)
+    CliRunner().invoke(app, ["--out", str(tmp_path), "--weights", str(tmp_path)])
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    problems = [row["problem"] for row in report["results"]]
+    assert problems == ["RuntimeError: CUDA error 700 illegal access", "ValueError: odd"]
+
+
+def test_a_gpu_without_tensorrt_is_not_green(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_acceptance, "find_gpu", lambda: Gpu(0, "V100", (7, 0)))
+    monkeypatch.setattr(gpu_acceptance, "installed_flavors", lambda: ())
+    app = typer.Typer()
+    app.command()(gpu_acceptance.main)
+    result = CliRunner().invoke(app, ["--out", str(tmp_path)])
+    assert result.exit_code == GateError.exit_code
+    assert "nothing was tested: no TensorRT is installed" in result.output

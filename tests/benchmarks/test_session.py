@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from yolox_deploy.benchmarks.session import Candidate, Session, run_session
 from yolox_deploy.benchmarks.timing import overhead_us, time_e2e, time_host, warm_up
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from tests.conftest import ToyModel
 
 
 class Timed(Detector):
@@ -133,3 +137,18 @@ def test_a_warm_up_that_never_settles_ends_and_says_so(toy: Path) -> None:
 
 def test_the_harness_tells_what_it_costs() -> None:
     assert 0 < overhead_us(1000) < 1000
+
+
+def test_a_file_of_a_fixed_batch_is_refused(toy_model: ToyModel, tmp_path: Path, protocol: Protocol) -> None:
+    """One picture in a batch of four costs four: neither FPS nor GFLOP/s would be true."""
+    four = toy_model(tmp_path / "four.onnx", batch=4)
+    with pytest.raises(UsageError, match=r"four.onnx takes 4 pictures at a time.*--batch 1.*--throughput"):
+        run_session([Candidate(four)], protocol, generated(4, 1))
+
+
+def test_the_pictures_that_a_row_saw_are_counted(toy: Path, protocol: Protocol) -> None:
+    slow = replace(protocol, iterations=8, seconds=60.0)  # one iteration a round, as of a slow file
+    (measured,) = run_session([Candidate(toy)], slow, generated(20, 1)).measured
+    assert measured.pictures == measured.scopes["host"].summary.count == 8
+    (measured,) = run_session([Candidate(toy)], protocol, generated(4, 1)).measured
+    assert measured.pictures == 4

@@ -143,3 +143,13 @@ def test_rows_of_two_runs_are_compared_without_pairs() -> None:
 def test_the_same_seed_gives_the_same_interval() -> None:
     a, b = (paired_ratio(noisy(1), noisy(2), seed=7) for _ in range(2))
     assert a == b
+
+
+@pytest.mark.parametrize(
+    ("count", "absent"),
+    [(8, {"p90", "p95", "p99"}), (10, {"p95", "p99"}), (20, {"p99"}), (99, {"p99"}), (100, set())],
+)
+def test_percentiles_need_enough_samples(count: int, absent: set[str]) -> None:
+    told = summarize([float(value) for value in range(1, count + 1)]).supported()
+    assert {name for name, value in told.items() if value is None} == absent
+    assert told["count"] == count

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.bench_output import show, writer
+from yolox_deploy.cli.bench_output import Compared, show, writer
 from yolox_deploy.cli.common import AsJson, Device, console, parse_size
 from yolox_deploy.errors import UsageError
 
@@ -80,21 +80,36 @@ def bench_command(
     max_slowdown: Annotated[
         str, typer.Option(help="With --compare: a significant slowdown beyond this ends with code 6.")
     ] = "5%",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="With --compare: undecided and missing rows end with code 6 too.")
+    ] = False,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure latency by a protocol that others can repeat."""
+    """Measure latency by a protocol that others can repeat.
+
+    Ends with code 5 when a row is struck out (AP, or the proof stored in its file), with 6 on a regression.
+    """
     from yolox_deploy.benchmarks import bench as harness
-    from yolox_deploy.benchmarks.compare import check_comparable, check_regressions, compare_reports
+    from yolox_deploy.benchmarks.accuracy import Truth
+    from yolox_deploy.benchmarks.compare import (
+        check_comparable,
+        check_regressions,
+        compare_reports,
+        missing_rows,
+    )
     from yolox_deploy.benchmarks.environment import describe
-    from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, with_threads
+    from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, with_threads, without_fixed_batches
     from yolox_deploy.benchmarks.results import BenchReport
+    from yolox_deploy.benchmarks.rows import check_accuracy
     from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 
     limit = parse_share(max_slowdown)
     base = BenchReport.load(compare) if compare is not None else None
     writers = [writer(path) for path in out or []]
     protocol = choose_protocol(quick, mlperf)
+    counts, asked = numbers(threads), ThroughputOptions(numbers(batches), numbers(streams))
+    Truth.of(images, annotations, max_ap_drop)  # before minutes of exporting
     if base is not None:
         check_comparable(base, protocol, describe())  # before minutes of measuring
     options = harness.BenchOptions(
@@ -118,22 +133,28 @@ def bench_command(
     if files and models:
         raise UsageError("name model files or --models, not both")
     with steps() as tell:
-        plan = plan_models(wanted, tell) if not files else plan_files(files, backends, device)
-        candidates = with_threads(plan.candidates, numbers(threads))
+        plan = several = plan_models(wanted, tell) if not files else plan_files(files, backends, device)
+        if files and throughput:
+            plan = without_fixed_batches(plan)
+        candidates = with_threads(plan.candidates, counts)
         report = harness.run_bench(candidates, options, command=command_line(), report=tell)
         if throughput:
-            several = plan if files else plan_models(replace(wanted, batch=None), tell)
-            asked = ThroughputOptions(numbers(batches), numbers(streams))
+            several = several if files else plan_models(replace(wanted, batch=None), tell)
             pictures = harness.load_pictures(images, protocol)
-            rows = run_throughput(several.candidates, protocol, asked, pictures, report=tell)
+            together = with_threads(several.candidates, counts)
+            rows = run_throughput(together, protocol, asked, pictures, report=tell)
             report = replace(report, throughput=rows)
     report = replace(report, warnings=(*report.warnings, *(f"left out: {text}" for text in plan.skipped)))
+    missing = missing_rows(base, report) if base is not None else []
+    compared = None
+    if base is not None and len(missing) < len(base.rows):
+        compared = Compared(compare_reports(base, report), missing, limit)
+    show(report, as_json, paper, compared)
     for write in writers:
         write(report)
-    changes = compare_reports(base, report) if base is not None else None
-    show(report, as_json, paper, changes)
-    if base is not None and changes is not None:
-        check_regressions(changes, limit, base, report)
+    check_accuracy(report.rows)
+    if base is not None:
+        check_regressions(compare_reports(base, report), limit, base, report, strict=strict)
 
 
 def plan_files(files: Sequence[Path], backends: str | None, device: str) -> Plan:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from yolox_deploy.cli.common import print_json, print_table
 from yolox_deploy.errors import UsageError
@@ -20,39 +22,59 @@ WIDE = 200
 """Columns of a table that goes to a file or a pipe."""
 
 
-def show(
-    report: BenchReport, as_json: bool, paper: bool = False, changes: Sequence[RowChange] | None = None
-) -> None:
-    """Print the report to standard output: JSON without samples, or tables and notes.
+@dataclass(frozen=True)
+class Compared:
+    """A report against a saved one: rows in both, labels of those that only the saved one has, the limit (0-1)."""
 
-    Args:
-        changes: against a saved report, where there is one.
-    """
+    changes: list[RowChange]
+    missing: list[str]
+    max_slowdown: float
+
+
+def show(report: BenchReport, as_json: bool, paper: bool = False, compared: Compared | None = None) -> None:
+    """Print the report to standard output: JSON without samples, or tables and notes."""
     from yolox_deploy.benchmarks.paper import paper_notes, paper_tables
     from yolox_deploy.benchmarks.table import notes, tables
 
     if as_json:
         content = without_samples(report.to_dict())
-        if changes is not None:
-            content["comparison"] = [asdict(change) for change in changes]
+        if compared is not None:
+            limit = compared.max_slowdown
+            content["comparison"] = [
+                {**asdict(change), "verdict": change.verdict(limit)} for change in compared.changes
+            ]
+            content["missing"] = compared.missing
         print_json(content)
         return
     print_tables(tables(report), notes(report))
     if paper:
         print_tables(paper_tables(report), paper_notes(report))
-    if changes is not None:
-        _print_changes(changes)
+    if compared is not None:
+        _print_changes(compared)
 
 
-def _print_changes(changes: Sequence[RowChange]) -> None:
-    from yolox_deploy.benchmarks.compare import describe
+def _print_changes(compared: Compared) -> None:
+    from yolox_deploy.benchmarks.compare import UNDECIDED, describe
+    from yolox_deploy.benchmarks.protocol import HEADLINE
 
-    rows = []
-    for change in changes:
+    rows, limit = [], compared.max_slowdown
+    verdicts: set[str | None] = set()
+    for change in compared.changes:
         for scope, ratio in change.ratios.items():
             relative = change.relative.get(scope)
-            rows.append((change.label, scope, describe(ratio), describe(relative) if relative else None))
-    print_table(("time now over then", "scope", "ratio", "over the yardstick"), rows)
+            verdict = change.verdict(limit) if scope == HEADLINE else None  # the gate looks at no other scope
+            verdicts.add(verdict)
+            told = describe(relative) if relative else None
+            rows.append((change.label, scope, describe(ratio), told, verdict))
+    print_table(
+        ("time now over then", "scope", "ratio", "over the yardstick", f"slower than {limit:.0%}"), rows
+    )
+    if UNDECIDED in verdicts:
+        typer.echo(
+            f"{UNDECIDED}: the interval reaches beyond the limit; measure longer, on a quiet machine, to know"
+        )
+    if compared.missing:
+        typer.echo(f"warning: only in the saved report, not compared: {', '.join(compared.missing)}")
 
 
 def print_tables(content: Sequence[Table], notes: Sequence[str]) -> None:
@@ -88,10 +110,11 @@ def writer(path: Path) -> Callable[[BenchReport], object]:
     """What writes a report to `path`, by its suffix.
 
     Raises:
-        UsageError: an unknown suffix, before anything is measured.
+        UsageError: an unknown suffix, or a place that cannot be written to, before anything is measured.
     """
     from yolox_deploy.benchmarks.html_report import write_html
     from yolox_deploy.benchmarks.reports import write_csv, write_markdown
+    from yolox_deploy.benchmarks.writable import check_writable
 
     writers: dict[str, Callable[[BenchReport, Path], Path]] = {
         ".json": lambda report, target: report.save(target),
@@ -101,4 +124,5 @@ def writer(path: Path) -> Callable[[BenchReport], object]:
     }
     if path.suffix not in writers:
         raise UsageError(f"--out {path}: expected a name that ends in {', '.join(writers)}")
+    check_writable(path, f"--out {path}")
     return lambda report: writers[path.suffix](report, path)

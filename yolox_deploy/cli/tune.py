@@ -50,12 +50,12 @@ def tune_command(
     )
     with steps() as tell:
         tuned = tune(files, options, threads=numbers(threads), device=device, report=tell)
-    for write in writers:
-        write(tuned.report)
     choice = read_choice(files[0])
     if as_json and choice is not None:
         print_json({"choice": vars(choice), "written": str(tuned.path)})
-        return
-    show(tuned.report, as_json=False)
-    typer.echo(f"\nchosen: {tuned.row.subject.label}, for Detector({str(files[0])!r}, backend='auto')")
-    typer.echo(f"kept in {tuned.path}")
+    else:
+        show(tuned.report, as_json=False)
+        typer.echo(f"\nchosen: {tuned.row.subject.label}, for Detector({str(files[0])!r}, backend='auto')")
+        typer.echo(f"kept in {tuned.path}")
+    for write in writers:
+        write(tuned.report)
