@@ -156,10 +156,11 @@ class SweepReport:
         cells = []
         for row in self.at(rate):
             entrant = self.entrants[row.entrant]
+            tail = entrant.latency.supported()["p99"]
             figures = (row.offline["AP"], row.streaming["AP"], row.streaming["AP50"])
             cells.append(
                 (
-                    *(entrant.label, f"{entrant.latency.p50:.1f}", f"{entrant.latency.p99:.1f}"),
+                    *(entrant.label, f"{entrant.latency.p50:.1f}", "–" if tail is None else f"{tail:.1f}"),
                     *(f"{100 * value:.1f}" for value in figures),
                     *(f"{row.taken:.0%}", f"{row.age_ms:.0f}"),
                 )
