@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from yolox_deploy.converters.base import TARGETS, Converted, ExportOptions, Source
-from yolox_deploy.errors import YoloxDeployError
+from yolox_deploy.errors import MissingExtraError, UsageError
 from yolox_deploy.exporter import store_info
 from yolox_deploy.models import build_model, fuse
 from yolox_deploy.runtimes.registry import RuntimeEntry, open_runtime
@@ -60,7 +60,7 @@ def _convert(
         path.parent.mkdir(parents=True)
         try:
             converted: Converted = target.load()(source, path, options)
-        except YoloxDeployError as error:
+        except (MissingExtraError, UsageError) as error:
             reasons.append(f"{target.name}: {error}")
             continue
         store_info(converted)
