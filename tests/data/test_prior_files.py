@@ -84,13 +84,13 @@ def test_a_run_trains_with_them_and_keeps_them(scenes: Path, tmp_path: Path) -> 
     )
     trainer = Trainer(config)
     expected = torch.from_numpy(load_priors(file, (64, 64)))
-    assert trainer.learner.priors is not None
-    torch.testing.assert_close(trainer.learner.priors, expected)
+    assert trainer.learner.model.head.priors is not None
+    torch.testing.assert_close(trainer.learner.model.head.priors, expected)
     trainer.fit()
     kept = torch.load(tmp_path / "run" / "last.pth", weights_only=True)
     for state in ("model", "raw"):
         torch.testing.assert_close(kept[state]["head.priors"], expected)
     file.unlink()
     resumed = Trainer(config, resume=True)
-    assert resumed.learner.priors is not None
-    torch.testing.assert_close(resumed.learner.priors, expected)
+    assert resumed.learner.model.head.priors is not None
+    torch.testing.assert_close(resumed.learner.model.head.priors, expected)

@@ -145,16 +145,16 @@ def bench_command(
             rows = run_throughput(together, protocol, asked, pictures, report=tell)
             report = replace(report, throughput=rows)
     report = replace(report, warnings=(*report.warnings, *(f"left out: {text}" for text in plan.skipped)))
-    missing = missing_rows(base, report) if base is not None else []
     compared = None
-    if base is not None and len(missing) < len(base.rows):
+    if base is not None and len(missing := missing_rows(base, report)) < len(base.rows):
         compared = Compared(compare_reports(base, report), missing, limit)
     show(report, as_json, paper, compared)
     for write in writers:
         write(report)
     check_accuracy(report.rows)
     if base is not None:
-        check_regressions(compare_reports(base, report), limit, base, report, strict=strict)
+        changes = compared.changes if compared is not None else compare_reports(base, report)
+        check_regressions(changes, limit, base, report, strict=strict)
 
 
 def plan_files(files: Sequence[Path], backends: str | None, device: str) -> Plan:

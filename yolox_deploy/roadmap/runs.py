@@ -15,7 +15,7 @@ from yolox_deploy.artifact import write_atomically
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.roadmap.recipes import row_config
-from yolox_deploy.roadmap.tables import SAME_TRAINING, find_row
+from yolox_deploy.roadmap.tables import SAME_TRAINING, find_row, row_name
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
 from yolox_deploy.training.progress import Progress
@@ -118,16 +118,6 @@ def _changes_of_row(name: str, changes: Mapping[str, object]) -> dict[str, objec
         if getattr(plain.augmentation, mixing) == 0:
             kept.pop(f"augmentation.{mixing}", None)
     return kept
-
-
-def row_name(text: str) -> str:
-    """The name in the tables of the row that `text` means.
-
-    Raises:
-        UsageError: no such row.
-    """
-    find_row(text)
-    return text.strip().lower().replace("-", "_")
 
 
 def run_to_end(run: Run, progress: Progress | None = None, *, checked: bool = False) -> RunResult:

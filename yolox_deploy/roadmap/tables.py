@@ -5,12 +5,11 @@ Importing this module costs the standard library only.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import refuse_unknown
 from yolox_deploy.models.zoo import ROADMAP, ZOO, ModelConfig, Published
 
 _TABLE_1 = "paper, Table 1"
@@ -155,16 +154,20 @@ TABLE_5 = {
 TABLES: dict[int, Mapping[str, RoadmapRow | AugmentationRow]] = {1: TABLE_1, 2: TABLE_2, 5: TABLE_5}
 
 
-def find_row(name: str) -> RoadmapRow | AugmentationRow:
-    """The row called `name` of any of the tables; hyphens and any case are accepted.
+ROWS: dict[str, RoadmapRow | AugmentationRow] = {**TABLE_2, **TABLE_1, **TABLE_5}
+
+
+def row_name(text: str) -> str:
+    """The name in the tables of the row that `text` means; hyphens and any case are accepted.
 
     Raises:
         UsageError: no such row; suggests the closest.
     """
-    rows: dict[str, RoadmapRow | AugmentationRow] = {**TABLE_2, **TABLE_1, **TABLE_5}
-    key = name.strip().lower().replace("-", "_")
-    if key in rows:
-        return rows[key]
-    close = difflib.get_close_matches(key, rows, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    raise UsageError(f"there is no row called {name!r}.{hint} Rows: {', '.join(rows)}")
+    name = text.strip().lower().replace("-", "_")
+    refuse_unknown("row", [name], list(ROWS))
+    return name
+
+
+def find_row(name: str) -> RoadmapRow | AugmentationRow:
+    """The row that `name` means; otherwise as `row_name`."""
+    return ROWS[row_name(name)]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: held back while the state of a run is between two steps, and both raised as exceptions."""
+"""Ctrl-C, SIGTERM and SIGHUP: held back while the state of a run is between two steps, and raised as exceptions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a program: Ctrl-C, a polite kill, a terminal that was closed (which Windows does not have)."""
 TERMINATED = 143
 """What a shell sees of a process that SIGTERM ended."""
 
 
 @contextmanager
 def held_interrupts() -> Iterator[None]:
-    """Let the block end before a Ctrl-C or SIGTERM that arrives in it takes effect; the main thread gets both."""
+    """Let the block end before one of `ENDING` that arrives in it takes effect; the main thread gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -24,7 +26,7 @@ def held_interrupts() -> Iterator[None]:
     def remember(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
 
-    handlers = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, remember) for number in ENDING}
     try:
         yield
     finally:

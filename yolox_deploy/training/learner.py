@@ -50,7 +50,6 @@ class Learner:
         )
         self.assigner = ASSIGNERS[config.assigner]
         self.options = LossOptions(config.box_loss, config.iou_aware)
-        self.priors: Tensor | None = self.model.head.priors
         self.scaler = torch.amp.GradScaler(job.device.type, enabled=self.precision == "fp16")
         self.network = job.wrap(self.model)
 
@@ -83,7 +82,7 @@ class Learner:
                     targets,
                     assigner=self.assigner,
                     use_l1=use_l1,
-                    priors=self.priors,
+                    priors=self.model.head.priors,
                     selector=self.model.config.selector,
                     options=self.options,
                 )

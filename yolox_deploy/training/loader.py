@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.training.augment import Augmenter, Sample
 from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.training.interrupts import ENDING
 
 MAX_WORKERS = 8
 Item: TypeAlias = tuple[int, int, bool]
@@ -147,8 +148,10 @@ def worker_options(workers: int) -> dict[str, Any]:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
-    # Sent to all processes, it ends a worker without a word: one that seems killed would break the step in progress.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    # Sent to all processes, they end a worker without a word: one that seems killed would break the step in progress.
+    for number in set(ENDING) - {signal.SIGINT}:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(0))
 
 
 def worker_count(wanted: int | None, device: torch.device) -> int:
