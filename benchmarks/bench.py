@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from yolox_deploy.benchmarks import environment as machine
 from yolox_deploy.benchmarks.accuracy import Truth, check_truth, measure_accuracy
-from yolox_deploy.benchmarks.peak import measure_peaks
+from yolox_deploy.benchmarks.machine import environment as machine
+from yolox_deploy.benchmarks.machine.peak import measure_peaks
+from yolox_deploy.benchmarks.machine.processor import CpuClock, own_cores, use_by_others
 from yolox_deploy.benchmarks.pictures import Pictures, from_folder, generated
-from yolox_deploy.benchmarks.processor import CpuClock, own_cores, use_by_others
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import (
     BenchReport,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from yolox_deploy.benchmarks.machine import Environment, MachineState
+from yolox_deploy.benchmarks.machine.facts import Environment, MachineState
 from yolox_deploy.benchmarks.table import ABSENT, Table
 
 

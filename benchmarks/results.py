@@ -19,7 +19,7 @@ from typing import Any
 
 from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.decoding import from_plain
-from yolox_deploy.benchmarks.machine import Environment, Gpu, MachineState, Peak
+from yolox_deploy.benchmarks.machine.facts import Environment, Gpu, MachineState, Peak
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
 from yolox_deploy.benchmarks.stats import (
     Comparison,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from yolox_deploy.benchmarks.peak import share
+from yolox_deploy.benchmarks.machine.peak import share
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
 from yolox_deploy.benchmarks.results import Peak, Row, Startup, Subject

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from yolox_deploy.benchmarks.machine.processor import usable_cores
 from yolox_deploy.benchmarks.pictures import Pictures
-from yolox_deploy.benchmarks.processor import usable_cores
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import Samples, ThroughputRow
 from yolox_deploy.benchmarks.session import Candidate, Measured

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+from yolox_deploy.benchmarks.machine.processor import usable_cores
 from yolox_deploy.benchmarks.plan import usable_entries, with_threads
-from yolox_deploy.benchmarks.processor import usable_cores
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import BenchReport, Row
 from yolox_deploy.benchmarks.session import Candidate

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import ArtifactError, UsageError
-from yolox_deploy.tensorrt_sdk import Sdk
+from yolox_deploy.vendors.tensorrt_sdk import Sdk
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a build phase, the steps done and the steps there are; from any thread."""

@@ -26,8 +26,8 @@ from yolox_deploy.converters.tensorrt_build import (
     store_timing_cache,
 )
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.gpu import Gpu, find_gpu
-from yolox_deploy.tensorrt_sdk import NOT_YET_RUN, Sdk, check_gpu, load_sdk
+from yolox_deploy.vendors.gpu import Gpu, find_gpu
+from yolox_deploy.vendors.tensorrt_sdk import NOT_YET_RUN, Sdk, check_gpu, load_sdk
 
 if TYPE_CHECKING:
     import onnx

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.gpu import CUDA_PACKAGES, call, cuda_package
+from yolox_deploy.vendors.gpu import CUDA_PACKAGES, call, cuda_package
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.errors import ArtifactError, UsageError, require
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
-from yolox_deploy.tensorrt_sdk import NOT_YET_RUN
 from yolox_deploy.types import TensorSpec
+from yolox_deploy.vendors.tensorrt_sdk import NOT_YET_RUN
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",

@@ -15,7 +15,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import MissingExtraError, UsageError
-from yolox_deploy.gpu import Gpu, cuda_package, find_gpu
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.runtimes.cuda_device import open_device
 from yolox_deploy.runtimes.tensorrt_preflight import (
@@ -25,7 +24,8 @@ from yolox_deploy.runtimes.tensorrt_preflight import (
     flavor_of,
 )
 from yolox_deploy.runtimes.tensorrt_session import EngineSession
-from yolox_deploy.tensorrt_sdk import NOT_YET_RUN, TITLES, Sdk, check_gpu, installed_flavors, load_sdk
+from yolox_deploy.vendors.gpu import Gpu, cuda_package, find_gpu
+from yolox_deploy.vendors.tensorrt_sdk import NOT_YET_RUN, TITLES, Sdk, check_gpu, installed_flavors, load_sdk
 
 
 @dataclass(frozen=True)

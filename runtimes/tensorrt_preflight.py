@@ -12,8 +12,8 @@ from pathlib import Path
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.coco import CLASS_NAMES
 from yolox_deploy.errors import ArtifactError, DeviceError, MissingExtraError
-from yolox_deploy.gpu import Gpu
-from yolox_deploy.tensorrt_sdk import EXPORT_TARGETS, TITLES, Sdk, installed_flavors
+from yolox_deploy.vendors.gpu import Gpu
+from yolox_deploy.vendors.tensorrt_sdk import EXPORT_TARGETS, TITLES, Sdk, installed_flavors
 
 
 def flavor_of(path: Path, info: ArtifactInfo | None) -> str:

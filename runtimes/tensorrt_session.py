@@ -24,8 +24,8 @@ from yolox_deploy.cache import cache_dir
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
 from yolox_deploy.runtimes.cuda_device import Buffer, CudaDevice
 from yolox_deploy.runtimes.tensorrt_bindings import Binding, make_output_allocator
-from yolox_deploy.tensorrt_sdk import Sdk
 from yolox_deploy.types import TensorSpec
+from yolox_deploy.vendors.tensorrt_sdk import Sdk
 
 
 class EngineSession:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
-from yolox_deploy.benchmarks.machine import Gpu, MachineState, Peak
+from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState, Peak
 from yolox_deploy.benchmarks.results import Accuracy, BenchReport, Row, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 

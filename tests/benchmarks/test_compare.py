@@ -20,7 +20,7 @@ from yolox_deploy.benchmarks.compare import (
     compare_reports,
     missing_rows,
 )
-from yolox_deploy.benchmarks.machine import Gpu
+from yolox_deploy.benchmarks.machine.facts import Gpu
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.results import BenchReport
 from yolox_deploy.benchmarks.stats import paired_ratio, round_medians

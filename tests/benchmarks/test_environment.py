@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from yolox_deploy.benchmarks import environment as machine
-from yolox_deploy.benchmarks.machine import Gpu, MachineState
-from yolox_deploy.benchmarks.nvidia import throttling
-from yolox_deploy.benchmarks.peak import Peak, best_rate, share
-from yolox_deploy.benchmarks.processor import (
+from yolox_deploy.benchmarks.machine import environment as machine
+from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState
+from yolox_deploy.benchmarks.machine.nvidia import throttling
+from yolox_deploy.benchmarks.machine.peak import Peak, best_rate, share
+from yolox_deploy.benchmarks.machine.processor import (
     CpuClock,
     busy_and_stolen,
     cpu_model,

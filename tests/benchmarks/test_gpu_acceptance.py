@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from yolox_deploy.benchmarks import gpu_acceptance
 from yolox_deploy.benchmarks.gpu_acceptance import Result, cases, describe, write_report
 from yolox_deploy.errors import ArtifactError, GateError, YoloxDeployError
-from yolox_deploy.gpu import Gpu
 from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.vendors.gpu import Gpu
 
 
 def test_seven_models_and_the_variants_of_the_smallest() -> None:

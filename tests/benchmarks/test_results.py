@@ -11,7 +11,7 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
 from yolox_deploy.benchmarks.compare import compare_reports
-from yolox_deploy.benchmarks.machine import Gpu, MachineState, Peak
+from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState, Peak
 from yolox_deploy.benchmarks.results import Accuracy, BenchReport, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.errors import InputError

@@ -17,10 +17,10 @@ from yolox_deploy.converters import tensorrt_build, tensorrt_target
 from yolox_deploy.converters.base import ExportOptions, Source
 from yolox_deploy.converters.tensorrt_target import build_engine, convert_tensorrt, convert_tensorrt_rtx
 from yolox_deploy.errors import ArtifactError, MissingExtraError, UsageError
-from yolox_deploy.gpu import Gpu
 from yolox_deploy.models.zoo import ZOO
-from yolox_deploy.tensorrt_sdk import Sdk, load_sdk
 from yolox_deploy.types import InputConvention
+from yolox_deploy.vendors.gpu import Gpu
+from yolox_deploy.vendors.tensorrt_sdk import Sdk, load_sdk
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="needs the extra tensorrt-rtx")
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yolox_deploy import gpu
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
-from yolox_deploy.gpu import Gpu, cuda_package, find_gpu
 from yolox_deploy.runtimes.cuda_device import CudaBindingsDevice, PyCudaDevice
+from yolox_deploy.vendors import gpu
+from yolox_deploy.vendors.gpu import Gpu, cuda_package, find_gpu
 
 
 class Status(IntEnum):

@@ -26,13 +26,13 @@ from yolox_deploy.errors import (
     UsageError,
     YoloxDeployError,
 )
-from yolox_deploy.gpu import Gpu, find_gpu
 from yolox_deploy.runtimes import tensorrt_adapter
 from yolox_deploy.runtimes.cuda_device import Buffer
 from yolox_deploy.runtimes.tensorrt_adapter import TensorRT, TensorRTOptions, gpu_index
 from yolox_deploy.runtimes.tensorrt_preflight import check_version, rebuild_command, runs_on
 from yolox_deploy.runtimes.tensorrt_session import EngineSession
-from yolox_deploy.tensorrt_sdk import Sdk, check_gpu, load_sdk
+from yolox_deploy.vendors.gpu import Gpu, find_gpu
+from yolox_deploy.vendors.tensorrt_sdk import Sdk, check_gpu, load_sdk
 
 A10 = Gpu(0, "NVIDIA A10", (8, 6))
 V100 = Gpu(0, "Tesla V100-SXM2-16GB", (7, 0))

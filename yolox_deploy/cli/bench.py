@@ -98,7 +98,7 @@ def bench_command(
         compare_reports,
         missing_rows,
     )
-    from yolox_deploy.benchmarks.environment import describe
+    from yolox_deploy.benchmarks.machine.environment import describe
     from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, with_threads, without_fixed_batches
     from yolox_deploy.benchmarks.results import BenchReport
     from yolox_deploy.benchmarks.rows import check_accuracy

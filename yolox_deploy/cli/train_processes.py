@@ -23,7 +23,7 @@ def run_processes(count: int, device: str) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from yolox_deploy.benchmarks.processor import usable_cores
+    from yolox_deploy.benchmarks.machine.processor import usable_cores
     from yolox_deploy.training.distributed import require_own_gpus
 
     require_own_gpus(device, count)

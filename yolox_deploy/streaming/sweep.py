@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from yolox_deploy.benchmarks.environment import describe
+from yolox_deploy.benchmarks.machine.environment import describe
 from yolox_deploy.benchmarks.plan import CHECKPOINT_SUFFIX, PlanOptions, plan_models, with_threads
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.detector import Detector

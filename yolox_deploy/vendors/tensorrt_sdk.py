@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolox_deploy.errors import ArtifactError, UsageError, require
-from yolox_deploy.gpu import Gpu
+from yolox_deploy.vendors.gpu import Gpu
 
 MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 """Flavor -> modules that carry its API; "tensorrt-rtx" comes with or without its meta-package."""

@@ -12,9 +12,9 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from yolox_deploy.benchmarks.machine import Environment, MachineState
-from yolox_deploy.benchmarks.nvidia import gpu_readings, gpus
-from yolox_deploy.benchmarks.processor import (
+from yolox_deploy.benchmarks.machine.facts import Environment, MachineState
+from yolox_deploy.benchmarks.machine.nvidia import gpu_readings, gpus
+from yolox_deploy.benchmarks.machine.processor import (
     CPUINFO,
     SYS_CPU,
     cpu_mhz,

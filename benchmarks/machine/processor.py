@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolox_deploy.benchmarks.machine import ISA
+from yolox_deploy.benchmarks.machine.facts import ISA
 
 SYS_CPU = Path("/sys/devices/system/cpu")
 CPUINFO = Path("/proc/cpuinfo")

@@ -2,7 +2,7 @@
 
 Square products of NumPy (its BLAS) and, where installed, PyTorch, each precision its own; the best counts.
 Every measurement has a process of its own, so that no thread pool of it stays in the benchmark's process.
-Run as `python -m yolox_deploy.benchmarks.peak [THREADS]`; prints one JSON array.
+Run as `python -m yolox_deploy.benchmarks.machine.peak [THREADS]`; prints one JSON array.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from yolox_deploy.benchmarks.machine import Peak
+from yolox_deploy.benchmarks.machine.facts import Peak
 
 SIZES = (1024, 2048)
 SECONDS = 0.4

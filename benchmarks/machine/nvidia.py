@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from yolox_deploy.benchmarks.machine import Gpu
+from yolox_deploy.benchmarks.machine.facts import Gpu
 from yolox_deploy.errors import MissingExtraError, require
 
 THROTTLE_REASONS = {

@@ -1,0 +1,1 @@
+"""What converters and runtimes share about a vendor's hardware and libraries."""
