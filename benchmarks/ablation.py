@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.reports import markdown_table
-from yolox_deploy.benchmarks.table import ABSENT, Table
+from yolox_deploy.benchmarks.report.tables import ABSENT, Table
+from yolox_deploy.benchmarks.report.text import markdown_table
 from yolox_deploy.roadmap.tables import SAME_TRAINING, TABLE_1, TABLE_2, TABLE_5, find_row
 
 if TYPE_CHECKING:

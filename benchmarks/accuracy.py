@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.results import Accuracy, Row
+from yolox_deploy.benchmarks.report.results import Accuracy, Row
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.errors import InputError, UsageError, require
 

@@ -14,7 +14,7 @@ from yolox_deploy.benchmarks.machine.peak import measure_peaks
 from yolox_deploy.benchmarks.machine.processor import CpuClock, own_cores, use_by_others
 from yolox_deploy.benchmarks.pictures import Pictures, from_folder, generated
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.results import (
+from yolox_deploy.benchmarks.report.results import (
     BenchReport,
     Environment,
     MachineState,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from yolox_deploy.benchmarks.machine.peak import share
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
-from yolox_deploy.benchmarks.results import Peak, Row, Startup, Subject
+from yolox_deploy.benchmarks.report.results import Peak, Row, Startup, Subject
 from yolox_deploy.benchmarks.session import Measured, Session
 from yolox_deploy.benchmarks.stats import Comparison, paired_ratio, round_medians
 from yolox_deploy.benchmarks.subject import RANDOM, describe_subject, unique_labels

@@ -19,7 +19,7 @@ import numpy as np
 
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import PHASES, Protocol
-from yolox_deploy.benchmarks.results import Samples
+from yolox_deploy.benchmarks.report.results import Samples
 from yolox_deploy.benchmarks.stats import FEWEST_ROUNDS
 from yolox_deploy.benchmarks.timing import (
     WARM_UP_LIMIT_MS,

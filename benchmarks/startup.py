@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.benchmarks.results import Startup
+from yolox_deploy.benchmarks.report.results import Startup
 
 TIMEOUT_SECONDS = 600
 

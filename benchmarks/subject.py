@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path
-from yolox_deploy.benchmarks.results import Subject
+from yolox_deploy.benchmarks.report.results import Subject
 from yolox_deploy.errors import MissingExtraError, require
 from yolox_deploy.models.zoo import ZOO
 

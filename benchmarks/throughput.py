@@ -19,7 +19,7 @@ import numpy as np
 from yolox_deploy.benchmarks.machine.processor import usable_cores
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.results import Samples, ThroughputRow
+from yolox_deploy.benchmarks.report.results import Samples, ThroughputRow
 from yolox_deploy.benchmarks.session import Candidate, Measured
 from yolox_deploy.benchmarks.subject import describe_subject
 from yolox_deploy.benchmarks.timing import Tensor, warm_up

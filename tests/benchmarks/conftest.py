@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from yolox_deploy.benchmarks.protocol import PHASES, Protocol
-from yolox_deploy.benchmarks.results import BenchReport, Environment, Row, Samples, Subject
+from yolox_deploy.benchmarks.report.results import BenchReport, Environment, Row, Samples, Subject
 
 if TYPE_CHECKING:
     from tests.conftest import ToyModel

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
 from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState, Peak
-from yolox_deploy.benchmarks.results import Accuracy, BenchReport, Row, Startup, ThroughputRow
+from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Row, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 
 NASTY = '<script>alert("x")</script> | a_b* & `c`'

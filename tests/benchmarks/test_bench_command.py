@@ -21,7 +21,7 @@ from yolox_deploy.benchmarks.plan import (
     with_threads,
 )
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.results import BenchReport
+from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.cli.bench import bench_command, choose_protocol, numbers, parse_share
 from yolox_deploy.cli.tune import tune_command

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
-from yolox_deploy.benchmarks.compare import (
+from yolox_deploy.benchmarks.machine.facts import Gpu
+from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks.report.compare import (
     REGRESSION,
     UNDECIDED,
     WITHIN,
@@ -20,9 +22,7 @@ from yolox_deploy.benchmarks.compare import (
     compare_reports,
     missing_rows,
 )
-from yolox_deploy.benchmarks.machine.facts import Gpu
-from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.results import BenchReport
+from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.stats import paired_ratio, round_medians
 from yolox_deploy.errors import RegressionError, UsageError
 

@@ -17,9 +17,9 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow
 from tests.benchmarks.reporting import NASTY, rich_report
-from yolox_deploy.benchmarks.charts import place
-from yolox_deploy.benchmarks.html_report import html_page, write_html
-from yolox_deploy.benchmarks.results import BenchReport
+from yolox_deploy.benchmarks.report.page import html_page, write_html
+from yolox_deploy.benchmarks.report.results import BenchReport
+from yolox_deploy.benchmarks.report.scatter import place
 
 FLAGS = (
     "--headless",

@@ -9,8 +9,8 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow
 from tests.benchmarks.reporting import NASTY, rich_report
-from yolox_deploy.benchmarks.reports import write_csv, write_markdown
-from yolox_deploy.benchmarks.results import BenchReport
+from yolox_deploy.benchmarks.report.results import BenchReport
+from yolox_deploy.benchmarks.report.text import write_csv, write_markdown
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
-from yolox_deploy.benchmarks.compare import compare_reports
 from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState, Peak
-from yolox_deploy.benchmarks.results import Accuracy, BenchReport, Startup, ThroughputRow
+from yolox_deploy.benchmarks.report.compare import compare_reports
+from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.errors import InputError
 from yolox_deploy.models.zoo import ZOO

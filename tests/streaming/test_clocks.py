@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from yolox_deploy import Detections
-from yolox_deploy.benchmarks.results import BenchReport
+from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.streaming.clocks import RealClock, SimulatedClock
 from yolox_deploy.streaming.policies import Newest, Queue, ShrinkingTail

@@ -92,15 +92,15 @@ def bench_command(
     """
     from yolox_deploy.benchmarks import bench as harness
     from yolox_deploy.benchmarks.accuracy import Truth
-    from yolox_deploy.benchmarks.compare import (
+    from yolox_deploy.benchmarks.machine.environment import describe
+    from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, with_threads, without_fixed_batches
+    from yolox_deploy.benchmarks.report.compare import (
         check_comparable,
         check_regressions,
         compare_reports,
         missing_rows,
     )
-    from yolox_deploy.benchmarks.machine.environment import describe
-    from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, with_threads, without_fixed_batches
-    from yolox_deploy.benchmarks.results import BenchReport
+    from yolox_deploy.benchmarks.report.results import BenchReport
     from yolox_deploy.benchmarks.rows import check_accuracy
     from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 

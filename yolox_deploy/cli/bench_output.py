@@ -14,9 +14,9 @@ from yolox_deploy.cli.common import print_json, print_table
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolox_deploy.benchmarks.compare import RowChange
-    from yolox_deploy.benchmarks.results import BenchReport
-    from yolox_deploy.benchmarks.table import Table
+    from yolox_deploy.benchmarks.report.compare import RowChange
+    from yolox_deploy.benchmarks.report.results import BenchReport
+    from yolox_deploy.benchmarks.report.tables import Table
 
 WIDE = 200
 """Columns of a table that goes to a file or a pipe."""
@@ -33,8 +33,8 @@ class Compared:
 
 def show(report: BenchReport, as_json: bool, paper: bool = False, compared: Compared | None = None) -> None:
     """Print the report to standard output: JSON without samples, or tables and notes."""
-    from yolox_deploy.benchmarks.paper import paper_notes, paper_tables
-    from yolox_deploy.benchmarks.table import notes, tables
+    from yolox_deploy.benchmarks.report.paper import paper_notes, paper_tables
+    from yolox_deploy.benchmarks.report.tables import notes, tables
 
     if as_json:
         content = without_samples(report.to_dict())
@@ -54,8 +54,8 @@ def show(report: BenchReport, as_json: bool, paper: bool = False, compared: Comp
 
 
 def _print_changes(compared: Compared) -> None:
-    from yolox_deploy.benchmarks.compare import UNDECIDED, describe
     from yolox_deploy.benchmarks.protocol import HEADLINE
+    from yolox_deploy.benchmarks.report.compare import UNDECIDED, describe
 
     rows, limit = [], compared.max_slowdown
     verdicts: set[str | None] = set()
@@ -112,8 +112,8 @@ def writer(path: Path) -> Callable[[BenchReport], object]:
     Raises:
         UsageError: an unknown suffix, or a place that cannot be written to, before anything is measured.
     """
-    from yolox_deploy.benchmarks.html_report import write_html
-    from yolox_deploy.benchmarks.reports import write_csv, write_markdown
+    from yolox_deploy.benchmarks.report.page import write_html
+    from yolox_deploy.benchmarks.report.text import write_csv, write_markdown
     from yolox_deploy.benchmarks.writable import check_writable
 
     writers: dict[str, Callable[[BenchReport, Path], Path]] = {

@@ -127,7 +127,7 @@ def _time(candidates: Sequence[Candidate], pictures: Sequence[Path]) -> None:
     """The latency tables of a short benchmark in which the backends take turns."""
     from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
     from yolox_deploy.benchmarks.protocol import Protocol
-    from yolox_deploy.benchmarks.table import tables
+    from yolox_deploy.benchmarks.report.tables import tables
     from yolox_deploy.cli.bench_output import print_tables
 
     protocol = Protocol(name="quick", seconds=1.0, rounds=12, images=len(pictures))

@@ -92,7 +92,7 @@ class SimulatedClock:
             InputError: no such file, or no benchmark report.
             UsageError: no row or several rows are meant, or the row lacks the scope.
         """
-        from yolox_deploy.benchmarks.results import BenchReport
+        from yolox_deploy.benchmarks.report.results import BenchReport
 
         rows = BenchReport.load(path).rows
         wanted = {"label": label, "backend": backend, "precision": precision}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.artifact import write_atomically
+from yolox_deploy.benchmarks.report.tables import Table
 from yolox_deploy.benchmarks.stats import Summary, summarize
-from yolox_deploy.benchmarks.table import Table
 from yolox_deploy.types import Detections
 
 SCHEMA = "yolox-deploy/stream-sweep"

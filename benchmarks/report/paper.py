@@ -13,8 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from yolox_deploy.benchmarks.results import BenchReport, Row
-from yolox_deploy.benchmarks.table import ABSENT, Table
+from yolox_deploy.benchmarks.report.results import BenchReport, Row
+from yolox_deploy.benchmarks.report.tables import ABSENT, Table
 
 HEADINGS = {
     **{name: (name, ".1f") for name in ("AP50", "AP75", "APs", "APm", "APl")},
@@ -58,7 +58,7 @@ class PublishedPoint:
 @cache
 def published() -> tuple[str, tuple[PaperTable, ...]]:
     """The source of the published numbers and the tables."""
-    file = resources.files("yolox_deploy.benchmarks") / "paper_tables.json"
+    file = resources.files("yolox_deploy.benchmarks.report") / "paper_tables.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     found = [
         PaperTable(**{**table, "columns": tuple(table["columns"]), "rows": tuple(table["rows"])})

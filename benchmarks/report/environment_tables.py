@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from yolox_deploy.benchmarks.machine.facts import Environment, MachineState
-from yolox_deploy.benchmarks.table import ABSENT, Table
+from yolox_deploy.benchmarks.report.tables import ABSENT, Table
 
 
 def environment_tables(machine: Environment) -> list[Table]:

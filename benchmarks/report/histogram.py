@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from yolox_deploy.benchmarks.results import Samples
+from yolox_deploy.benchmarks.report.results import Samples
 
 BINS = 40
 

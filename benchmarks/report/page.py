@@ -14,14 +14,14 @@ from pathlib import Path
 from string import Template
 
 from yolox_deploy.artifact import write_atomically
-from yolox_deploy.benchmarks.charts import place, scatter, shape
-from yolox_deploy.benchmarks.environment_tables import environment_tables
-from yolox_deploy.benchmarks.histogram import histogram, shown_percentiles
-from yolox_deploy.benchmarks.paper import paper_notes, paper_tables, published
 from yolox_deploy.benchmarks.protocol import SCOPES
-from yolox_deploy.benchmarks.reports import alerts, remarks
-from yolox_deploy.benchmarks.results import BenchReport, Row, Subject
-from yolox_deploy.benchmarks.table import Table, tables
+from yolox_deploy.benchmarks.report.environment_tables import environment_tables
+from yolox_deploy.benchmarks.report.histogram import histogram, shown_percentiles
+from yolox_deploy.benchmarks.report.paper import paper_notes, paper_tables, published
+from yolox_deploy.benchmarks.report.results import BenchReport, Row, Subject
+from yolox_deploy.benchmarks.report.scatter import place, scatter, shape
+from yolox_deploy.benchmarks.report.tables import Table, tables
+from yolox_deploy.benchmarks.report.text import alerts, remarks
 
 COLOURS = 8
 """Colours of backends in `report.css`."""
@@ -61,7 +61,7 @@ def html_page(report: BenchReport) -> str:
 
 
 def _frame(name: str) -> str:
-    return (resources.files("yolox_deploy.benchmarks") / name).read_text(encoding="utf-8")
+    return (resources.files("yolox_deploy.benchmarks.report") / name).read_text(encoding="utf-8")
 
 
 def _list(texts: Sequence[str]) -> str:

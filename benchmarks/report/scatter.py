@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from yolox_deploy.benchmarks.labels import Labels
-from yolox_deploy.benchmarks.paper import PublishedPoint, figure_points
-from yolox_deploy.benchmarks.results import Row, Subject
-from yolox_deploy.benchmarks.table import by_reason
+from yolox_deploy.benchmarks.report.labels import Labels
+from yolox_deploy.benchmarks.report.paper import PublishedPoint, figure_points
+from yolox_deploy.benchmarks.report.results import Row, Subject
+from yolox_deploy.benchmarks.report.tables import by_reason
 from yolox_deploy.models.zoo import ZOO
 
 WIDTH, HEIGHT = 400, 330

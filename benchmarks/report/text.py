@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.artifact import write_atomically
-from yolox_deploy.benchmarks.environment_tables import environment_tables
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
-from yolox_deploy.benchmarks.results import BenchReport, Row, Startup, Subject, ThroughputRow
-from yolox_deploy.benchmarks.table import Table, notes, tables
+from yolox_deploy.benchmarks.report.environment_tables import environment_tables
+from yolox_deploy.benchmarks.report.results import BenchReport, Row, Startup, Subject, ThroughputRow
+from yolox_deploy.benchmarks.report.tables import Table, notes, tables
 
 ALERTS = ("warning: ", "struck out: ")
 """How notes begin that a reader must not miss."""

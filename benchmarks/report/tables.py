@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
-from yolox_deploy.benchmarks.results import BenchReport, Row, Samples
+from yolox_deploy.benchmarks.report.results import BenchReport, Row, Samples
 from yolox_deploy.benchmarks.stats import Comparison
 
 ABSENT = "–"

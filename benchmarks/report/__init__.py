@@ -1,0 +1,1 @@
+"""What a benchmark found: the record, its tables, texts, page and comparison."""
