@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from yolox_deploy.benchmarks.ablation import convergence, gather, measure_latencies, tables, to_markdown
 from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks.roadmap.report import convergence, gather, measure_latencies, tables, to_markdown
+from yolox_deploy.benchmarks.roadmap.runs import Run, RunResult, plan_runs
 from yolox_deploy.models import build_model
-from yolox_deploy.roadmap.runs import Run, RunResult, plan_runs
 
 CHANGES = {"imgsz": (64, 64), "epochs": 2}
 ROWS = ("yolov3_baseline", "decoupled_head", "end_to_end_decoupled", "large_mixup")

@@ -11,9 +11,9 @@ import cv2
 import pytest
 import torch
 
+from yolox_deploy.benchmarks.roadmap.runs import plan_runs, read_result, run_to_end
 from yolox_deploy.data.scenes import write_scenes
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.roadmap.runs import plan_runs, read_result, run_to_end
 from yolox_deploy.training.trainer import Trainer
 
 ROWS = "yolov3_baseline,nms_free"

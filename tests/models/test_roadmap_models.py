@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from yolox_deploy.benchmarks.roadmap.rows import TABLE_2
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import build_model, count, fuse, get_config, identify, read_checkpoint
 from yolox_deploy.models.priors import CLASSIC
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.models.zoo import ROADMAP
 from yolox_deploy.postprocess import decode
-from yolox_deploy.roadmap.tables import TABLE_2
 
 COUNTED = ("yolov3_baseline", "decoupled_head", "simota", "nms_free")
 HEADS = ("yolov3_baseline", "decoupled_head", "nms_free", "end_to_end_coupled", "end_to_end_decoupled")

@@ -12,7 +12,7 @@ from yolox_deploy.cli.common import AsJson, console, parse_size, status
 from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
 
 if TYPE_CHECKING:
-    from yolox_deploy.roadmap.runs import Run
+    from yolox_deploy.benchmarks.roadmap.runs import Run
 
 
 def ablate_command(
@@ -79,10 +79,10 @@ def _plan(
     fit_priors: bool,
 ) -> list[Run]:
     """The runs; with `fit_priors` after writing the file that the anchor-based ones take."""
+    from yolox_deploy.benchmarks.roadmap.runs import plan_runs
     from yolox_deploy.data.layouts import open_dataset
     from yolox_deploy.data.priors import fit_to_dataset
     from yolox_deploy.models.priors import CLASSIC
-    from yolox_deploy.roadmap.runs import plan_runs
 
     runs = plan_runs(names, seeds, data, out, width=width, changes=changes)
     if not fit_priors:
@@ -100,7 +100,7 @@ def _plan(
 
 def _train_all(runs: Sequence[Run]) -> list[str]:
     """Train what is not finished; says beforehand what it costs. Returns why runs failed."""
-    from yolox_deploy.roadmap.runs import read_result, run_to_end
+    from yolox_deploy.benchmarks.roadmap.runs import read_result, run_to_end
     from yolox_deploy.training.allocator import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
 
@@ -125,7 +125,7 @@ def _train_all(runs: Sequence[Run]) -> list[str]:
 
 def _warn_of_cost(runs: Sequence[Run]) -> None:
     """Time a step of each row, and say what all steps together will take."""
-    from yolox_deploy.roadmap.cost import count_steps, seconds_per_step
+    from yolox_deploy.benchmarks.roadmap.cost import count_steps, seconds_per_step
 
     with status("timing a step of each row"):
         paces = {run.row: seconds_per_step(run.config) for run in {run.row: run for run in runs}.values()}
@@ -149,7 +149,7 @@ def _use_threads(threads: int) -> None:
 
 
 def _rows_of_tables(text: str) -> list[str]:
-    from yolox_deploy.roadmap.tables import TABLES
+    from yolox_deploy.benchmarks.roadmap.rows import TABLES
 
     numbers = _numbers(text)
     if set(numbers) - TABLES.keys():

@@ -13,7 +13,7 @@ from yolox_deploy.cli.common import print_json, print_table, status
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolox_deploy.roadmap.runs import Run, RunResult
+    from yolox_deploy.benchmarks.roadmap.runs import Run, RunResult
 
 LATENCIES = "latency.json"
 
@@ -27,9 +27,9 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
         UsageError: no run is finished.
     """
     from yolox_deploy.artifact import write_atomically
-    from yolox_deploy.benchmarks import ablation
+    from yolox_deploy.benchmarks.roadmap import report
+    from yolox_deploy.benchmarks.roadmap.runs import read_result
     from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.roadmap.runs import read_result
     from yolox_deploy.training.charts import draw_convergence
 
     results = [result for run in runs if (result := read_result(run)) is not None]
@@ -38,18 +38,18 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     finished = [run for run in runs if run.result_path.is_file()]
     latencies = _latencies(finished, out, threads, measure=latency)
     classes = len(open_dataset(runs[0].config.data, "train").class_names)
-    figures = ablation.gather(runs, results, classes, latencies)
+    figures = report.gather(runs, results, classes, latencies)
     notes = _notes(runs, results, bool(latencies))
-    content = ablation.to_json(figures, results, notes)
+    content = report.to_json(figures, results, notes)
     write_atomically(out / "ablation.json", json.dumps(content, indent=1))
-    write_atomically(out / "ablation.md", ablation.to_markdown(figures, notes))
-    draw_convergence(ablation.convergence(figures), out / "curves.png")
+    write_atomically(out / "ablation.md", report.to_markdown(figures, notes))
+    draw_convergence(report.convergence(figures), out / "curves.png")
     if as_json:
         print_json(content)
         return
-    for table in ablation.tables(figures):
+    for table in report.tables(figures):
         print_table(table.columns, table.rows, table.title)
-    for line in (*notes, ablation.LABEL):
+    for line in (*notes, report.LABEL):
         typer.echo(line)
     typer.echo(f"also in {out}: ablation.json, ablation.md, curves.png")
 
@@ -57,7 +57,7 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
 def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: bool) -> dict[str, float]:
     """Milliseconds by model name, measured now or kept from the last time."""
     from yolox_deploy.artifact import write_atomically
-    from yolox_deploy.benchmarks.ablation import measure_latencies
+    from yolox_deploy.benchmarks.roadmap.report import measure_latencies
 
     file = out / LATENCIES
     if measure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yolox_deploy.roadmap.tables import AugmentationRow, RoadmapRow, find_row
+from yolox_deploy.benchmarks.roadmap.rows import AugmentationRow, RoadmapRow, find_row
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.recipes import override, recipe
 

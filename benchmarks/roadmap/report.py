@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import ABSENT, Table
 from yolox_deploy.benchmarks.report.text import markdown_table
-from yolox_deploy.roadmap.tables import SAME_TRAINING, TABLE_1, TABLE_2, TABLE_5, find_row
+from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, TABLE_1, TABLE_2, TABLE_5, find_row
 
 if TYPE_CHECKING:
-    from yolox_deploy.roadmap.runs import Run, RunResult
+    from yolox_deploy.benchmarks.roadmap.runs import Run, RunResult
 
 Report = Callable[[str], None]
 
