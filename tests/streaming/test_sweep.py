@@ -12,13 +12,13 @@ import pytest
 
 from tests.conftest import ToyModel
 from yolox_deploy import Detections
+from yolox_deploy.benchmarks.streams.report import Entrant
+from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_entrants
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.footage import Footage, every, generated_footage, read_footage, stride_of
 from yolox_deploy.streaming.motion import Motion
 from yolox_deploy.streaming.policies import ShrinkingTail
 from yolox_deploy.streaming.sequences import SequenceOptions, write_sequences
-from yolox_deploy.streaming.sweep import SweepOptions, run_sweep, score_entrants
-from yolox_deploy.streaming.sweep_report import Entrant
 from yolox_deploy.streaming.worlds import scene_worlds
 
 WORLDS = scene_worlds(3, seed=4, size=(240, 320))

@@ -14,8 +14,8 @@ from yolox_deploy.cli.common import console, print_json
 from yolox_deploy.errors import InputError, UsageError, require
 
 if TYPE_CHECKING:
+    from yolox_deploy.benchmarks.streams.report import SweepReport
     from yolox_deploy.streaming.footage import Footage
-    from yolox_deploy.streaming.sweep_report import SweepReport
 
 SCENES = "scenes"
 """A source that is drawn rather than read."""
@@ -53,8 +53,8 @@ def sweep_command(asked: SweepArguments) -> None:
         UsageError, InputError, ArtifactError, MissingExtraError: as of `run_sweep`.
     """
     require("faster_coco_eval", "eval")  # before the detectors answer, not after
+    from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep
     from yolox_deploy.streaming.policies import parse_policy
-    from yolox_deploy.streaming.sweep import SweepOptions, run_sweep
 
     if asked.out is not None and asked.out.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(

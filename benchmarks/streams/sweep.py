@@ -17,6 +17,7 @@ from pathlib import Path
 from yolox_deploy.benchmarks.machine.environment import describe
 from yolox_deploy.benchmarks.plan import CHECKPOINT_SUFFIX, PlanOptions, plan_models, with_threads
 from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.streams.report import Entrant, SweepReport, SweepRow
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
 from yolox_deploy.evaluation.coco import METRICS
@@ -26,7 +27,6 @@ from yolox_deploy.streaming.clocks import NEWEST, SimulatedClock
 from yolox_deploy.streaming.events import StreamRecord
 from yolox_deploy.streaming.footage import Footage, every, stride_of
 from yolox_deploy.streaming.policies import Policy, policy_name
-from yolox_deploy.streaming.sweep_report import Entrant, SweepReport, SweepRow
 from yolox_deploy.types import Detections
 
 BLOCK = 20

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.benchmarks.streams.report import SweepReport, SweepRow
 from yolox_deploy.drawing import class_color, put_text, write_picture
-from yolox_deploy.streaming.sweep_report import SweepReport, SweepRow
 
 Picture = NDArray[np.uint8]
 

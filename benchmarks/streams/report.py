@@ -136,7 +136,7 @@ class SweepReport:
 
     def draw(self, path: str | Path) -> Path:
         """Draw AP over latency, a panel for each frame rate; the suffix of `path` names the format."""
-        from yolox_deploy.streaming.tradeoff import draw_tradeoff
+        from yolox_deploy.benchmarks.streams.chart import draw_tradeoff
 
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         draw_tradeoff(self, Path(path))
