@@ -46,7 +46,7 @@ unit-rest:
 # On a machine with an NVIDIA GPU: GPU_EXTRA=tensorrt, or tensorrt-volta on a V100.
 gpu-acceptance: $(VENV)/.demo
 	$(PIP) install -q -e ".[$(GPU_EXTRA)]"
-	$(BIN)/python -m yolox_deploy.benchmarks.gpu_acceptance $(ARGS)
+	$(BIN)/python -m yolox_deploy.benchmarks.studies.gpu_acceptance $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo predictions build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

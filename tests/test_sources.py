@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolox_deploy.benchmarks.loopback import LoopbackCamera
+from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.capture import LiveSource
 from yolox_deploy.errors import InputError
 from yolox_deploy.sources import Frame, image_paths, is_live, open_source

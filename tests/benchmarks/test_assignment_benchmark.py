@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from yolox_deploy.benchmarks.assignment import Comparison, compare, report
+from yolox_deploy.benchmarks.studies.assignment import Comparison, compare, report
 from yolox_deploy.data.dataset import Objects
 from yolox_deploy.models import build_model
 from yolox_deploy.training.inspection import inspect_picture

@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import COMMAND
 from yolox_deploy import cli, export
-from yolox_deploy.benchmarks.loopback import LoopbackCamera
+from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
 from yolox_deploy.evaluation import streaming_ap
 from yolox_deploy.streaming.events import read_record

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from yolox_deploy import Detector
-from yolox_deploy.benchmarks.stream_soak import SETTLING_SECONDS, real_soak, report, simulated_soak
+from yolox_deploy.benchmarks.studies.stream_soak import SETTLING_SECONDS, real_soak, report, simulated_soak
 from yolox_deploy.capture import Frame
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.events import StreamHeader, read_record
@@ -171,7 +171,7 @@ def test_memory_is_flat_over_simulated_streaming() -> None:
 @linux
 @pytest.mark.slow
 def test_a_camera_that_is_unplugged_now_and_then(nano_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolox_deploy.benchmarks.stream_soak.OUTAGE_SECONDS", 0.5)
+    monkeypatch.setattr("yolox_deploy.benchmarks.studies.stream_soak.OUTAGE_SECONDS", 0.5)
     with Detector(nano_onnx, threads=1) as detector:
         soak = real_soak(detector, 6, outage_every=2, sample_every=1, video=".avi", log=lambda line: None)
     assert soak.figures.reconnects >= 1

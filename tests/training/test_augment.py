@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from yolox_deploy.benchmarks.augmentation import CanvasWay, Case, canvas_overlay, canvas_shift, fitted
 from yolox_deploy.benchmarks.pictures import generated
+from yolox_deploy.benchmarks.studies.augmentation import CanvasWay, Case, canvas_overlay, canvas_shift, fitted
 from yolox_deploy.data.dataset import ObjectRow, Objects, PictureRow, dataset_from_rows
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import letterbox

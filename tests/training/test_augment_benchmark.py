@@ -6,8 +6,8 @@ from pathlib import Path
 
 import cv2
 
-from yolox_deploy.benchmarks import augmentation
 from yolox_deploy.benchmarks.pictures import generated
+from yolox_deploy.benchmarks.studies import augmentation
 from yolox_deploy.training.config import Augmentation
 
 

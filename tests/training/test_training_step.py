@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yolox_deploy.benchmarks.training_step import PARTS, Case, make_targets, measure, report
+from yolox_deploy.benchmarks.studies.training_step import PARTS, Case, make_targets, measure, report
 
 
 def test_small_run() -> None:

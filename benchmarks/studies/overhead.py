@@ -1,6 +1,6 @@
 """What the Detector adds to a bare backend call, and what the folded stem saves: two ratios, one process.
 
-    python -m yolox_deploy.benchmarks.overhead OURS.onnx [OFFICIAL.onnx]
+    python -m yolox_deploy.benchmarks.studies.overhead OURS.onnx [OFFICIAL.onnx]
 
 Protocol: one thread of calls, batch 1, a decoded 640x480 array in, conf 0.3, IoU 0.45, images in turn. The
 calls to compare alternate in one process by blocks of ten, so that a drift of the machine hits all of them; the

@@ -1,7 +1,7 @@
 """Whether a stream can run for days: resident memory over an hour of simulated and minutes of real streaming.
 
-    python -m yolox_deploy.benchmarks.stream_soak simulated [--hours 1]
-    python -m yolox_deploy.benchmarks.stream_soak real --model F [--minutes 10] [--video .avi]
+    python -m yolox_deploy.benchmarks.studies.stream_soak simulated [--hours 1]
+    python -m yolox_deploy.benchmarks.studies.stream_soak real --model F [--minutes 10] [--video .avi]
 
 The simulated hour takes seconds: its policy decides over every frame, and each answer goes through the summary, the
 record and the line of figures as in a live stream. The real one is `run_live` on a camera of this machine's loopback
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from yolox_deploy.benchmarks.loopback import LoopbackCamera
+from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.data.scene_drawing import draw_scene
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.clocks import SimulatedClock, simulate

@@ -1,11 +1,11 @@
 """Training samples a second: this package's augmentation against the authors' way.
 
-Protocol: `python -m yolox_deploy.benchmarks.augmentation [FOLDER] [ROUNDS]`, by default 10 rounds over generated
-pictures of COCO's sizes, saved as JPEG. One process, OpenCV without threads, as in a worker of the loader; decoding
-is included. Each picture has 7 random objects. The ways take turns picture by picture with random generators of
-the same seed, so that a disturbance of the machine meets both; one round warms up. Milliseconds an image are the
-median over rounds of a round's mean; hold the ratios, absolute values drift. Freed memory is kept
-(`keep_freed_memory`), which the whole process shares: `canvas` gains from it too.
+Protocol: `python -m yolox_deploy.benchmarks.studies.augmentation [FOLDER] [ROUNDS]`, by default 10 rounds over
+generated pictures of COCO's sizes, saved as JPEG. One process, OpenCV without threads, as in a worker of the
+loader; decoding is included. Each picture has 7 random objects. The ways take turns picture by picture with
+random generators of the same seed, so that a disturbance of the machine meets both; one round warms up.
+Milliseconds an image are the median over rounds of a round's mean; hold the ratios, absolute values drift.
+Freed memory is kept (`keep_freed_memory`), which the whole process shares: `canvas` gains from it too.
 
 `canvas` is what the released code does, written plainly: each picture is resized to fit when it is read, four of
 them fill a canvas twice the sample's height and width, that is mapped to the sample; MixUp builds the whole scaled

@@ -1,6 +1,6 @@
 """Letterbox and post-processing against the official way of computing them.
 
-Protocol: `python -m yolox_deploy.benchmarks.processing [ROUNDS]`. One process, synthetic data of a fixed
+Protocol: `python -m yolox_deploy.benchmarks.studies.processing [ROUNDS]`. One process, synthetic data of a fixed
 seed, no network. The ways take turns inside each round, so that a disturbance of the machine meets all of
 them; 20 rounds warm up, then ROUNDS (default 100) are timed by the wall clock. Medians in milliseconds, and
 ratio = official / ours of the same run: absolute values drift, ratios hold. The official way is written here

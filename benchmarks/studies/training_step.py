@@ -1,10 +1,10 @@
 """One training step and its parts: plain float32 against channels-last and bfloat16.
 
-Protocol: `python -m yolox_deploy.benchmarks.training_step [MODEL SIZE BATCH ROUNDS]`, by default yolox_nano 416 8 10.
-One process, random images, 5 to 40 objects an image padded to 120 rows, fixed seed, random weights, threads as
-torch chooses. The ways take turns inside each round, so that a disturbance of the machine meets all of them; 2
-rounds warm up. Medians in milliseconds of wall clock; hold the ratios, absolute values drift. Freed memory is kept
-(`keep_freed_memory`), which the whole process shares: `plain` gains from it too.
+Protocol: `python -m yolox_deploy.benchmarks.studies.training_step [MODEL SIZE BATCH ROUNDS]`, by default
+yolox_nano 416 8 10. One process, random images, 5 to 40 objects an image padded to 120 rows, fixed seed, random
+weights, threads as torch chooses. The ways take turns inside each round, so that a disturbance of the machine
+meets all of them; 2 rounds warm up. Medians in milliseconds of wall clock; hold the ratios, absolute values
+drift. Freed memory is kept (`keep_freed_memory`), which the whole process shares: `plain` gains from it too.
 
 Ways: `plain` is NCHW float32 with activations in place, as the official code has them, and separate operations a
 parameter for SGD and EMA; the others are channels-last with the fused SGD and EMA of this package, `float32` or

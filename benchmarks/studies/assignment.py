@@ -1,6 +1,6 @@
 """SimOTA against OTA, which it simplifies: how far the assignments agree, and the ratio of their times.
 
-    python -m yolox_deploy.benchmarks.assignment WEIGHTS IMAGES ANNOTATIONS
+    python -m yolox_deploy.benchmarks.studies.assignment WEIGHTS IMAGES ANNOTATIONS
 
 Protocol: one thread, the first COUNT annotated pictures one by one, letterboxed to the model's test size, predictions
 in float32 with the statistics of BatchNorm. A positive is a pair of anchor point and ground truth; the figures count

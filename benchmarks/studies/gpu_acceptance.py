@@ -1,6 +1,6 @@
 """Turns "not yet run on a GPU" into figures on a machine that has one: `make gpu-acceptance`.
 
-    python -m yolox_deploy.benchmarks.gpu_acceptance [--images DIR --annotations FILE] [--weights DIR]
+    python -m yolox_deploy.benchmarks.studies.gpu_acceptance [--images DIR --annotations FILE] [--weights DIR]
 
 For each of the seven models, with TensorRT and TensorRT-RTX as installed: FP16 export, load, comparison with
 PyTorch, AP where annotations are given, latency at batch 1. Then the other precisions and options on the
