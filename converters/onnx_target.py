@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
-from yolox_deploy.converters import nms, onnx_int8
+from yolox_deploy.converters import onnx_int8, onnx_nms
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.float16 import cast_file
 from yolox_deploy.errors import ArtifactError, require
@@ -99,8 +99,8 @@ def convert(source: Source, path: Path, options: ExportOptions) -> Converted:
         shutil.copyfile(source.onnx, path)
     info = replace(source.info, precision=options.precision, details=_achieved(path, source.info, options))
     if options.nms:
-        nms.add_nms(path, options)
-    return Converted(path, nms.describe(info, options))
+        onnx_nms.add_nms(path, options)
+    return Converted(path, onnx_nms.describe(info, options))
 
 
 def _achieved(path: Path, info: ArtifactInfo, options: ExportOptions) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from yolox_deploy.converters import openvino_int8
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
-from yolox_deploy.converters.nms import add_nms, describe
+from yolox_deploy.converters.onnx_nms import add_nms, describe
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, require
 from yolox_deploy.telemetry import no_telemetry
 

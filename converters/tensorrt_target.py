@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.cache import cache_dir
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.float16 import cast_file
-from yolox_deploy.converters.nms import add_nms, describe
+from yolox_deploy.converters.onnx_nms import add_nms, describe
 from yolox_deploy.converters.tensorrt_build import (
     achieved_precision,
     add_profile,
