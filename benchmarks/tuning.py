@@ -14,9 +14,9 @@ from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.subject import RANDOM
 from yolox_deploy.benchmarks.writable import check_writable
-from yolox_deploy.choice import Choice, choice_path, write_choice
 from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
+from yolox_deploy.tuned import Choice, choice_path, write_choice
 
 SCOPE = "e2e"
 """What users wait for decides."""

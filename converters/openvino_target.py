@@ -14,7 +14,7 @@ from yolox_deploy.converters import openvino_int8
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.onnx_nms import add_nms, describe
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, require
-from yolox_deploy.telemetry import no_telemetry
+from yolox_deploy.host import no_telemetry
 
 COUNTED_TYPES = ("f32", "f16", "i8", "u8")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.errors import ArtifactError, require
+from yolox_deploy.host import no_telemetry
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime
 from yolox_deploy.runtimes.openvino_settings import (
     OpenVinoOptions,
@@ -19,7 +20,6 @@ from yolox_deploy.runtimes.openvino_settings import (
     choose_precision,
     prepare_cache,
 )
-from yolox_deploy.telemetry import no_telemetry
 from yolox_deploy.types import TensorSpec
 
 KERNEL_TYPES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.coco import CLASS_NAMES
+from yolox_deploy.class_names import CLASS_NAMES
 from yolox_deploy.errors import ArtifactError, DeviceError, MissingExtraError
 from yolox_deploy.vendors.gpu import Gpu
 from yolox_deploy.vendors.tensorrt_sdk import EXPORT_TARGETS, TITLES, Sdk, installed_flavors

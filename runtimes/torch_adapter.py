@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.coco import default_class_names
+from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.zoo import check_size
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions

@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.coco import CLASS_NAMES
-from yolox_deploy.conventions import infer_info
+from yolox_deploy.class_names import CLASS_NAMES
 from yolox_deploy.errors import ArtifactError, YoloxDeployError
+from yolox_deploy.foreign.conventions import infer_info
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.types import InputConvention
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.conventions import infer_info
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
+from yolox_deploy.foreign.conventions import infer_info
 from yolox_deploy.images import ImageSource, load_image
 from yolox_deploy.postprocess import anchor_points, final_rows, postprocess
 from yolox_deploy.preprocess import Preprocessor, check_size
@@ -111,7 +111,7 @@ class Detector:
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
         options = {"device": device, "threads": threads, **(runtime_options or {})}
         if backend == "auto":
-            from yolox_deploy.choice import tuned_opening  # needs platformdirs, which nothing else here does
+            from yolox_deploy.tuned import tuned_opening  # needs platformdirs, which nothing else here does
 
             model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.cache import fetch_weights
-from yolox_deploy.coco import default_class_names
+from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.zoo import get_config
 

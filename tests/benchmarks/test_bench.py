@@ -26,8 +26,8 @@ from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.benchmarks.subject import complexity, unique_labels
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.tuning import choose, is_accurate, tune, ways
-from yolox_deploy.choice import Choice, choice_path, read_choice, tuned_opening, write_choice
 from yolox_deploy.errors import GateError, InputError, MissingExtraError, UsageError
+from yolox_deploy.tuned import Choice, choice_path, read_choice, tuned_opening, write_choice
 
 
 @pytest.fixture(scope="module")

@@ -220,7 +220,7 @@ def test_conversion_sends_nothing_and_writes_nothing_home(source: Source, tmp_pa
         "from yolox_deploy.converters.base import ExportOptions, Source, get_target\n"
         "from yolox_deploy.converters.openvino_int8 import _import_nncf\n"
         "from yolox_deploy.converters.openvino_target import convert\n"
-        "from yolox_deploy.telemetry import no_telemetry\n"
+        "from yolox_deploy.host import no_telemetry\n"
         "onnx, folder = Path(sys.argv[1]), Path(sys.argv[2])\n"
         "info = ArtifactInfo.from_json((folder / 'info.json').read_text())\n"
         "convert(Source(None, onnx, info), folder / 'model.xml', ExportOptions())\n"

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from yolox_deploy.artifact import ArtifactInfo, write_sidecar
-from yolox_deploy.conventions import infer_info
 from yolox_deploy.converters.base import ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import convert
 from yolox_deploy.errors import ArtifactError, ClosedError, UsageError
+from yolox_deploy.foreign.conventions import infer_info
 from yolox_deploy.models import YOLOX, build_model, fuse
 from yolox_deploy.runtimes.ncnn_adapter import NcnnOptions, NcnnRuntime
 from yolox_deploy.runtimes.ncnn_files import blob_names, input_size, parse_param, read_storage

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from yolox_deploy.charts import draw_curves
 from yolox_deploy.data.dataset import Objects
 from yolox_deploy.drawing import class_color
-from yolox_deploy.training.charts import draw_curves
 from yolox_deploy.training.drawings import TILE, draw_batch, draw_predictions
 from yolox_deploy.types import Detections
 

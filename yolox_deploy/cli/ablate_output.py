@@ -29,8 +29,8 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     from yolox_deploy.artifact import write_atomically
     from yolox_deploy.benchmarks.roadmap import report
     from yolox_deploy.benchmarks.roadmap.runs import read_result
+    from yolox_deploy.charts import draw_convergence
     from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.training.charts import draw_convergence
 
     results = [result for run in runs if (result := read_result(run)) is not None]
     if not results:

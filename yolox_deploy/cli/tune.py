@@ -37,7 +37,7 @@ def tune_command(
     """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
     from yolox_deploy.benchmarks.bench import BenchOptions
     from yolox_deploy.benchmarks.tuning import tune
-    from yolox_deploy.choice import read_choice
+    from yolox_deploy.tuned import read_choice
 
     writers = [writer(path) for path in out or []]
     options = BenchOptions(

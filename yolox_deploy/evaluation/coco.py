@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from yolox_deploy.coco import match_classes
+from yolox_deploy.class_names import match_classes
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.types import Detections
 

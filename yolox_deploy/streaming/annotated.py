@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.coco import match_classes
+from yolox_deploy.class_names import match_classes
 from yolox_deploy.errors import InputError, UsageError
 
 ARGOVERSE_RATE = 30.0

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy.charts import draw_curves
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.training.charts import draw_curves
 
 LOSSES = ("total", "iou", "obj", "cls", "l1", "selector", "positives")
 STEP_COLUMNS = ("step", "epoch", *LOSSES, "rate", "seconds")

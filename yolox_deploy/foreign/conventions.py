@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.coco import default_class_names
+from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import ArtifactError, RuntimeFailure
 from yolox_deploy.postprocess import anchor_points
 from yolox_deploy.runtimes.base import Runtime

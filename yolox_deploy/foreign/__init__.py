@@ -1,0 +1,1 @@
+"""What model files of others mean: their conventions, told from the files themselves."""
