@@ -39,7 +39,7 @@ def exported(
     Raises:
         YoloxDeployError: as `export`.
     """
-    from yolox_deploy.exporter import export
+    from yolox_deploy.exporter.pipeline import export
 
     free = batch is None and "dynamic_batch" in target.flags
     batch = None if free else batch or 1

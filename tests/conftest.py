@@ -60,7 +60,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def photographs() -> list[Path]:
     """The three photographs that come with the package."""
-    from yolox_deploy.verify import packaged_photographs
+    from yolox_deploy.exporter.parity import packaged_photographs
 
     return packaged_photographs()
 
@@ -78,7 +78,7 @@ def nano_weights(has_real_weights: bool, tmp_path_factory: pytest.TempPathFactor
         return SHARED / "real" / "yolox_nano.pth"
     import torch
 
-    from yolox_deploy.subject import RANDOM_WEIGHTS, load_subject
+    from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, load_subject
 
     path = tmp_path_factory.mktemp("weights") / "yolox_nano.pth"
     torch.save({"model": load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()}, path)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import yolox_deploy
-from yolox_deploy import cli, exporter
+from yolox_deploy import cli, export
 from yolox_deploy.cli.common import parse_size, read_class_names
 from yolox_deploy.cli.predict import output_names
 from yolox_deploy.errors import GateError, InputError, UsageError
@@ -177,7 +177,7 @@ def test_demo_fails_where_a_file_is_not_equal(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest is shown; then the exit code of the gate."""
-    exported = exporter.export
+    exported = export
 
     def refuse_onnx(model: str, target: str, **options: Any) -> Any:
         if target == "onnx":
@@ -186,7 +186,7 @@ def test_demo_fails_where_a_file_is_not_equal(
 
     kept = [entry for entry in registry.BUILT_IN if entry.name in ("onnxruntime", "openvino")]
     monkeypatch.setattr("yolox_deploy.benchmarks.plan.entries", lambda: kept)
-    monkeypatch.setattr(exporter, "export", refuse_onnx)
+    monkeypatch.setattr("yolox_deploy.exporter.pipeline.export", refuse_onnx)
     code, out, err = call("demo", "--out", tmp_path / "demo")
     assert code == 5
     assert "largest error 3.2" in err

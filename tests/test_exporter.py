@@ -13,14 +13,15 @@ import onnx
 import pytest
 import torch
 
-from yolox_deploy import Artifact, Detector, cli, export, exporter, proof, verify
+from yolox_deploy import Artifact, Detector, cli, export
 from yolox_deploy.benchmarks.plan import PlanOptions, plan_models
 from yolox_deploy.cli.export import parity_rows
 from yolox_deploy.converters.base import TARGETS, Source
 from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
+from yolox_deploy.exporter.parity import RAW_TOLERANCE
+from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, Subject, load_subject
 from yolox_deploy.models import fuse
 from yolox_deploy.runtimes.registry import open_runtime
-from yolox_deploy.subject import RANDOM_WEIGHTS, Subject, load_subject
 
 
 def test_the_description_is_in_the_file_and_tells_its_origin(
@@ -41,7 +42,7 @@ def test_the_proof_is_in_the_description(nano_artifact: Artifact) -> None:
     assert parity == nano_artifact.info.parity
     assert parity["verified"] is True
     assert parity["passed"] is True
-    assert 0 < parity["max_error_boxes"] < verify.RAW_TOLERANCE
+    assert 0 < parity["max_error_boxes"] < RAW_TOLERANCE
     assert 0 < parity["max_error_scores"] < 1e-4
     assert parity["photographs"] == 3
 
@@ -91,7 +92,7 @@ def quick_export(nano_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> No
     def make_source(subject: Subject, *_: Any) -> Source:
         return Source(fuse(subject.network), nano_artifact.path, nano_artifact.info)
 
-    monkeypatch.setattr(exporter, "_make_source", make_source)
+    monkeypatch.setattr("yolox_deploy.exporter.pipeline._make_source", make_source)
 
 
 @pytest.mark.usefixtures("quick_export")
@@ -103,7 +104,7 @@ def test_a_failed_gate_exits_5_and_keeps_the_old_file(
 ) -> None:
     out = tmp_path / "nano.onnx"
     out.write_bytes(b"the file of yesterday")
-    monkeypatch.setattr(verify, "RAW_TOLERANCE", 0.0)  # no two libraries round alike
+    monkeypatch.setattr("yolox_deploy.exporter.parity.RAW_TOLERANCE", 0.0)  # no two libraries round alike
     arguments = ["export", "yolox_nano", "--weights", str(nano_weights), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["yolox-deploy", *arguments])
     with pytest.raises(SystemExit) as caught:
@@ -177,7 +178,9 @@ def test_accuracy_is_compared_where_annotations_are_given(
     assert parity["photographs"] == 6
     assert 0.1 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
     assert parity_rows(parity)[-1][0].startswith("AP (PyTorch")
-    monkeypatch.setattr(proof, "AP_LOSS", {"fp32": -0.1})  # asks for more than the checkpoint has
+    monkeypatch.setattr(
+        "yolox_deploy.exporter.gate.AP_LOSS", {"fp32": -0.1}
+    )  # asks for more than the checkpoint has
     out.write_bytes(b"the file of yesterday")
     with pytest.raises(GateError, match="ap_reference"):
         export("yolox_nano", weights=nano_weights, out=out, **six_pictures)
@@ -323,5 +326,5 @@ def test_random_weights_are_the_same_each_time() -> None:
 def test_the_proof_as_a_table(nano_artifact: Artifact) -> None:
     rows = parity_rows(nano_artifact.parity)
     assert rows[0][0] == "compared with PyTorch float32"
-    assert [row[2] for row in rows[1:]] == [verify.RAW_TOLERANCE] * 2
+    assert [row[2] for row in rows[1:]] == [RAW_TOLERANCE] * 2
     assert parity_rows({"verified": False, "reason": "asked"}) == [("not compared", "asked", None)]

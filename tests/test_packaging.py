@@ -111,7 +111,7 @@ def test_it_works_alone(wheel: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path)
     code = """
 import importlib, pkgutil, yolox_deploy
-from yolox_deploy.verify import packaged_photographs
+from yolox_deploy.exporter.parity import packaged_photographs
 from yolox_deploy.converters.base import TARGETS
 from yolox_deploy.runtimes.registry import entries
 modules = [yolox_deploy, importlib.import_module("yolox_deploy.benchmarks")]

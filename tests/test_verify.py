@@ -10,15 +10,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from yolox_deploy import verify as verify_module
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import GateError
+from yolox_deploy.exporter import parity as verify_module
+from yolox_deploy.exporter.parity import GATES, RAW_TOLERANCE, Network, packaged_photographs, verify
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, iou_matrix, match
 from yolox_deploy.postprocess import decode
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.runtimes.registry import open_runtime
-from yolox_deploy.verify import GATES, RAW_TOLERANCE, Network, packaged_photographs, verify
 
 SIZE = (64, 96)
 ROWS = [
@@ -281,7 +281,7 @@ def test_every_slot_of_a_batch_is_compared(
     nano_weights: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     from yolox_deploy import export
-    from yolox_deploy.subject import load_subject
+    from yolox_deploy.exporter.source_model import load_subject
 
     conf = {"conf": 0.01} if "nms" in options else {}
     size = {"batch": 3, "verify": False}

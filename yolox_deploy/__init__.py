@@ -15,15 +15,15 @@ from yolox_deploy.types import Detections
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
-    from yolox_deploy.exporter import Artifact, export
+    from yolox_deploy.exporter.pipeline import Artifact, export
 
 __version__ = "0.1.0"
 __all__ = ["Artifact", "Detections", "Detector", "__version__", "export"]
 
 _LAZY = {
-    "Artifact": "yolox_deploy.exporter",
+    "Artifact": "yolox_deploy.exporter.pipeline",
     "Detector": "yolox_deploy.detector",
-    "export": "yolox_deploy.exporter",
+    "export": "yolox_deploy.exporter.pipeline",
 }
 
 

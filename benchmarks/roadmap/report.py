@@ -152,7 +152,7 @@ def measure_latencies(
     """
     from yolox_deploy.benchmarks.bench import load_pictures
     from yolox_deploy.benchmarks.session import Candidate, run_session
-    from yolox_deploy.exporter import export
+    from yolox_deploy.exporter.pipeline import export
 
     protocol = protocol or Protocol.quick()
     models = {run.config.model: run for run in reversed(runs)}

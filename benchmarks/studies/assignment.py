@@ -46,7 +46,7 @@ def main(
     import torch
 
     from yolox_deploy.data.coco_format import read_coco
-    from yolox_deploy.subject import load_subject
+    from yolox_deploy.exporter.source_model import load_subject
     from yolox_deploy.training.inspection import inspect_picture
 
     torch.set_num_threads(1)

@@ -26,7 +26,7 @@ from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import Candidate, run_session
 from yolox_deploy.errors import ArtifactError, GateError, MissingExtraError, YoloxDeployError
-from yolox_deploy.exporter import Artifact, export
+from yolox_deploy.exporter.pipeline import Artifact, export
 from yolox_deploy.models.zoo import ZOO, ModelConfig, get_config
 from yolox_deploy.vendors.gpu import Gpu, cuda_package, find_gpu
 from yolox_deploy.vendors.tensorrt_sdk import EXPORT_TARGETS, TITLES, installed_flavors, load_sdk

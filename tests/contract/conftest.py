@@ -12,10 +12,10 @@ import pytest
 
 from yolox_deploy.converters.base import TARGETS, Converted, ExportOptions, Source
 from yolox_deploy.errors import MissingExtraError, UsageError
-from yolox_deploy.exporter import store_info
+from yolox_deploy.exporter.pipeline import store_info
+from yolox_deploy.exporter.source_model import load_subject
 from yolox_deploy.models import build_model, fuse
 from yolox_deploy.runtimes.registry import RuntimeEntry, open_runtime
-from yolox_deploy.subject import load_subject
 
 if TYPE_CHECKING:
     from yolox_deploy import Artifact

@@ -45,9 +45,9 @@ def assign_command(
 ) -> None:
     """Draw the positive anchor points of annotated pictures, one tile an assigner."""
     require("torch", "train")
+    from yolox_deploy.exporter.source_model import load_subject
     from yolox_deploy.images import load_image
     from yolox_deploy.sources import image_paths
-    from yolox_deploy.subject import load_subject
     from yolox_deploy.training.drawings import draw_assignments
     from yolox_deploy.training.inspection import inspect_picture
 

@@ -32,8 +32,8 @@ def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for the model files and the pictures.")] = Path("demo"),
 ) -> None:
     """Export a small model to every backend installed here, prove each file, detect, draw and time."""
-    from yolox_deploy.subject import EMBEDDED_WEIGHTS, embedded_checkpoint
-    from yolox_deploy.verify import packaged_photographs
+    from yolox_deploy.exporter.parity import packaged_photographs
+    from yolox_deploy.exporter.source_model import EMBEDDED_WEIGHTS, embedded_checkpoint
 
     pictures = packaged_photographs() if weights is not None else _write_scenes(out / "scenes")
     rows, files, unequal = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
@@ -71,7 +71,7 @@ def _export_everywhere(
     """A file for each backend that works here: rows of the proof table, backend -> path, failed proofs."""
     from yolox_deploy.benchmarks.plan import usable_entries
     from yolox_deploy.converters.base import TARGETS
-    from yolox_deploy.exporter import export
+    from yolox_deploy.exporter.pipeline import export
 
     rows: list[tuple[str, str, str, str]] = []
     files: dict[str, Path] = {}

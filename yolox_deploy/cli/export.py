@@ -67,7 +67,7 @@ def export_command(
     as_json: AsJson = False,
 ) -> None:
     """Export a model and prove the file equal to PyTorch before it gets its name."""
-    from yolox_deploy.exporter import export
+    from yolox_deploy.exporter.pipeline import export
 
     out_console = console()
     with out_console.status("exporting") as spinner:

@@ -11,10 +11,10 @@ from yolox_deploy.converters.base import Converted
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import ArtifactError, DeviceError, MissingExtraError, RuntimeFailure, UsageError
 from yolox_deploy.evaluation import coco_ap
+from yolox_deploy.exporter.parity import verify
+from yolox_deploy.exporter.source_model import Subject
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import image_paths
-from yolox_deploy.subject import Subject
-from yolox_deploy.verify import verify
 
 MOST_PICTURES = 64
 """Pictures of a given folder that an export is compared on; more only take longer."""

@@ -14,9 +14,9 @@ import numpy as np
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
 from yolox_deploy.errors import GateError, UsageError, require
+from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
+from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, Subject, load_subject
 from yolox_deploy.models.zoo import check_size
-from yolox_deploy.proof import Evidence, check_comparable, prove
-from yolox_deploy.subject import RANDOM_WEIGHTS, Subject, load_subject
 
 EVALUATION_CONF = 0.01
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
