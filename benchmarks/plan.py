@@ -13,9 +13,9 @@ from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.subject import RANDOM
-from yolox_deploy.cache import cache_dir, fetch_weights
 from yolox_deploy.converters.base import TARGETS, get_target
 from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
+from yolox_deploy.models.weights import cache_dir, fetch_weights
 from yolox_deploy.models.zoo import ModelConfig, get_config
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolox_deploy.cache import cache_dir
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.float16 import cast_file
 from yolox_deploy.converters.onnx_nms import add_nms, describe
@@ -26,6 +25,7 @@ from yolox_deploy.converters.tensorrt_build import (
     store_timing_cache,
 )
 from yolox_deploy.errors import UsageError, require
+from yolox_deploy.models.weights import cache_dir
 from yolox_deploy.vendors.gpu import Gpu, find_gpu
 from yolox_deploy.vendors.tensorrt_sdk import NOT_YET_RUN, Sdk, check_gpu, load_sdk
 

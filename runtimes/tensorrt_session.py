@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.cache import cache_dir
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
+from yolox_deploy.models.weights import cache_dir
 from yolox_deploy.runtimes.cuda_device import Buffer, CudaDevice
 from yolox_deploy.runtimes.tensorrt_bindings import Binding, make_output_allocator
 from yolox_deploy.types import TensorSpec

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from yolox_deploy import cache
-from yolox_deploy.cache import cache_dir, download, fetch_weights, is_offline
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.models import weights
+from yolox_deploy.models.weights import cache_dir, download, fetch_weights, is_offline
 from yolox_deploy.models.zoo import get_config
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
@@ -103,7 +103,7 @@ def test_the_cache_is_the_users_own_unless_it_is_moved(
     assert cache_dir() == tmp_path / "cache"
     monkeypatch.delenv("YOLOX_DEPLOY_CACHE")
     assert cache_dir().name == "yolox-deploy"
-    assert not cache_dir().is_relative_to(Path(cache.__file__).parent)
+    assert not cache_dir().is_relative_to(Path(weights.__file__).parent)
 
 
 @pytest.mark.parametrize(("value", "offline"), [("1", True), ("true", True), ("0", False), ("", False)])
@@ -209,7 +209,7 @@ def test_no_server_at_all(tmp_path: Path) -> None:
 
 
 def test_a_server_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(weights, "TIMEOUT_SECONDS", 0.1)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(ArtifactError, match=r"could not fetch .*timed out"),
@@ -246,14 +246,14 @@ def test_two_that_fetch_the_same_file_do_not_write_into_each_other(server: Serve
     target = tmp_path / FILE
     target.with_name(f"{FILE}.part").write_bytes(CONTENT[:300_000])
     both = threading.Barrier(2)
-    real = cache._copy
+    real = weights._copy
 
     def together(*arguments: Any) -> None:
         both.wait(10)
         real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        patch.setattr(cache, "_copy", together)
+        patch.setattr(weights, "_copy", together)
         for done in [pool.submit(download, server.url(), target) for _ in range(2)]:
             done.result(20)
     assert target.read_bytes() == CONTENT

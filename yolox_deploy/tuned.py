@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.artifact import sha256, write_atomically
-from yolox_deploy.cache import cache_dir
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.models.weights import cache_dir
 
 SCHEMA_VERSION = 2
 

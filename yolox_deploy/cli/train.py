@@ -117,7 +117,7 @@ def parse_settings(texts: list[str]) -> dict[str, object]:
 
 
 def _new_config(changes: dict[str, object]) -> TrainConfig:
-    from yolox_deploy.cache import fetch_weights
+    from yolox_deploy.models.weights import fetch_weights
     from yolox_deploy.training.recipes import recipe
 
     missing = [f"--{name}" for name in ("model", "data") if name not in changes]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.cache import fetch_weights
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import UsageError, require
+from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.models.zoo import get_config
 
 if TYPE_CHECKING:

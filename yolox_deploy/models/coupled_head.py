@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_deploy.models.blocks import spatial_block
-from yolox_deploy.models.head import PRIOR_LOGIT, DetectionHead, Part
+from yolox_deploy.models.heads import PRIOR_LOGIT, DetectionHead, Part
 from yolox_deploy.models.zoo import ModelConfig
 
 

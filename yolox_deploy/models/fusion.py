@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_deploy.models.blocks import ConvBlock, Focus
-from yolox_deploy.models.head import DetectionHead
+from yolox_deploy.models.heads import DetectionHead
 
 Model = TypeVar("Model", bound=nn.Module)
 

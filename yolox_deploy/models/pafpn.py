@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from yolox_deploy.models.backbones import CSPDarknet
 from yolox_deploy.models.blocks import ConvBlock, CSPLayer, spatial_block
-from yolox_deploy.models.csp_darknet import CSPDarknet
 
 
 class PAFPN(nn.Module):

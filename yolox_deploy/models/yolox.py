@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.coupled_head import CoupledHead
 from yolox_deploy.models.darknet53 import DarknetFPN
-from yolox_deploy.models.head import DecoupledHead, DetectionHead
+from yolox_deploy.models.heads import DecoupledHead, DetectionHead
 from yolox_deploy.models.pafpn import PAFPN
 from yolox_deploy.models.zoo import STRIDES, ModelConfig, check_size, get_config
 
