@@ -21,7 +21,7 @@ from yolox_deploy import cli, export
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
 from yolox_deploy.evaluation import streaming_ap
-from yolox_deploy.streaming.events import read_record
+from yolox_deploy.streaming.record import read_record
 
 SCENES = 12
 SIZE = (96, 128)

@@ -14,12 +14,12 @@ from yolox_deploy import Detector
 from yolox_deploy.benchmarks.studies.stream_soak import SETTLING_SECONDS, real_soak, report, simulated_soak
 from yolox_deploy.capture import Frame
 from yolox_deploy.errors import UsageError
-from yolox_deploy.streaming.events import StreamHeader, read_record
 from yolox_deploy.streaming.live_feed import FeedSource, LiveFeed
 from yolox_deploy.streaming.live_session import LiveOutputs, run_live
-from yolox_deploy.streaming.live_summary import LiveSummary
 from yolox_deploy.streaming.overlay import draw_overlay
-from yolox_deploy.streaming.writer import CODECS, VideoWriter
+from yolox_deploy.streaming.record import StreamHeader, read_record
+from yolox_deploy.streaming.summary import LiveSummary
+from yolox_deploy.streaming.video import CODECS, VideoWriter
 from yolox_deploy.types import Detections
 
 HEADER = StreamHeader("made", 10, "newest", class_names=("cat",))
@@ -103,7 +103,7 @@ def test_a_video_that_did_not_reach_the_disk_replaces_nothing(tmp_path: Path) ->
     code = f"""
 import resource, signal
 import numpy as np
-from yolox_deploy.streaming.writer import VideoWriter
+from yolox_deploy.streaming.video import VideoWriter
 video = VideoWriter({str(path)!r}, 10)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))

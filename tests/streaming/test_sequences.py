@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.annotated import read_sequences
 from yolox_deploy.streaming.motion import Motion, View, view_at
-from yolox_deploy.streaming.sequences import (
+from yolox_deploy.streaming.sequences import read_sequences
+from yolox_deploy.streaming.worlds import World, Worlds, coco_worlds, scene_worlds
+from yolox_deploy.synthetic.sequences import (
     SequenceFrames,
     SequenceOptions,
     objects_at,
     sequence_annotations,
     write_sequences,
 )
-from yolox_deploy.streaming.worlds import World, Worlds, coco_worlds, scene_worlds
 
 OPTIONS = SequenceOptions(frame_rate=10, seconds=2, size=(240, 320))
 

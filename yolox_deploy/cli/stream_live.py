@@ -13,9 +13,9 @@ from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
-    from yolox_deploy.streaming.annotated import AnnotatedSequences
-    from yolox_deploy.streaming.events import StreamHeader
     from yolox_deploy.streaming.live_feed import LiveFeed
+    from yolox_deploy.streaming.record import StreamHeader
+    from yolox_deploy.streaming.sequences import AnnotatedSequences
 
 EVERY_FRAME = "every frame"
 """What a record calls the policy of a stream that is not played at its rate."""
@@ -68,7 +68,7 @@ def live_command(asked: LiveArguments) -> None:
 
 def _check(asked: LiveArguments) -> None:
     """Find out before any work what cannot work."""
-    from yolox_deploy.streaming.writer import check_suffix
+    from yolox_deploy.streaming.video import check_suffix
 
     if asked.annotations is not None and asked.rate == 0:
         raise UsageError("--annotations needs a rate: at --rate 0 no frame has a time of its own")
@@ -90,7 +90,7 @@ def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: Annotat
     from yolox_deploy.cli.stream_output import ProgressLine, show_figures
     from yolox_deploy.evaluation import streaming_ap
     from yolox_deploy.streaming.live_session import LiveOutputs, run_live
-    from yolox_deploy.streaming.live_summary import LiveSummary
+    from yolox_deploy.streaming.summary import LiveSummary
 
     summary, accuracy, begun = LiveSummary(), None, time.time()
     header = _header(feed, detector)
@@ -126,8 +126,8 @@ def _written(path: Path | None, since: float) -> str | None:
 
 def _header(feed: LiveFeed, detector: Detector) -> StreamHeader:
     """What goes to the head of the record."""
-    from yolox_deploy.streaming.events import StreamHeader
     from yolox_deploy.streaming.policies import policy_name
+    from yolox_deploy.streaming.record import StreamHeader
 
     info, thresholds = detector.info, detector.thresholds
     model = {
@@ -145,7 +145,7 @@ def _header(feed: LiveFeed, detector: Detector) -> StreamHeader:
 
 def _one_sequence(asked: LiveArguments) -> AnnotatedSequences:
     """The annotations of the one sequence to play, in the form of a file that holds no other."""
-    from yolox_deploy.streaming.annotated import read_sequences
+    from yolox_deploy.streaming.sequences import read_sequences
 
     require("faster_coco_eval", "eval")  # before the stream, not after it
     data = read_sequences(str(asked.annotations), asked.source, frame_rate=asked.rate)

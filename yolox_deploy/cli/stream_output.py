@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.cli.common import console, print_json, print_table
 
 if TYPE_CHECKING:
-    from yolox_deploy.streaming.live_summary import LiveFigures
+    from yolox_deploy.streaming.summary import LiveFigures
 
 REFRESH_SECONDS = 0.25
 

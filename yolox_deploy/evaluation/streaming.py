@@ -10,12 +10,12 @@ import numpy as np
 
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.evaluation.coco import score
-from yolox_deploy.streaming.annotated import AnnotatedSequence, AnnotatedSequences, read_sequences
 from yolox_deploy.streaming.clocks import NEWEST, Clock
-from yolox_deploy.streaming.events import StreamRecord, read_record
 from yolox_deploy.streaming.forecasting import Forecast, Forecaster
 from yolox_deploy.streaming.policies import ROUNDING, Policy
+from yolox_deploy.streaming.record import StreamRecord, read_record
 from yolox_deploy.streaming.recording import StreamPredictor, record_sequences
+from yolox_deploy.streaming.sequences import AnnotatedSequence, AnnotatedSequences, read_sequences
 from yolox_deploy.types import Detections
 
 Record = StreamRecord | str | Path

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.streaming.events import StreamEvent, StreamHeader, StreamRecord
 from yolox_deploy.streaming.feed import Feed
 from yolox_deploy.streaming.policies import ROUNDING, Newest, Policy, capacity, next_frame, policy_name
+from yolox_deploy.streaming.record import StreamEvent, StreamHeader, StreamRecord
 from yolox_deploy.types import Detections
 
 T = TypeVar("T")

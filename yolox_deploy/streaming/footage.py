@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.streaming.annotated import (
+from yolox_deploy.streaming.recording import Pictures, stream_paths
+from yolox_deploy.streaming.sequences import (
     AnnotatedSequence,
     AnnotatedSequences,
     read_sequences,
     sequences_from_coco,
 )
-from yolox_deploy.streaming.recording import Pictures, stream_paths
-from yolox_deploy.streaming.sequences import SequenceFrames, SequenceOptions, sequence_annotations
 from yolox_deploy.streaming.worlds import Worlds
+from yolox_deploy.synthetic.sequences import SequenceFrames, SequenceOptions, sequence_annotations
 
 
 @dataclass(frozen=True, eq=False)

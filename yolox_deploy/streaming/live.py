@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.capture import Frame
-from yolox_deploy.streaming.events import StreamEvent
 from yolox_deploy.streaming.live_feed import LiveFeed
+from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.types import Detections
 
 UNSEEN_ANSWERS = 2

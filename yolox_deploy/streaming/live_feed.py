@@ -16,8 +16,8 @@ from yolox_deploy.capture import Frame, LiveSource, video_rate
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
 from yolox_deploy.sources import STOP_SECONDS, VIDEO_SUFFIXES, is_live, open_source
-from yolox_deploy.streaming.annotated import AnnotatedSequence
 from yolox_deploy.streaming.policies import Newest, Policy, Queue, capacity, next_frame
+from yolox_deploy.streaming.sequences import AnnotatedSequence
 
 DEFAULT_RATE = 30.0
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.streaming.events import EventWriter, StreamHeader
 from yolox_deploy.streaming.live import Answer, live_answers
 from yolox_deploy.streaming.live_feed import LiveFeed
-from yolox_deploy.streaming.live_summary import LiveSummary
 from yolox_deploy.streaming.overlay import draw_overlay
+from yolox_deploy.streaming.record import EventWriter, StreamHeader
+from yolox_deploy.streaming.summary import LiveSummary
 from yolox_deploy.types import Detections
 
 SMOOTH_RATE = 60.0
@@ -93,12 +93,12 @@ class _Sinks:
         if outputs.events is not None:
             self._events = stack.enter_context(EventWriter(outputs.events, header))
         if outputs.video is not None:
-            from yolox_deploy.streaming.writer import VideoWriter
+            from yolox_deploy.streaming.video import VideoWriter
 
             rate = min(header.frame_rate, SMOOTH_RATE) if in_time else header.frame_rate
             self._video = stack.enter_context(VideoWriter(outputs.video, rate))
         if outputs.window:
-            from yolox_deploy.streaming.live_window import LiveWindow
+            from yolox_deploy.streaming.window import LiveWindow
 
             self._window = stack.enter_context(LiveWindow(TITLE))
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.annotated import AnnotatedSequence, AnnotatedSequences
 from yolox_deploy.streaming.clocks import NEWEST, Clock
-from yolox_deploy.streaming.events import StreamRecord
 from yolox_deploy.streaming.policies import Policy
+from yolox_deploy.streaming.record import StreamRecord
+from yolox_deploy.streaming.sequences import AnnotatedSequence, AnnotatedSequences
 from yolox_deploy.types import Detections
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from yolox_deploy.streaming.events import StreamEvent
 from yolox_deploy.streaming.live_histogram import DurationHistogram
+from yolox_deploy.streaming.record import StreamEvent
 
 RECENT_SECONDS = 3.0
 """Over which the present frame rate is taken."""

@@ -1,0 +1,1 @@
+"""Generated pictures and sequences with exact boxes: scenes to train on, streams with known truth."""
