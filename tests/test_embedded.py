@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from yolox_deploy import Detector
-from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
 from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.exporter.source_model import embedded_checkpoint, load_subject
 from yolox_deploy.models import read_checkpoint
+from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
 
 LEAST_AP = 0.80
 LARGEST_BYTES = 2_500_000

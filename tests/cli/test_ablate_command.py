@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from yolox_deploy.benchmarks.roadmap.runs import plan_runs, read_result, run_to_end
-from yolox_deploy.data.scenes import write_scenes
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.synthetic.scenes import write_scenes
 from yolox_deploy.training.trainer import Trainer
 
 ROWS = "yolov3_baseline,nms_free"

@@ -19,9 +19,9 @@ import pytest
 from tests.conftest import COMMAND
 from yolox_deploy import cli, export
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
-from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
 from yolox_deploy.evaluation import streaming_ap
 from yolox_deploy.streaming.record import read_record
+from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
 
 SCENES = 12
 SIZE = (96, 128)

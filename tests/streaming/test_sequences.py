@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.motion import Motion, View, view_at
 from yolox_deploy.streaming.sequences import read_sequences
-from yolox_deploy.streaming.worlds import World, Worlds, coco_worlds, scene_worlds
+from yolox_deploy.synthetic.camera import Motion, View, view_at
 from yolox_deploy.synthetic.sequences import (
     SequenceFrames,
     SequenceOptions,
@@ -20,6 +19,7 @@ from yolox_deploy.synthetic.sequences import (
     sequence_annotations,
     write_sequences,
 )
+from yolox_deploy.synthetic.worlds import World, Worlds, coco_worlds, scene_worlds
 
 OPTIONS = SequenceOptions(frame_rate=10, seconds=2, size=(240, 320))
 

@@ -16,10 +16,10 @@ from yolox_deploy.benchmarks.streams.report import Entrant
 from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_entrants
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.footage import Footage, every, generated_footage, read_footage, stride_of
-from yolox_deploy.streaming.motion import Motion
 from yolox_deploy.streaming.policies import ShrinkingTail
-from yolox_deploy.streaming.worlds import scene_worlds
+from yolox_deploy.synthetic.camera import Motion
 from yolox_deploy.synthetic.sequences import SequenceOptions, write_sequences
+from yolox_deploy.synthetic.worlds import scene_worlds
 
 WORLDS = scene_worlds(3, seed=4, size=(240, 320))
 OPTIONS = SequenceOptions(frame_rate=60, seconds=1, size=(120, 160), motion=Motion(speed=0.5))

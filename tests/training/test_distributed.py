@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from yolox_deploy.data.scenes import write_scenes
 from yolox_deploy.errors import TrainingError, UsageError
 from yolox_deploy.models import build_model
+from yolox_deploy.synthetic.scenes import write_scenes
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import TIMEOUT, Job, find_device, join_job
 from yolox_deploy.training.learner import Learner

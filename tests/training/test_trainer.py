@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
 from yolox_deploy.errors import InputError, NonFiniteLossError, TrainingError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.models.safe_load import safe_load
+from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
 from yolox_deploy.training import trainer as trainer_module
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job

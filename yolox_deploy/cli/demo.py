@@ -55,7 +55,7 @@ def demo_command(
 
 def _write_scenes(folder: Path) -> list[Path]:
     """Scenes that the embedded model has never seen, as PNG files."""
-    from yolox_deploy.data.scenes import draw_scene
+    from yolox_deploy.synthetic.scenes import draw_scene
 
     paths = []
     for index in range(SCENES):
@@ -139,6 +139,6 @@ def _time(candidates: Sequence[Candidate], pictures: Sequence[Path]) -> None:
 
 
 def _classes() -> str:
-    from yolox_deploy.data.scenes import CLASS_NAMES
+    from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
     return ", ".join(CLASS_NAMES)

@@ -22,7 +22,7 @@ def scenes_command(
     ] = "0.05,0.6",
 ) -> None:
     """Generate a data set of drawn objects with exact boxes and masks, in COCO layout."""
-    from yolox_deploy.data.scenes import CLASS_NAMES, write_scenes
+    from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
 
     try:
         low, high = map(float, objects.split(","))

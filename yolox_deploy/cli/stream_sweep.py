@@ -109,8 +109,8 @@ def common_rate(rates: tuple[float, ...]) -> float:
 def _footage(asked: SweepArguments, rate: float) -> Footage:
     """Annotated sequences as they are; still pictures, read or drawn, under a camera that moves."""
     from yolox_deploy.streaming.footage import generated_footage, read_footage
-    from yolox_deploy.streaming.worlds import coco_worlds, scene_worlds
     from yolox_deploy.synthetic.sequences import SequenceOptions
+    from yolox_deploy.synthetic.worlds import coco_worlds, scene_worlds
 
     moving = SequenceOptions(frame_rate=rate, seconds=asked.seconds)
     if asked.annotations is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RANDOM_WEIGHTS = "random"
 
 EMBEDDED_WEIGHTS = "scenes"
-"""The YOLOX-Nano in this package, trained on generated scenes (`yolox_deploy.data.scenes`): for demonstrations."""
+"""The YOLOX-Nano in this package, trained on generated scenes (`yolox_deploy.synthetic.scenes`): for demonstrations."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from yolox_deploy.streaming.sequences import (
     read_sequences,
     sequences_from_coco,
 )
-from yolox_deploy.streaming.worlds import Worlds
 from yolox_deploy.synthetic.sequences import SequenceFrames, SequenceOptions, sequence_annotations
+from yolox_deploy.synthetic.worlds import Worlds
 
 
 @dataclass(frozen=True, eq=False)

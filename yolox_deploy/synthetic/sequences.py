@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.motion import Motion, View, view_at
-from yolox_deploy.streaming.worlds import World, Worlds
+from yolox_deploy.synthetic.camera import Motion, View, view_at
+from yolox_deploy.synthetic.worlds import World, Worlds
 
 Boxes = NDArray[np.float64]
 

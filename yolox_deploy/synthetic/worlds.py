@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.coco_format import read_coco
-from yolox_deploy.data.scenes import CLASS_NAMES, draw_scene
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.images import load_image
+from yolox_deploy.synthetic.scenes import CLASS_NAMES, draw_scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def coco_worlds(
 
 
 def scene_worlds(count: int = 10, *, seed: int = 0, size: tuple[int, int] = (720, 960)) -> Worlds:
-    """Generated scenes (`yolox_deploy.data.scenes`), for tests without any data.
+    """Generated scenes (`yolox_deploy.synthetic.scenes`), for tests without any data.
 
     Raises:
         UsageError: no scene is asked for, or the size is too small to draw on.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.data.scene_sketch import Colour, Points, Sketch
+from yolox_deploy.synthetic.sketch import Colour, Points, Sketch
 
 Pixels = NDArray[np.uint8]
 Region = tuple[slice, slice]

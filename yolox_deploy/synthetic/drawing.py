@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.data.scene_backgrounds import draw_background, draw_distractor, photograph
-from yolox_deploy.data.scene_canvas import Canvas, Mask, Pose, draw_mask, paint
-from yolox_deploy.data.scene_masks import mask_to_rings
-from yolox_deploy.data.scene_objects import CLASS_NAMES, SKETCHES
-from yolox_deploy.data.scene_sketch import Sketch
 from yolox_deploy.errors import UsageError
+from yolox_deploy.synthetic.backgrounds import draw_background, draw_distractor, photograph
+from yolox_deploy.synthetic.canvas import Canvas, Mask, Pose, draw_mask, paint
+from yolox_deploy.synthetic.masks import mask_to_rings
+from yolox_deploy.synthetic.objects import CLASS_NAMES, SKETCHES
+from yolox_deploy.synthetic.sketch import Sketch
 
 EMPTY_SHARE = 0.03
 """Share of pictures without any object."""

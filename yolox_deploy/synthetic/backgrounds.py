@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.data.scene_sketch import Points, Sketch, ellipse, random_colour, rectangle, rounded, shade
+from yolox_deploy.synthetic.sketch import Points, Sketch, ellipse, random_colour, rectangle, rounded, shade
 
 Pixels = NDArray[np.uint8]
 TILE = 96

@@ -14,9 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from yolox_deploy.data.scene_drawing import SIZE_RANGE, Scene, draw_scene
-from yolox_deploy.data.scene_objects import CLASS_NAMES
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.synthetic.drawing import SIZE_RANGE, Scene, draw_scene
+from yolox_deploy.synthetic.objects import CLASS_NAMES
 
 __all__ = ["CLASS_NAMES", "Scene", "draw_scene", "write_scenes"]
 

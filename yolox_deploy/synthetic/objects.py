@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from yolox_deploy.data.scene_sketch import (
+from yolox_deploy.synthetic.sketch import (
     FULL_TURN,
     Colour,
     Part,
