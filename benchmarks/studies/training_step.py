@@ -64,7 +64,7 @@ def plain_update(model: nn.Module) -> Callable[[], None]:
 
     import torch
 
-    from yolox_deploy.training.optimizer import build_optimizer
+    from yolox_deploy.training.optimization import build_optimizer
 
     optimizer = build_optimizer(model, learning_rate=1e-6, fused=False)
     average = copy.deepcopy(model).eval()
@@ -84,7 +84,7 @@ def plain_update(model: nn.Module) -> Callable[[], None]:
 def fused_update(model: YOLOX) -> Callable[[], None]:
     """SGD and EMA as this package makes them."""
     from yolox_deploy.training.ema import ModelEMA
-    from yolox_deploy.training.optimizer import build_optimizer
+    from yolox_deploy.training.optimization import build_optimizer
 
     optimizer = build_optimizer(model, learning_rate=1e-6)
     average = ModelEMA(model)

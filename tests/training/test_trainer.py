@@ -21,12 +21,12 @@ from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
 from yolox_deploy.training import trainer as trainer_module
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
-from yolox_deploy.training.evaluation import evaluate
 from yolox_deploy.training.loader import Batch, stream
 from yolox_deploy.training.progress import Progress
-from yolox_deploy.training.run_state import write_torch
+from yolox_deploy.training.run import write_torch
 from yolox_deploy.training.schedule import yolox_warmup_cosine
 from yolox_deploy.training.trainer import Trainer
+from yolox_deploy.training.validation import evaluate
 
 STEPS, EPOCHS = 3, 4
 Losses = dict[int, dict[str, float]]

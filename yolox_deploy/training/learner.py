@@ -19,7 +19,7 @@ from yolox_deploy.training.ema import ModelEMA
 from yolox_deploy.training.loader import Batch
 from yolox_deploy.training.losses import Losses, LossOptions, losses_from_predictions
 from yolox_deploy.training.multiscale import to_input
-from yolox_deploy.training.optimizer import build_optimizer, set_learning_rate
+from yolox_deploy.training.optimization import build_optimizer, set_learning_rate
 
 LOSS_NAMES = tuple(field.name for field in fields(Losses))
 

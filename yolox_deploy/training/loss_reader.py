@@ -13,7 +13,7 @@ from yolox_deploy.errors import NonFiniteLossError
 from yolox_deploy.training.learner import LOSS_NAMES
 from yolox_deploy.training.loader import Plan, Samples, stream
 from yolox_deploy.training.multiscale import size_of_step
-from yolox_deploy.training.run_state import write_torch
+from yolox_deploy.training.run import write_torch
 
 
 class LossReader:

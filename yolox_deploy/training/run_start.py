@@ -19,7 +19,7 @@ from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
 from yolox_deploy.training.progress import Progress
-from yolox_deploy.training.run_state import RunState, load_last, load_pretrained
+from yolox_deploy.training.run import RunState, load_last, load_pretrained
 
 
 def open_data(
