@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from yolox_deploy.training.inspection import Inspected
+    from yolox_deploy.training.assign.inspection import Inspected
 
 Pairs = set[tuple[int, int]]
 
@@ -47,7 +47,7 @@ def main(
 
     from yolox_deploy.data.coco_format import read_coco
     from yolox_deploy.exporter.source_model import load_subject
-    from yolox_deploy.training.inspection import inspect_picture
+    from yolox_deploy.training.assign.inspection import inspect_picture
 
     torch.set_num_threads(1)
     subject = load_subject(None, weights, None)
@@ -64,7 +64,7 @@ def main(
 
 def compare(picture: Inspected, rounds: int) -> Comparison:
     """Assign one picture with both, `rounds` times after a warm-up."""
-    from yolox_deploy.training.assigner_table import ASSIGNERS
+    from yolox_deploy.training.assign.table import ASSIGNERS
 
     pairs: dict[str, Pairs] = {}
     times: dict[str, list[float]] = {"simota": [], "ota": []}

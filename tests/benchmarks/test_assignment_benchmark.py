@@ -8,7 +8,7 @@ import torch
 from yolox_deploy.benchmarks.studies.assignment import Comparison, compare, report
 from yolox_deploy.data.dataset import Objects
 from yolox_deploy.models import build_model
-from yolox_deploy.training.inspection import inspect_picture
+from yolox_deploy.training.assign.inspection import inspect_picture
 
 
 def test_one_picture() -> None:

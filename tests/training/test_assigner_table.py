@@ -10,15 +10,15 @@ import torch
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import build_model
-from yolox_deploy.training.anchors import AnchorPoints, anchor_points
-from yolox_deploy.training.assigner_table import ASSIGNERS
-from yolox_deploy.training.assignment import BatchAssignment, Predictions, Targets
-from yolox_deploy.training.boxes import box_iou
+from yolox_deploy.training.assign.anchors import AnchorPoints, anchor_points
+from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.one_to_one import one_to_one
+from yolox_deploy.training.assign.table import ASSIGNERS
+from yolox_deploy.training.assign.types import BatchAssignment, Predictions, Targets
 from yolox_deploy.training.config import ASSIGNER_NAMES, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import LOSS_NAMES, Learner
 from yolox_deploy.training.loader import Batch
-from yolox_deploy.training.one_to_one import one_to_one
 from yolox_deploy.training.recipes import from_dict, override, recipe
 
 SIZE, STRIDES = (96, 128), (8, 16, 32)

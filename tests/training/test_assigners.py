@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.training.anchors import anchor_points, decode_boxes, encode_boxes
-from yolox_deploy.training.assigners import Assignment, simota, simota_batch
-from yolox_deploy.training.assignment import Predictions, Targets, compact, trim_padding
+from yolox_deploy.training.assign.anchors import anchor_points, decode_boxes, encode_boxes
+from yolox_deploy.training.assign.simota import Assignment, simota, simota_batch
+from yolox_deploy.training.assign.types import Predictions, Targets, compact, trim_padding
 
 SIZE = (160, 192)
 STRIDES = (8, 16, 32)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.training.anchors import AnchorPoints, anchor_points
-from yolox_deploy.training.assigners import simota_batch
-from yolox_deploy.training.assignment import Assigner, BatchAssignment, Predictions, Targets
-from yolox_deploy.training.fixed_assigners import center, center3x3, yolov3
+from yolox_deploy.training.assign.anchors import AnchorPoints, anchor_points
+from yolox_deploy.training.assign.fixed import center, center3x3, yolov3
+from yolox_deploy.training.assign.simota import simota_batch
+from yolox_deploy.training.assign.types import Assigner, BatchAssignment, Predictions, Targets
 from yolox_deploy.training.losses import losses_from_predictions
 
 SIZE, STRIDES = (96, 128), (8, 16, 32)

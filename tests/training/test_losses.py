@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import YOLOX
-from yolox_deploy.training.anchors import anchor_points, decode_boxes
-from yolox_deploy.training.assigners import simota_batch
-from yolox_deploy.training.assignment import Predictions, Targets
+from yolox_deploy.training.assign.anchors import anchor_points, decode_boxes
+from yolox_deploy.training.assign.simota import simota_batch
+from yolox_deploy.training.assign.types import Predictions, Targets
 from yolox_deploy.training.losses import Losses, compute_losses, losses_from_predictions, losses_of_assignment
 
 OFFICIAL = {"total": "total_loss", "iou": "iou_loss", "obj": "conf_loss", "cls": "cls_loss", "l1": "l1_loss"}

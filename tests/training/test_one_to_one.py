@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from yolox_deploy.training.anchors import anchor_points
-from yolox_deploy.training.assignment import BatchAssignment, Predictions, Targets
-from yolox_deploy.training.boxes import box_iou
-from yolox_deploy.training.one_to_one import one_to_one
+from yolox_deploy.training.assign.anchors import anchor_points
+from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.one_to_one import one_to_one
+from yolox_deploy.training.assign.types import BatchAssignment, Predictions, Targets
 
 SIZE, STRIDES = (64, 64), (8, 16)
 ANCHORS = anchor_points(SIZE, STRIDES)

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from yolox_deploy.training.anchors import anchor_points
-from yolox_deploy.training.assigners import simota_batch
-from yolox_deploy.training.assignment import BatchAssignment, Predictions, Targets
-from yolox_deploy.training.ota import ota, sinkhorn
+from yolox_deploy.training.assign.anchors import anchor_points
+from yolox_deploy.training.assign.ota import ota, sinkhorn
+from yolox_deploy.training.assign.simota import simota_batch
+from yolox_deploy.training.assign.types import BatchAssignment, Predictions, Targets
 
 SIZE, STRIDES = (160, 192), (8, 16, 32)
 ANCHORS = anchor_points(SIZE, STRIDES)

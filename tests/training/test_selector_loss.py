@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from yolox_deploy.models import build_model
-from yolox_deploy.training.anchors import anchor_points
-from yolox_deploy.training.assigner_table import ASSIGNERS
-from yolox_deploy.training.assignment import BatchAssignment, Targets
-from yolox_deploy.training.boxes import box_giou
+from yolox_deploy.training.assign.anchors import anchor_points
+from yolox_deploy.training.assign.boxes import box_giou
+from yolox_deploy.training.assign.table import ASSIGNERS
+from yolox_deploy.training.assign.types import BatchAssignment, Targets
 from yolox_deploy.training.losses import LossOptions, compute_losses, losses_of_assignment
 from yolox_deploy.training.selector_loss import selector_loss
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from yolox_deploy.data.dataset import Objects
-    from yolox_deploy.training.assignment import Assigner
-    from yolox_deploy.training.inspection import Inspected
+    from yolox_deploy.training.assign.inspection import Inspected
+    from yolox_deploy.training.assign.types import Assigner
 
 ONE_TO_ONE = "one_to_one"
 ANCHOR_BASED, ANCHOR_FREE = ("yolov3",), ("center", "center3x3")
@@ -48,8 +48,8 @@ def assign_command(
     from yolox_deploy.exporter.source_model import load_subject
     from yolox_deploy.images import load_image
     from yolox_deploy.sources import image_paths
+    from yolox_deploy.training.assign.inspection import inspect_picture
     from yolox_deploy.training.drawings import draw_assignments
-    from yolox_deploy.training.inspection import inspect_picture
 
     paths = [path for item in source for path in image_paths(item)]
     truths = annotated(paths, annotations, box or [])
@@ -79,8 +79,8 @@ def fitting_assigners(anchor_based: bool, names: Sequence[str]) -> dict[str, Ass
     Raises:
         UsageError: no such assigner.
     """
-    from yolox_deploy.training.assigner_table import ASSIGNERS
-    from yolox_deploy.training.one_to_one import one_to_one
+    from yolox_deploy.training.assign.one_to_one import one_to_one
+    from yolox_deploy.training.assign.table import ASSIGNERS
 
     known = {**ASSIGNERS, ONE_TO_ONE: one_to_one}
     unknown = [name for name in names if name not in known]

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from yolox_deploy.training.assigners import Assignment, simota
+    from yolox_deploy.training.assign.simota import Assignment, simota
     from yolox_deploy.training.config import TrainConfig
     from yolox_deploy.training.losses import compute_losses
     from yolox_deploy.training.recipes import recipe

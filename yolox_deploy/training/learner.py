@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel as DDP
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import YOLOX
-from yolox_deploy.training.assigner_table import ASSIGNERS
+from yolox_deploy.training.assign.table import ASSIGNERS
 from yolox_deploy.training.config import Precision, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.ema import ModelEMA

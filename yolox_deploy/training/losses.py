@@ -13,9 +13,11 @@ from torch.nn import functional as F
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.models.zoo import STRIDES
-from yolox_deploy.training.anchors import AnchorPoints, anchor_points, decode_boxes, encode_boxes
-from yolox_deploy.training.assigners import simota_batch
-from yolox_deploy.training.assignment import (
+from yolox_deploy.training.assign.anchors import AnchorPoints, anchor_points, decode_boxes, encode_boxes
+from yolox_deploy.training.assign.boxes import box_giou, box_iou
+from yolox_deploy.training.assign.one_to_one import one_to_one
+from yolox_deploy.training.assign.simota import simota_batch
+from yolox_deploy.training.assign.types import (
     Assigner,
     BatchAssignment,
     Predictions,
@@ -24,9 +26,7 @@ from yolox_deploy.training.assignment import (
     take_rows,
     trim_padding,
 )
-from yolox_deploy.training.boxes import box_giou, box_iou
 from yolox_deploy.training.config import BoxLoss
-from yolox_deploy.training.one_to_one import one_to_one
 from yolox_deploy.training.selector_loss import selector_loss
 
 IOU_LOSS_WEIGHT = 5.0

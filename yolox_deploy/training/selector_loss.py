@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolox_deploy.training.assignment import BatchAssignment
+from yolox_deploy.training.assign.types import BatchAssignment
 
 SELECTOR_LOSS_WEIGHT = 1.0
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from yolox_deploy.data.dataset import Objects
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.preprocess import letterbox
-from yolox_deploy.training.anchors import AnchorPoints, anchor_points, decode_boxes
-from yolox_deploy.training.assignment import Predictions, Targets
+from yolox_deploy.training.assign.anchors import AnchorPoints, anchor_points, decode_boxes
+from yolox_deploy.training.assign.types import Predictions, Targets
 
 
 class Inspected(NamedTuple):

@@ -12,22 +12,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from yolox_deploy.training.anchors import AnchorPoints
-from yolox_deploy.training.assignment import (
+from yolox_deploy.training.assign.anchors import AnchorPoints
+from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.candidates import (
+    Era,
+    banish_padding,
+    candidate_rule,
+    find_candidates,
+    near_and_penalty,
+)
+from yolox_deploy.training.assign.types import (
     BatchAssignment,
     Predictions,
     Targets,
     compact,
     no_positives,
     take_rows,
-)
-from yolox_deploy.training.boxes import box_iou
-from yolox_deploy.training.candidates import (
-    Era,
-    banish_padding,
-    candidate_rule,
-    find_candidates,
-    near_and_penalty,
 )
 
 MAX_POSITIVES = 10

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from yolox_deploy.training.anchors import AnchorPoints
+from yolox_deploy.training.assign.anchors import AnchorPoints
 
 
 @dataclass(frozen=True)

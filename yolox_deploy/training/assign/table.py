@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from yolox_deploy.training.assigners import simota_batch
-from yolox_deploy.training.assignment import Assigner
-from yolox_deploy.training.fixed_assigners import center, center3x3, yolov3
-from yolox_deploy.training.ota import ota
+from yolox_deploy.training.assign.fixed import center, center3x3, yolov3
+from yolox_deploy.training.assign.ota import ota
+from yolox_deploy.training.assign.simota import simota_batch
+from yolox_deploy.training.assign.types import Assigner
 
 ASSIGNERS: Mapping[str, Assigner] = MappingProxyType(
     {

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.training.anchors import AnchorPoints, Level, cell_centres
-from yolox_deploy.training.assignment import Targets, compact
+from yolox_deploy.training.assign.anchors import AnchorPoints, Level, cell_centres
+from yolox_deploy.training.assign.types import Targets, compact
 
 Era = Literal["head", "release"]
 

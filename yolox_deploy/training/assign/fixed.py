@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.training.anchors import AnchorPoints
-from yolox_deploy.training.assignment import (
+from yolox_deploy.training.assign.anchors import AnchorPoints
+from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.types import (
     BatchAssignment,
     Predictions,
     Targets,
@@ -22,7 +23,6 @@ from yolox_deploy.training.assignment import (
     no_positives,
     take_rows,
 )
-from yolox_deploy.training.boxes import box_iou
 
 STRIDES_A_SIDE = 8
 """A level takes boxes whose longer side is at most so many of its strides: 64 pixels at stride 8, 128 at 16, the

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolox_deploy.training.anchors import AnchorPoints
-from yolox_deploy.training.assigners import IOU_EPS, IOU_WEIGHT
-from yolox_deploy.training.assignment import (
+from yolox_deploy.training.assign.anchors import AnchorPoints
+from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.candidates import candidate_rule, find_candidates, near_and_penalty
+from yolox_deploy.training.assign.simota import IOU_EPS, IOU_WEIGHT
+from yolox_deploy.training.assign.types import (
     BatchAssignment,
     Predictions,
     Targets,
@@ -20,8 +22,6 @@ from yolox_deploy.training.assignment import (
     no_positives,
     take_rows,
 )
-from yolox_deploy.training.boxes import box_iou
-from yolox_deploy.training.candidates import candidate_rule, find_candidates, near_and_penalty
 
 TOP_IOUS = 20
 """Best IoUs whose sum is the supply of a ground truth (section 3.3; SimOTA takes 10)."""

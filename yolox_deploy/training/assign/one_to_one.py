@@ -5,8 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from yolox_deploy.training.anchors import AnchorPoints
-from yolox_deploy.training.assignment import (
+from yolox_deploy.training.assign.anchors import AnchorPoints
+from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.candidates import (
+    banish_padding,
+    candidate_rule,
+    find_candidates,
+    near_and_penalty,
+)
+from yolox_deploy.training.assign.types import (
     BatchAssignment,
     Predictions,
     Targets,
@@ -14,8 +21,6 @@ from yolox_deploy.training.assignment import (
     no_positives,
     take_rows,
 )
-from yolox_deploy.training.boxes import box_iou
-from yolox_deploy.training.candidates import banish_padding, candidate_rule, find_candidates, near_and_penalty
 
 ALPHA = 0.8
 """Share of the IoU in the quality (POTO, section 3.2, Table 2)."""

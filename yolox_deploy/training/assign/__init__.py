@@ -1,0 +1,1 @@
+"""Label assignment: which anchor points answer for which object."""
