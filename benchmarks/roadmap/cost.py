@@ -22,7 +22,7 @@ def seconds_per_step(config: TrainConfig) -> float:
     import torch
 
     from yolox_deploy.models import build_model
-    from yolox_deploy.training.augment import Augmenter
+    from yolox_deploy.training.augment.pipeline import Augmenter
     from yolox_deploy.training.distributed import join_job
     from yolox_deploy.training.learner import Learner
     from yolox_deploy.training.loader import Plan, Samples, stream

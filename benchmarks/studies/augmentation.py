@@ -32,18 +32,11 @@ from yolox_deploy.images import load_image
 from yolox_deploy.preprocess import fit, letterbox
 from yolox_deploy.sources import image_paths
 from yolox_deploy.training.allocator import keep_freed_memory
-from yolox_deploy.training.augment import Augmenter
-from yolox_deploy.training.colour import random_shifts
+from yolox_deploy.training.augment.colour import random_shifts
+from yolox_deploy.training.augment.geometry import PAD, Image, Labels, Overlay, read_labels, transform_labels
+from yolox_deploy.training.augment.mosaic import Mosaic, draw_mosaic, mosaic_labels
+from yolox_deploy.training.augment.pipeline import Augmenter
 from yolox_deploy.training.config import Augmentation
-from yolox_deploy.training.geometry import (
-    PAD,
-    Image,
-    Labels,
-    Overlay,
-    read_labels,
-    transform_labels,
-)
-from yolox_deploy.training.mosaic import Mosaic, draw_mosaic, mosaic_labels
 
 Arrays = tuple[NDArray[np.uint8] | NDArray[np.float32], NDArray[np.float32]]
 Way = Callable[[int, np.random.Generator], Arrays]

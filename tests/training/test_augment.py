@@ -15,12 +15,12 @@ from yolox_deploy.benchmarks.studies.augmentation import CanvasWay, Case, canvas
 from yolox_deploy.data.dataset import ObjectRow, Objects, PictureRow, dataset_from_rows
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import letterbox
-from yolox_deploy.training.augment import Augmenter, Sample
-from yolox_deploy.training.colour import random_shifts, shift_hsv
+from yolox_deploy.training.augment.colour import random_shifts, shift_hsv
+from yolox_deploy.training.augment.geometry import Overlay, transform_labels
+from yolox_deploy.training.augment.mixing import copy_paste, draw_overlay, mix_up, uncovered_labels
+from yolox_deploy.training.augment.mosaic import load_fitting
+from yolox_deploy.training.augment.pipeline import Augmenter, Sample
 from yolox_deploy.training.config import Augmentation
-from yolox_deploy.training.geometry import Overlay, transform_labels
-from yolox_deploy.training.mixing import copy_paste, draw_overlay, mix_up, uncovered_labels
-from yolox_deploy.training.mosaic import load_fitting
 
 SIZE = (160, 192)
 STILL = Augmentation(mosaic=0, mixup=0, hsv=0, flip=0)

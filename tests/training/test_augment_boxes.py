@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from yolox_deploy.data.dataset import Objects
-from yolox_deploy.training.augment import Augmenter
+from yolox_deploy.training.augment.geometry import random_affine
+from yolox_deploy.training.augment.pipeline import Augmenter
 from yolox_deploy.training.config import Augmentation
-from yolox_deploy.training.geometry import random_affine
 
 HEIGHT, WIDTH = SIZE = (96, 128)
 SIZES = ((90, 120), (120, 90), (64, 128), (200, 60), (48, 64), (100, 100))

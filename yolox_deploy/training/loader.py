@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.training.augment import Augmenter, Sample
+from yolox_deploy.training.augment.pipeline import Augmenter, Sample
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.interrupts import ENDING
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from yolox_deploy.errors import TrainingError, require
-from yolox_deploy.training.augment import Augmenter
+from yolox_deploy.training.augment.pipeline import Augmenter
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.distributed import join_job
 from yolox_deploy.training.drawings import draw_batch, draw_predictions

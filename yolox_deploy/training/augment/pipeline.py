@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import check_size, fit
-from yolox_deploy.training.colour import random_shifts, shift_hsv
+from yolox_deploy.training.augment.colour import random_shifts, shift_hsv
+from yolox_deploy.training.augment.geometry import PAD, Image, Labels, read_labels
+from yolox_deploy.training.augment.mixing import copy_paste, mix_up
+from yolox_deploy.training.augment.mosaic import draw_mosaic, draw_tiles, mosaic_labels
 from yolox_deploy.training.config import Augmentation
-from yolox_deploy.training.geometry import PAD, Image, Labels, read_labels
-from yolox_deploy.training.mixing import copy_paste, mix_up
-from yolox_deploy.training.mosaic import draw_mosaic, draw_tiles, mosaic_labels
 
 SMALLEST_SIDE = 1.0
 """Boxes with a side of no more pixels are dropped."""

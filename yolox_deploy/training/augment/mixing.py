@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset, Objects
-from yolox_deploy.training.config import Range
-from yolox_deploy.training.geometry import (
+from yolox_deploy.training.augment.geometry import (
     PAD,
     SUBPIXEL_BITS,
     Image,
@@ -25,7 +24,8 @@ from yolox_deploy.training.geometry import (
     transform_labels,
     transform_points,
 )
-from yolox_deploy.training.mosaic import load_fitting
+from yolox_deploy.training.augment.mosaic import load_fitting
+from yolox_deploy.training.config import Range
 
 MOSTLY_COVERED = 0.7
 """An object whose box is covered by more than this share is no longer a target."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from yolox_deploy.training.geometry import Image
+from yolox_deploy.training.augment.geometry import Image
 
 LIMITS = (5, 30, 30)
 """Greatest shift of hue (of 180), saturation and value (of 255)."""

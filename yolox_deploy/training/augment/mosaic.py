@@ -13,8 +13,7 @@ import numpy as np
 
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.preprocess import fit
-from yolox_deploy.training.config import Augmentation
-from yolox_deploy.training.geometry import (
+from yolox_deploy.training.augment.geometry import (
     PAD,
     SUBPIXEL_BITS,
     Image,
@@ -30,6 +29,7 @@ from yolox_deploy.training.geometry import (
     transform_labels,
     transform_points,
 )
+from yolox_deploy.training.config import Augmentation
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Pictures varied for training: mosaic, mixing, geometry and colour."""
