@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "assigners": ("Assignment", "simota"),
+    "assign.simota": ("Assignment", "simota"),
     "config": ("TrainConfig",),
     "losses": ("compute_losses",),
     "recipes": ("recipe",),
