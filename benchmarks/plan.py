@@ -11,8 +11,8 @@ from yolox_deploy.artifact import sha256
 from yolox_deploy.benchmarks.model_files import Report, exported, random_checkpoint
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
+from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import Candidate
-from yolox_deploy.benchmarks.subject import RANDOM
 from yolox_deploy.converters.base import TARGETS, get_target
 from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.weights import cache_dir, fetch_weights

@@ -20,8 +20,8 @@ from yolox_deploy.benchmarks.machine.processor import usable_cores
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Samples, ThroughputRow
+from yolox_deploy.benchmarks.rows import describe_subject
 from yolox_deploy.benchmarks.session import Candidate, Measured
-from yolox_deploy.benchmarks.subject import describe_subject
 from yolox_deploy.benchmarks.timing import Tensor, warm_up
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError

@@ -11,8 +11,8 @@ from yolox_deploy.benchmarks.machine.processor import usable_cores
 from yolox_deploy.benchmarks.plan import usable_entries, with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport, Row
+from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import Candidate
-from yolox_deploy.benchmarks.subject import RANDOM
 from yolox_deploy.benchmarks.writable import check_writable
 from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries

@@ -15,12 +15,10 @@ from string import Template
 
 from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.protocol import SCOPES
-from yolox_deploy.benchmarks.report.environment_tables import environment_tables
-from yolox_deploy.benchmarks.report.histogram import histogram, shown_percentiles
 from yolox_deploy.benchmarks.report.paper import paper_notes, paper_tables, published
 from yolox_deploy.benchmarks.report.results import BenchReport, Row, Subject
-from yolox_deploy.benchmarks.report.scatter import place, scatter, shape
-from yolox_deploy.benchmarks.report.tables import Table, tables
+from yolox_deploy.benchmarks.report.scatter import histogram, place, scatter, shape, shown_percentiles
+from yolox_deploy.benchmarks.report.tables import Table, environment_tables, tables
 from yolox_deploy.benchmarks.report.text import alerts, remarks
 
 COLOURS = 8

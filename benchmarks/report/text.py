@@ -12,9 +12,8 @@ from typing import Any
 
 from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
-from yolox_deploy.benchmarks.report.environment_tables import environment_tables
 from yolox_deploy.benchmarks.report.results import BenchReport, Row, Startup, Subject, ThroughputRow
-from yolox_deploy.benchmarks.report.tables import Table, notes, tables
+from yolox_deploy.benchmarks.report.tables import Table, environment_tables, notes, tables
 
 ALERTS = ("warning: ", "struck out: ")
 """How notes begin that a reader must not miss."""

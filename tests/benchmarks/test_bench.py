@@ -20,10 +20,9 @@ from yolox_deploy.benchmarks.plan import with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Samples
 from yolox_deploy.benchmarks.report.tables import notes, tables
-from yolox_deploy.benchmarks.rows import check_accuracy
+from yolox_deploy.benchmarks.rows import check_accuracy, complexity, unique_labels
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.benchmarks.stats import Comparison, Interval
-from yolox_deploy.benchmarks.subject import complexity, unique_labels
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.tuning import choose, is_accurate, tune, ways
 from yolox_deploy.errors import GateError, InputError, MissingExtraError, UsageError
