@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path
 from yolox_deploy.benchmarks.machine.peak import share
@@ -20,13 +19,13 @@ from yolox_deploy.benchmarks.stats import Comparison, paired_ratio, round_median
 from yolox_deploy.errors import GateError, MissingExtraError, require
 from yolox_deploy.models.zoo import ZOO
 
-if TYPE_CHECKING:
-    from yolox_deploy.benchmarks.session import Measured
-
 RANDOM = "random"
 """What the weights of an untrained model are called."""
 
 SIBLING_SUFFIXES = {".xml": (".bin",), ".param": (".bin",)}
+
+UNSTEADY_RANGE = 0.20
+"""Rounds whose medians spread further than this (relative to the lowest) are worth a warning."""
 
 
 def describe_subject(measured: Measured, images: str) -> Subject:
@@ -112,10 +111,6 @@ def _with_threads(subject: Subject) -> str:
 
 def _with_file(subject: Subject) -> str:
     return f"{subject.label} ({Path(subject.path).name})"
-
-
-UNSTEADY_RANGE = 0.20
-"""Rounds whose medians spread further than this (relative to the lowest) are worth a warning."""
 
 
 def build_rows(

@@ -30,6 +30,15 @@ SHAPES = {
 """Marks of 8 units around 0,0: a precision is never told by colour alone."""
 
 
+GAP = 6.0
+SIDES = "right left above below"
+Box = tuple[float, float, float, float]
+BINS = 40
+
+CHARACTER, HEIGHT = 5.0, 9.0
+"""Extent of text in units of the chart, at the largest size that the page's style gives it."""
+
+
 @dataclass(frozen=True)
 class MeasuredPoint:
     """A row in the scatter: mean host latency in ms, AP in percent, and whether that AP was measured."""
@@ -184,14 +193,6 @@ def _button(text: str, x: float, y: float, inner: str) -> str:
     )
 
 
-CHARACTER, HEIGHT = 5.0, 9.0
-"""Extent of text in units of the chart, at the largest size that the page's style gives it."""
-
-GAP = 6.0
-SIDES = "right left above below"
-Box = tuple[float, float, float, float]
-
-
 class Labels:
     """Keeps the boxes (left, top, right, bottom) of `marks` (centres) and of all names put so far.
 
@@ -226,9 +227,6 @@ class Labels:
 
 def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-BINS = 40
 
 
 def shown_percentiles(samples: Samples) -> str:

@@ -21,8 +21,7 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.converters.base import ExportOptions, Source, get_target
 from yolox_deploy.converters.calibration import CalibrationSet
 from yolox_deploy.converters.onnx_target import make_source
-from yolox_deploy.converters.openvino_int8 import after_last_convolutions, quantize
-from yolox_deploy.converters.openvino_target import convert, precision_of
+from yolox_deploy.converters.openvino_target import after_last_convolutions, convert, precision_of, quantize
 from yolox_deploy.errors import InputError, RuntimeFailure, UsageError
 from yolox_deploy.models import build_model, fuse
 from yolox_deploy.runtimes.onnxruntime_adapter import OnnxRuntime
@@ -218,7 +217,7 @@ def test_conversion_sends_nothing_and_writes_nothing_home(source: Source, tmp_pa
         "from pathlib import Path\n"
         "from yolox_deploy.artifact import ArtifactInfo\n"
         "from yolox_deploy.converters.base import ExportOptions, Source, get_target\n"
-        "from yolox_deploy.converters.openvino_int8 import _import_nncf\n"
+        "from yolox_deploy.converters.openvino_target import _import_nncf\n"
         "from yolox_deploy.converters.openvino_target import convert\n"
         "from yolox_deploy.host import no_telemetry\n"
         "onnx, folder = Path(sys.argv[1]), Path(sys.argv[2])\n"
