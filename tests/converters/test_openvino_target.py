@@ -25,8 +25,7 @@ from yolox_deploy.converters.openvino_target import after_last_convolutions, con
 from yolox_deploy.errors import InputError, RuntimeFailure, UsageError
 from yolox_deploy.models import build_model, fuse
 from yolox_deploy.runtimes.onnxruntime_adapter import OnnxRuntime
-from yolox_deploy.runtimes.openvino_adapter import OpenVino
-from yolox_deploy.runtimes.openvino_settings import OpenVinoOptions
+from yolox_deploy.runtimes.openvino_adapter import OpenVino, OpenVinoOptions
 
 SIZE = (64, 96)
 MakeSource = Callable[..., Source]

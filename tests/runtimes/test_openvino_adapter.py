@@ -20,8 +20,8 @@ from openvino import opset13
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo, write_sidecar
 from yolox_deploy.errors import ArtifactError, ClosedError, UsageError
 from yolox_deploy.runtimes.onnxruntime_adapter import OnnxRuntime
-from yolox_deploy.runtimes.openvino_adapter import OpenVino
-from yolox_deploy.runtimes.openvino_settings import (
+from yolox_deploy.runtimes.openvino_adapter import (
+    OpenVino,
     OpenVinoOptions,
     check_precision,
     choose_device,

@@ -28,8 +28,14 @@ from yolox_deploy.errors import (
 )
 from yolox_deploy.runtimes import tensorrt_adapter
 from yolox_deploy.runtimes.cuda_device import Buffer
-from yolox_deploy.runtimes.tensorrt_adapter import TensorRT, TensorRTOptions, gpu_index
-from yolox_deploy.runtimes.tensorrt_preflight import check_version, rebuild_command, runs_on
+from yolox_deploy.runtimes.tensorrt_adapter import (
+    TensorRT,
+    TensorRTOptions,
+    check_version,
+    gpu_index,
+    rebuild_command,
+    runs_on,
+)
 from yolox_deploy.runtimes.tensorrt_session import EngineSession
 from yolox_deploy.vendors.gpu import Gpu, find_gpu
 from yolox_deploy.vendors.tensorrt_sdk import Sdk, check_gpu, load_sdk
@@ -372,7 +378,7 @@ def test_output_whose_shape_depends_on_the_data(device: FakeDevice) -> None:
 
 def test_allocator_never_hands_out_more_than_it_has(device: FakeDevice) -> None:
     trt = pytest.importorskip("tensorrt_rtx_bindings", reason="needs the extra tensorrt-rtx")
-    from yolox_deploy.runtimes.tensorrt_bindings import make_output_allocator
+    from yolox_deploy.runtimes.tensorrt_session import make_output_allocator
 
     allocator = make_output_allocator(trt, Buffer(np.zeros(64, np.uint8), 4096, ()))
     assert isinstance(allocator, trt.IOutputAllocator)
