@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from yolox_deploy.cli.scenes import scenes_command
+from yolox_deploy.cli.data import scenes_command
 from yolox_deploy.errors import UsageError
 from yolox_deploy.synthetic.canvas import MIN_VISIBLE, OPAQUE, Canvas, Mask, Pose, draw_mask, paint
 from yolox_deploy.synthetic.masks import mask_to_rings

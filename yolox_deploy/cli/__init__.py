@@ -14,6 +14,7 @@ from yolox_deploy.cli import (
     ablate,
     assign,
     bench,
+    data,
     demo,
     doctor,
     evaluate,
@@ -21,7 +22,6 @@ from yolox_deploy.cli import (
     models,
     predict,
     priors,
-    scenes,
     stream,
     train,
     tune,
@@ -51,7 +51,7 @@ app.command("train")(train.train_command)
 app.command("ablate")(ablate.ablate_command)
 app.command("assign")(assign.assign_command)
 app.command("priors")(priors.priors_command)
-app.command("scenes")(scenes.scenes_command)
+app.command("scenes")(data.scenes_command)
 app.command("models")(models.models_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("demo")(demo.demo_command)
