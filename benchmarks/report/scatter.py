@@ -29,13 +29,12 @@ SHAPES = {
 }
 """Marks of 8 units around 0,0: a precision is never told by colour alone."""
 
-
 GAP = 6.0
 SIDES = "right left above below"
 Box = tuple[float, float, float, float]
 BINS = 40
 
-CHARACTER, HEIGHT = 5.0, 9.0
+CHARACTER_WIDTH, TEXT_HEIGHT = 5.0, 9.0
 """Extent of text in units of the chart, at the largest size that the page's style gives it."""
 
 
@@ -205,19 +204,20 @@ class Labels:
 
     def draw(self, name: str, x: float, y: float, sides: str = SIDES) -> str:
         """The name as SVG text beside x, y on the first free side; "" where none is free."""
-        wide = CHARACTER * len(name)
+        wide = CHARACTER_WIDTH * len(name)
         places = {
-            "right": ("start", x + GAP, x + GAP, y - HEIGHT / 2),
-            "left": ("end", x - GAP, x - GAP - wide, y - HEIGHT / 2),
-            "above": ("middle", x, x - wide / 2, y - GAP - HEIGHT),
+            "right": ("start", x + GAP, x + GAP, y - TEXT_HEIGHT / 2),
+            "left": ("end", x - GAP, x - GAP - wide, y - TEXT_HEIGHT / 2),
+            "above": ("middle", x, x - wide / 2, y - GAP - TEXT_HEIGHT),
             "below": ("middle", x, x - wide / 2, y + GAP),
         }
         for side in sides.split():
             anchor, at, left, top = places[side]
-            box = (left, top, left + wide, top + HEIGHT)
+            box = (left, top, left + wide, top + TEXT_HEIGHT)
             if self._is_free(box):
                 self._taken.append(box)
-                return f'<text x="{at:.1f}" y="{top + HEIGHT - 2:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
+                base = top + TEXT_HEIGHT - 2
+                return f'<text x="{at:.1f}" y="{base:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
         return ""
 
     def _is_free(self, box: Box) -> bool:

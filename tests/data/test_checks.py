@@ -213,9 +213,7 @@ def test_pictures_that_were_just_measured_are_not_read_again(
     read: list[str] = []
     for name in ("a", "b"):
         write_picture(tmp_path / f"{name}.jpg", SIZE)
-    monkeypatch.setattr(
-        "yolox_deploy.data.picture_checks.picture_size", lambda path: read.append(path.name) or SIZE
-    )
+    monkeypatch.setattr("yolox_deploy.data.checks.picture_size", lambda path: read.append(path.name) or SIZE)
     rows = [
         PictureRow(f"{name}.jpg", SIZE, 1, [ObjectRow(0, (1, 1, 9, 9), 81)], measured=name == "a")
         for name in "ab"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from yolox_deploy.benchmarks.roadmap.recipes import row_config
-from yolox_deploy.cli.priors import priors_command
+from yolox_deploy.cli.data import priors_command
 from yolox_deploy.data.layouts import open_dataset
 from yolox_deploy.data.priors import fit_to_dataset, letterboxed_shapes, load_priors
 from yolox_deploy.errors import InputError, UsageError

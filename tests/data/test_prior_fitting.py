@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolox_deploy.data.prior_fitting import fit_priors, shape_iou
+from yolox_deploy.data.priors import fit_priors, shape_iou
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.priors import CLASSIC, default_priors
 

@@ -17,8 +17,16 @@ from typer.testing import CliRunner
 
 from yolox_deploy.cli.data import scenes_command
 from yolox_deploy.errors import UsageError
-from yolox_deploy.synthetic.canvas import MIN_VISIBLE, OPAQUE, Canvas, Mask, Pose, draw_mask, paint
-from yolox_deploy.synthetic.masks import mask_to_rings
+from yolox_deploy.synthetic.canvas import (
+    MIN_VISIBLE,
+    OPAQUE,
+    Canvas,
+    Mask,
+    Pose,
+    draw_mask,
+    mask_to_rings,
+    paint,
+)
 from yolox_deploy.synthetic.objects import SKETCHES
 from yolox_deploy.synthetic.scenes import CLASS_NAMES, Scene, draw_scene, write_scenes
 

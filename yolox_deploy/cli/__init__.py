@@ -21,7 +21,6 @@ from yolox_deploy.cli import (
     export,
     models,
     predict,
-    priors,
     stream,
     train,
     tune,
@@ -50,7 +49,7 @@ app.command("stream")(stream.stream_command)
 app.command("train")(train.train_command)
 app.command("ablate")(ablate.ablate_command)
 app.command("assign")(assign.assign_command)
-app.command("priors")(priors.priors_command)
+app.command("priors")(data.priors_command)
 app.command("scenes")(data.scenes_command)
 app.command("models")(models.models_command)
 app.command("doctor")(doctor.doctor_command)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,17 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, console, parse_size, print_json
-from yolox_deploy.cli.train_output import print_result, what_is_saved
-from yolox_deploy.cli.train_processes import is_own_job, run_processes
+from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table
 from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.zoo import get_config
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig
+    from yolox_deploy.training.trainer import Trainer, TrainResult
 
 OFFICIAL_WEIGHTS = "official"
 STOP_FILE = "stop"
+
+COMMAND = "from yolox_deploy.cli import main; main()"
+"""What each process of `--devices N` runs, with the same arguments."""
 
 
 def train_command(
@@ -87,8 +91,10 @@ def train_command(
     if check_only:
         return
     require("torch", "train")
+    from yolox_deploy.training.distributed import is_own_job, run_processes
+
     if devices > 1 and not in_job:
-        raise typer.Exit(run_processes(devices, chosen.device))
+        raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, chosen.device))
     _train(chosen, resume=resume is not None, as_json=as_json, checked=not in_job or is_own_job())
 
 
@@ -196,3 +202,31 @@ def _stop_request(folder: Path) -> Callable[[], bool]:
         return True
 
     return found
+
+
+def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> None:
+    """The figures of the best epoch, and the commands to go on with."""
+    if as_json:
+        paths = {"best": str(result.best), "last": str(result.last)}
+        print_json({**result.figures, **paths, "epochs": result.epochs})
+        return
+    title = f"{config.model} in {config.out}, best of {result.epochs} epochs"
+    print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
+    if result.epochs < config.epochs:
+        typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
+    size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)
+    weights = shlex.quote(str(result.best))
+    typer.echo(f"export it with: yolox-deploy export {config.model} --weights {weights} --to onnx{size}")
+
+
+def what_is_saved(trainer: Trainer) -> str:
+    """What an interrupted run left."""
+    if trainer.saved_step is None:
+        return "nothing was saved"
+    lost = trainer.state.step - trainer.saved_step
+    what = f"{trainer.last} lacks the last {lost} steps" if lost else f"saved in {trainer.last}"
+    return f"{what}; {_how_to_resume(trainer.config)}"
+
+
+def _how_to_resume(config: TrainConfig) -> str:
+    return f"go on with: yolox-deploy train --resume {shlex.quote(str(config.out))}"

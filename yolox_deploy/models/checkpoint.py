@@ -11,7 +11,7 @@ from torch import Tensor
 
 from yolox_deploy.artifact import sha256
 from yolox_deploy.errors import CheckpointError
-from yolox_deploy.models.darknet53 import STEM_CHANNELS
+from yolox_deploy.models.backbones import STEM_CHANNELS
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX, build_model
 from yolox_deploy.models.zoo import MAX_WIDTH, MIN_WIDTH, ROADMAP, SIZE_DIVISOR, ZOO, get_config

@@ -5,10 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.coupled_head import CoupledHead
-from yolox_deploy.models.darknet53 import DarknetFPN
-from yolox_deploy.models.heads import DecoupledHead, DetectionHead
-from yolox_deploy.models.pafpn import PAFPN
+from yolox_deploy.models.backbones import PAFPN, DarknetFPN
+from yolox_deploy.models.heads import CoupledHead, DecoupledHead, DetectionHead
 from yolox_deploy.models.zoo import STRIDES, ModelConfig, check_size, get_config
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.synthetic.backgrounds import draw_background, draw_distractor, photograph
-from yolox_deploy.synthetic.canvas import Canvas, Mask, Pose, draw_mask, paint
-from yolox_deploy.synthetic.masks import mask_to_rings
+from yolox_deploy.synthetic.canvas import Canvas, Mask, Pose, draw_mask, mask_to_rings, paint
 from yolox_deploy.synthetic.objects import CLASS_NAMES, SKETCHES
 from yolox_deploy.synthetic.sketch import Sketch
 

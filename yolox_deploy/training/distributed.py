@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,9 @@ from yolox_deploy.errors import TrainingError, UsageError
 TIMEOUT_VARIABLE = "YOLOX_DEPLOY_TIMEOUT"
 TIMEOUT = 300.0
 """Seconds that a process waits for the others; the environment variable sets another number."""
+
+RUN_ID = "yolox-deploy-"
+"""How torchrun's engine calls a job that `--devices` started."""
 
 
 @dataclass(frozen=True)
@@ -170,3 +174,45 @@ def find_device(name: str, local_rank: int) -> torch.device:
     if wanted >= count:
         raise UsageError(f"there is no GPU {wanted} for training; PyTorch sees {count}")
     return torch.device("cuda", wanted)
+
+
+def is_own_job() -> bool:
+    """Whether `run_processes` started this process."""
+    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(RUN_ID)
+
+
+def run_processes(arguments: Sequence[str], count: int, device: str) -> int:
+    """Run Python with `arguments` in `count` processes of this machine, by torchrun's engine.
+
+    Returns:
+        The exit code of the first process that failed, which is named on standard error; else 0.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from yolox_deploy.benchmarks.machine.processor import usable_cores
+
+    require_own_gpus(device, count)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // count, 1)))
+    job = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=f"{RUN_ID}{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(job, sys.executable)(*arguments)
+    except SignalException as error:  # the processes got the signal too, saved and ended
+        return 128 + error.sigval
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        code = failure.exitcode
+        end = f"by {failure.signal_name()}" if code < 0 else f"with exit code {code}; its message is above"
+        print(f"error: rank {rank} of {count} ended first, {end}", file=sys.stderr)
+        return code if code >= 0 else 128 - code  # as a shell tells of a signal
+    return 0
