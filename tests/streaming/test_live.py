@@ -15,11 +15,10 @@ from yolox_deploy.capture import Frame
 from yolox_deploy.errors import InputError, RuntimeFailure
 from yolox_deploy.streaming.live import Answer, live_answers
 from yolox_deploy.streaming.live_feed import FeedSource, LiveFeed, open_feed_source, sequence_source
-from yolox_deploy.streaming.live_histogram import DurationHistogram
 from yolox_deploy.streaming.policies import Policy, Queue, ShrinkingTail
 from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.streaming.sequences import AnnotatedFrame, AnnotatedSequence
-from yolox_deploy.streaming.summary import LiveSummary
+from yolox_deploy.streaming.summary import DurationHistogram, LiveSummary
 from yolox_deploy.types import Detections
 
 

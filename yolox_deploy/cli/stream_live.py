@@ -93,7 +93,7 @@ def _check(asked: LiveArguments) -> None:
 def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: AnnotatedSequences | None) -> None:
     """Run the stream and print its figures, however it ends; an interrupted one is not scored."""
     from yolox_deploy.evaluation import streaming_ap
-    from yolox_deploy.streaming.live_session import LiveOutputs, run_live
+    from yolox_deploy.streaming.live import LiveOutputs, run_live
     from yolox_deploy.streaming.summary import LiveSummary
 
     summary, accuracy, begun = LiveSummary(), None, time.time()

@@ -57,37 +57,6 @@ class CSPDarknet(nn.Module):
         return c3, c4, self.dark5(c4)
 
 
-def _stage(in_channels: int, residuals: int, activation: str) -> list[nn.Module]:
-    """A stride-2 convolution that doubles the channels, then residual blocks."""
-    out_channels = 2 * in_channels
-    blocks = (ResidualBlock(out_channels, activation) for _ in range(residuals))
-    return [ConvBlock(in_channels, out_channels, 3, 2, activation), *blocks]
-
-
-def _alternating(in_channels: int, channels: int, activation: str) -> list[nn.Module]:
-    """Five convolutions, 1x1 and 3x3 in turn, ending with `channels` channels."""
-    wide = 2 * channels
-    return [
-        ConvBlock(in_channels, channels, 1, 1, activation),
-        ConvBlock(channels, wide, 3, 1, activation),
-        ConvBlock(wide, channels, 1, 1, activation),
-        ConvBlock(channels, wide, 3, 1, activation),
-        ConvBlock(wide, channels, 1, 1, activation),
-    ]
-
-
-def _pooled(in_channels: int, channels: int, activation: str) -> list[nn.Module]:
-    """YOLOv3's five convolutions with the middle one replaced by spatial pyramid pooling."""
-    wide = 2 * channels
-    return [
-        ConvBlock(in_channels, channels, 1, 1, activation),
-        ConvBlock(channels, wide, 3, 1, activation),
-        SPP(wide, channels, activation),
-        ConvBlock(channels, wide, 3, 1, activation),
-        ConvBlock(wide, channels, 1, 1, activation),
-    ]
-
-
 class PAFPN(nn.Module):
     """CSPDarknet and its path-aggregation feature pyramid.
 
@@ -124,6 +93,37 @@ class PAFPN(nn.Module):
         p4 = self.C3_n3(torch.cat((self.bu_conv2(p3), lateral4), dim=1))
         p5 = self.C3_n4(torch.cat((self.bu_conv1(p4), lateral5), dim=1))
         return p3, p4, p5
+
+
+def _stage(in_channels: int, residuals: int, activation: str) -> list[nn.Module]:
+    """A stride-2 convolution that doubles the channels, then residual blocks."""
+    out_channels = 2 * in_channels
+    blocks = (ResidualBlock(out_channels, activation) for _ in range(residuals))
+    return [ConvBlock(in_channels, out_channels, 3, 2, activation), *blocks]
+
+
+def _alternating(in_channels: int, channels: int, activation: str) -> list[nn.Module]:
+    """Five convolutions, 1x1 and 3x3 in turn, ending with `channels` channels."""
+    wide = 2 * channels
+    return [
+        ConvBlock(in_channels, channels, 1, 1, activation),
+        ConvBlock(channels, wide, 3, 1, activation),
+        ConvBlock(wide, channels, 1, 1, activation),
+        ConvBlock(channels, wide, 3, 1, activation),
+        ConvBlock(wide, channels, 1, 1, activation),
+    ]
+
+
+def _pooled(in_channels: int, channels: int, activation: str) -> list[nn.Module]:
+    """YOLOv3's five convolutions with the middle one replaced by spatial pyramid pooling."""
+    wide = 2 * channels
+    return [
+        ConvBlock(in_channels, channels, 1, 1, activation),
+        ConvBlock(channels, wide, 3, 1, activation),
+        SPP(wide, channels, activation),
+        ConvBlock(channels, wide, 3, 1, activation),
+        ConvBlock(wide, channels, 1, 1, activation),
+    ]
 
 
 class Darknet53(nn.Module):
@@ -170,5 +170,3 @@ class DarknetFPN(nn.Module):
         p4 = self.out1(torch.cat((self.upsample(self.out1_cbl(p5)), c4), dim=1))
         p3 = self.out2(torch.cat((self.upsample(self.out2_cbl(p4)), c3), dim=1))
         return p3, p4, p5
-
-

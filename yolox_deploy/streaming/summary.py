@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from yolox_deploy.streaming.live_histogram import DurationHistogram
+import numpy as np
+
 from yolox_deploy.streaming.record import StreamEvent
 
 RECENT_SECONDS = 3.0
 """Over which the present frame rate is taken."""
+
+SHORTEST, LONGEST = 1e-5, 1e4
+"""Seconds; what lies outside is counted in the first or last bin."""
+WIDTH = math.log(1.01)
+BINS = math.ceil(math.log(LONGEST / SHORTEST) / WIDTH)
 
 
 @dataclass(frozen=True)
@@ -101,3 +108,35 @@ class LiveSummary:
 def _percentiles(durations: DurationHistogram, percents: tuple[int, ...]) -> dict[str, float | None]:
     found = {f"p{percent}": durations.percentile(percent) for percent in percents}
     return {name: None if value is None else round(1e3 * value, 3) for name, value in found.items()}
+
+
+class DurationHistogram:
+    """Counts of durations in bins 1 % wide on a logarithmic scale, as HdrHistogram keeps them.
+
+    Attributes:
+        count: durations added.
+        low, high: the shortest and the longest of them, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.low, self.high = math.inf, 0.0
+        self._bins = np.zeros(BINS, np.int64)
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        position = math.log(max(seconds, SHORTEST) / SHORTEST) / WIDTH
+        self._bins[min(int(position), BINS - 1)] += 1
+        self.count += 1
+        self.low, self.high = min(self.low, seconds), max(self.high, seconds)
+
+    def percentile(self, percent: float) -> float | None:
+        """Seconds that `percent` (0-100) of the durations do not exceed, within 1 %; None where there is none."""
+        if not self.count:
+            return None
+        rank = max(1, math.ceil(percent / 100 * self.count))
+        if rank == self.count:
+            return self.high
+        position = int(np.searchsorted(np.cumsum(self._bins), rank))
+        middle = SHORTEST * math.exp((position + 0.5) * WIDTH)
+        return min(max(middle, self.low), self.high)

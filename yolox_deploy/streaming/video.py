@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,10 +13,19 @@ from numpy.typing import NDArray
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import letterbox
 
+if TYPE_CHECKING:
+    from yolox_deploy.types import Detections
+
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """What OpenCV's own build writes into each kind of file."""
 LONGEST_HOLD = 2.0
 """Seconds that a picture stays at most: an outage of an hour is no hour of video."""
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+MARGIN = 6
+"""Pixels around the text."""
+INK = (255, 255, 255)
+LARGEST_SCALE = 0.6
 
 
 class VideoWriter:
@@ -126,3 +136,18 @@ def check_suffix(path: Path) -> None:
     """Raise UsageError where the suffix names no kind of video that can be written."""
     if path.suffix.lower() not in CODECS:
         raise UsageError(f"{path} ends with {path.suffix!r}; expected a video: {', '.join(CODECS)}")
+
+
+def draw_overlay(image: NDArray[np.uint8], detections: Detections, line: str) -> NDArray[np.uint8]:
+    """A copy of `image` (H, W, 3 uint8 BGR) with the boxes, and `line` on a darkened band along the bottom.
+
+    The text is as large as the width allows, up to the size of the boxes' labels on a full-HD picture.
+    """
+    canvas = detections.plot(image)
+    (width, height), baseline = cv2.getTextSize(line, FONT, 1.0, 1)
+    scale = min(LARGEST_SCALE, (canvas.shape[1] - 2 * MARGIN) / max(width, 1))
+    rows = min(canvas.shape[0], round((height + baseline) * scale) + 2 * MARGIN)
+    canvas[-rows:] //= 3
+    origin = (MARGIN, canvas.shape[0] - MARGIN - round(baseline * scale))
+    cv2.putText(canvas, line, origin, FONT, scale, INK, 1, cv2.LINE_AA)
+    return canvas
