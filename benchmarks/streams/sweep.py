@@ -23,9 +23,9 @@ from yolox_deploy.errors import UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.evaluation.streaming import answers_at, streaming_ap
 from yolox_deploy.streaming.clocks import NEWEST, SimulatedClock
-from yolox_deploy.streaming.footage import Footage, every, stride_of
 from yolox_deploy.streaming.policies import Policy, policy_name
 from yolox_deploy.streaming.record import StreamRecord
+from yolox_deploy.streaming.recording import Footage, every, stride_of
 from yolox_deploy.streaming.sequences import AnnotatedSequences
 from yolox_deploy.types import Detections
 

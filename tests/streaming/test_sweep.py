@@ -15,10 +15,10 @@ from yolox_deploy import Detections
 from yolox_deploy.benchmarks.streams.report import Entrant
 from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_entrants
 from yolox_deploy.errors import UsageError
-from yolox_deploy.streaming.footage import Footage, every, generated_footage, read_footage, stride_of
 from yolox_deploy.streaming.policies import ShrinkingTail
+from yolox_deploy.streaming.recording import Footage, every, read_footage, stride_of
 from yolox_deploy.synthetic.camera import Motion
-from yolox_deploy.synthetic.sequences import SequenceOptions, write_sequences
+from yolox_deploy.synthetic.sequences import SequenceOptions, generated_footage, write_sequences
 from yolox_deploy.synthetic.worlds import scene_worlds
 
 WORLDS = scene_worlds(3, seed=4, size=(240, 320))

@@ -15,7 +15,7 @@ from yolox_deploy.errors import InputError, UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.streams.report import SweepReport
-    from yolox_deploy.streaming.footage import Footage
+    from yolox_deploy.streaming.recording import Footage
 
 SCENES = "scenes"
 """A source that is drawn rather than read."""
@@ -108,8 +108,8 @@ def common_rate(rates: tuple[float, ...]) -> float:
 
 def _footage(asked: SweepArguments, rate: float) -> Footage:
     """Annotated sequences as they are; still pictures, read or drawn, under a camera that moves."""
-    from yolox_deploy.streaming.footage import generated_footage, read_footage
-    from yolox_deploy.synthetic.sequences import SequenceOptions
+    from yolox_deploy.streaming.recording import read_footage
+    from yolox_deploy.synthetic.sequences import SequenceOptions, generated_footage
     from yolox_deploy.synthetic.worlds import coco_worlds, scene_worlds
 
     moving = SequenceOptions(frame_rate=rate, seconds=asked.seconds)

@@ -1,8 +1,9 @@
-"""Running a detector over annotated sequences: one record a sequence."""
+"""Annotated sequences with their pictures, at any frame rate, and the records of a detector that watched them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, overload
 
@@ -13,7 +14,7 @@ from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.streaming.clocks import NEWEST, Clock
 from yolox_deploy.streaming.policies import Policy
 from yolox_deploy.streaming.record import StreamRecord
-from yolox_deploy.streaming.sequences import AnnotatedSequence, AnnotatedSequences
+from yolox_deploy.streaming.sequences import AnnotatedSequence, AnnotatedSequences, read_sequences
 from yolox_deploy.types import Detections
 
 
@@ -90,3 +91,71 @@ def stream_paths(sequence: AnnotatedSequence) -> list[Path]:
             f"{missing[0]}"
         )
     return [frame.path for frame in sequence.frames]
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """Streams to run detectors on.
+
+    Attributes:
+        data: the annotations.
+        frames: of each sequence its frames, (H, W, 3) uint8 BGR, read or drawn when they are asked for.
+        name: where it came from, for reports.
+    """
+
+    data: AnnotatedSequences
+    frames: tuple[Sequence[NDArray[np.uint8]], ...]
+    name: str
+
+
+def read_footage(
+    annotations: str | Path, images_dir: str | Path | None = None, *, frame_rate: float | None = None
+) -> Footage:
+    """Annotated sequences on disk; arguments and errors as of `read_sequences`.
+
+    Raises:
+        InputError: a picture is missing.
+        UsageError: a sequence has gaps.
+    """
+    data = read_sequences(annotations, images_dir, frame_rate=frame_rate)
+    frames = tuple(Pictures(stream_paths(sequence)) for sequence in data.sequences)
+    return Footage(data, frames, str(annotations))
+
+
+def stride_of(frame_rate: float, footage_rate: float) -> int:
+    """Every how many frames must be taken to come to a frame rate.
+
+    Raises:
+        UsageError: it is no whole part of the footage's rate.
+    """
+    stride = round(footage_rate / frame_rate) if frame_rate > 0 else 0
+    if stride < 1 or abs(stride * frame_rate - footage_rate) > 1e-6 * footage_rate:
+        raise UsageError(
+            f"{frame_rate:g} frames a second cannot be taken from {footage_rate:g}: every second, third, ... frame "
+            f"gives {footage_rate:g}, {footage_rate / 2:g}, {footage_rate / 3:g}, ..."
+        )
+    return stride
+
+
+def every(data: AnnotatedSequences, stride: int) -> AnnotatedSequences:
+    """The annotations of every so many-th frame, numbered anew, at the rate that this gives."""
+    if stride == 1:
+        return data
+    sequences = tuple(
+        AnnotatedSequence(
+            sequence.name,
+            tuple(
+                replace(frame, index=frame.index // stride)
+                for frame in sequence.frames
+                if frame.index % stride == 0
+            ),
+        )
+        for sequence in data.sequences
+    )
+    kept = {frame.image_id for sequence in sequences for frame in sequence.frames}
+    content = {
+        **data.content,
+        "images": [image for image in data.content["images"] if image["id"] in kept],
+        "annotations": [row for row in data.content["annotations"] if row["image_id"] in kept],
+    }
+    return replace(data, content=content, frame_rate=data.frame_rate / stride, sequences=sequences)

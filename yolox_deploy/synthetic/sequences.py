@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.streaming.recording import Footage
+from yolox_deploy.streaming.sequences import sequences_from_coco
 from yolox_deploy.synthetic.camera import Motion, View, view_at
 from yolox_deploy.synthetic.worlds import World, Worlds
 
@@ -214,3 +216,10 @@ def _rows(found: FrameObjects, image_id: int, first_id: int) -> list[dict[str, A
         }
         for key, ((x1, y1, x2, y2), class_id, area, crowd, track) in enumerate(columns, start=first_id)
     ]
+
+
+def generated_footage(worlds: Worlds, options: SequenceOptions, name: str) -> Footage:
+    """Sequences of a moving camera, drawn frame by frame and never written."""
+    data = sequences_from_coco(sequence_annotations(worlds, options), Path())
+    frames = tuple(SequenceFrames(world, options, i) for i, world in enumerate(worlds.pictures))
+    return Footage(data, frames, name)
