@@ -28,14 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.host import keep_freed_memory
 from yolox_deploy.images import load_image
 from yolox_deploy.preprocess import fit, letterbox
 from yolox_deploy.sources import image_paths
-from yolox_deploy.training.allocator import keep_freed_memory
-from yolox_deploy.training.augment.colour import random_shifts
 from yolox_deploy.training.augment.geometry import PAD, Image, Labels, Overlay, read_labels, transform_labels
 from yolox_deploy.training.augment.mosaic import Mosaic, draw_mosaic, mosaic_labels
-from yolox_deploy.training.augment.pipeline import Augmenter
+from yolox_deploy.training.augment.pipeline import Augmenter, random_shifts
 from yolox_deploy.training.config import Augmentation
 
 Arrays = tuple[NDArray[np.uint8] | NDArray[np.float32], NDArray[np.float32]]

@@ -83,8 +83,7 @@ def plain_update(model: nn.Module) -> Callable[[], None]:
 
 def fused_update(model: YOLOX) -> Callable[[], None]:
     """SGD and EMA as this package makes them."""
-    from yolox_deploy.training.ema import ModelEMA
-    from yolox_deploy.training.optimization import build_optimizer
+    from yolox_deploy.training.optimization import ModelEMA, build_optimizer
 
     optimizer = build_optimizer(model, learning_rate=1e-6)
     average = ModelEMA(model)
@@ -175,7 +174,7 @@ def report(case: Case, medians: dict[str, dict[str, float]]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Measure the case on the command line and print its table."""
-    from yolox_deploy.training.allocator import keep_freed_memory
+    from yolox_deploy.host import keep_freed_memory
 
     keep_freed_memory()
     case = Case(arguments[0], int(arguments[1]), int(arguments[2])) if len(arguments) > 2 else Case()

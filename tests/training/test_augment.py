@@ -15,11 +15,10 @@ from yolox_deploy.benchmarks.studies.augmentation import CanvasWay, Case, canvas
 from yolox_deploy.data.dataset import ObjectRow, Objects, PictureRow, dataset_from_rows
 from yolox_deploy.errors import UsageError
 from yolox_deploy.preprocess import letterbox
-from yolox_deploy.training.augment.colour import random_shifts, shift_hsv
 from yolox_deploy.training.augment.geometry import Overlay, transform_labels
 from yolox_deploy.training.augment.mixing import copy_paste, draw_overlay, mix_up, uncovered_labels
 from yolox_deploy.training.augment.mosaic import load_fitting
-from yolox_deploy.training.augment.pipeline import Augmenter, Sample
+from yolox_deploy.training.augment.pipeline import Augmenter, Sample, random_shifts, shift_hsv
 from yolox_deploy.training.config import Augmentation
 
 SIZE = (160, 192)

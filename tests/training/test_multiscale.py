@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from yolox_deploy.training.multiscale import size_of_step, to_input
+from yolox_deploy.training.learner import size_of_step, to_input
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from yolox_deploy.training.assign.anchors import anchor_points
-from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.anchors import anchor_points, box_iou
 from yolox_deploy.training.assign.one_to_one import one_to_one
 from yolox_deploy.training.assign.types import BatchAssignment, Predictions, Targets
 

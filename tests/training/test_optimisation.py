@@ -13,9 +13,15 @@ from torch import nn
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import YOLOX
-from yolox_deploy.training.ema import ModelEMA, ema_decay
-from yolox_deploy.training.optimization import build_optimizer, set_learning_rate
-from yolox_deploy.training.schedule import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
+from yolox_deploy.training.optimization import (
+    ModelEMA,
+    WarmupCosine,
+    build_optimizer,
+    ema_decay,
+    scaled_learning_rate,
+    set_learning_rate,
+    yolox_warmup_cosine,
+)
 
 
 def test_official_learning_rates(reference: dict[str, Any]) -> None:

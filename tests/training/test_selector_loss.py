@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from yolox_deploy.models import build_model
-from yolox_deploy.training.assign.anchors import anchor_points
-from yolox_deploy.training.assign.boxes import box_giou
+from yolox_deploy.training.assign.anchors import anchor_points, box_giou
 from yolox_deploy.training.assign.table import ASSIGNERS
 from yolox_deploy.training.assign.types import BatchAssignment, Targets
-from yolox_deploy.training.losses import LossOptions, compute_losses, losses_of_assignment
-from yolox_deploy.training.selector_loss import selector_loss
+from yolox_deploy.training.losses import LossOptions, compute_losses, losses_of_assignment, selector_loss
 
 TARGETS = torch.tensor([[[1.0, 20, 24, 18, 26], [2.0, 60, 40, 50, 40]], [[0.0, 50, 30, 24, 24], [0.0] * 5]])
 STEPS = 30

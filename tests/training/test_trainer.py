@@ -22,9 +22,9 @@ from yolox_deploy.training import trainer as trainer_module
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.loader import Batch, stream
+from yolox_deploy.training.optimization import yolox_warmup_cosine
 from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.run import write_torch
-from yolox_deploy.training.schedule import yolox_warmup_cosine
 from yolox_deploy.training.trainer import Trainer
 from yolox_deploy.training.validation import evaluate
 

@@ -34,7 +34,7 @@ def test_freed_memory_is_kept() -> None:
     """In a process of its own: a block where a larger one was freed must come without page faults."""
     code = """
 import resource, sys, torch
-from yolox_deploy.training.allocator import keep_freed_memory
+from yolox_deploy.host import keep_freed_memory
 if not keep_freed_memory():
     sys.exit(77)
 def faults(size):

@@ -103,7 +103,7 @@ def _plan(
 def _train_all(runs: Sequence[Run]) -> list[str]:
     """Train what is not finished; says beforehand what it costs. Returns why runs failed."""
     from yolox_deploy.benchmarks.roadmap.runs import read_result, run_to_end
-    from yolox_deploy.training.allocator import keep_freed_memory
+    from yolox_deploy.host import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
 
     keep_freed_memory()

@@ -174,7 +174,7 @@ def check_data(config: TrainConfig, *, headers: bool, as_json: bool = False) -> 
 
 
 def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -> None:
-    from yolox_deploy.training.allocator import keep_freed_memory
+    from yolox_deploy.host import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
     from yolox_deploy.training.trainer import Trainer
 

@@ -1,4 +1,7 @@
-"""A model and everything that changes with it: averaged weights, optimiser, loss scaling."""
+"""A model and everything that changes with it: averaged weights, optimiser, loss scaling, the size of its pictures.
+
+One size holds for every process and all pictures of ten steps (paper, section 2.1).
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,25 @@ from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel as DDP
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import YOLOX
+from yolox_deploy.models.zoo import SIZE_DIVISOR
 from yolox_deploy.training.assign.table import ASSIGNERS
 from yolox_deploy.training.config import Precision, TrainConfig
 from yolox_deploy.training.distributed import Job
-from yolox_deploy.training.ema import ModelEMA
 from yolox_deploy.training.loader import Batch
 from yolox_deploy.training.losses import Losses, LossOptions, losses_from_predictions
-from yolox_deploy.training.multiscale import to_input
-from yolox_deploy.training.optimization import build_optimizer, set_learning_rate
+from yolox_deploy.training.optimization import ModelEMA, build_optimizer, set_learning_rate
 
 LOSS_NAMES = tuple(field.name for field in fields(Losses))
+
+STEPS_PER_SIZE = 10
 
 
 class Learner:
@@ -151,3 +157,42 @@ def cpu_has_bfloat16() -> bool:
     """
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def size_of_step(
+    step: int, size: tuple[int, int], heights: tuple[int, int] | None, seed: int
+) -> tuple[int, int]:
+    """The (height, width) of training in `step`; a function of its arguments, so that all processes agree.
+
+    Args:
+        step: optimiser steps since the beginning of the run.
+        size: (height, width) of the pictures before.
+        heights: least and greatest height, multiples of 32; None for `size` always.
+        seed: of the run.
+    """
+    if heights is None:
+        return size
+    rng = np.random.default_rng([seed, step // STEPS_PER_SIZE])
+    rows = int(rng.integers(heights[0] // SIZE_DIVISOR, heights[1] // SIZE_DIVISOR, endpoint=True))
+    return SIZE_DIVISOR * rows, SIZE_DIVISOR * max(int(rows * size[1] / size[0]), 1)
+
+
+def to_input(
+    images: Tensor, targets: Tensor, size: tuple[int, int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """What the network and the losses read, at `size` (height, width).
+
+    Args:
+        images: (B, 3, H, W) uint8, BGR.
+        targets: (B, M, 5) class, cx, cy, w, h in pixels of `images`.
+
+    Returns:
+        (B, 3, *size) float32 0-255 on `device`, channels last; and targets in its pixels, where they were.
+    """
+    height, width = images.shape[-2:]
+    pixels = images.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
+    if (height, width) == size:
+        return pixels, targets
+    scale = torch.tensor([1.0, size[1] / width, size[0] / height, size[1] / width, size[0] / height])
+    pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
+    return pixels.contiguous(memory_format=torch.channels_last), targets * scale

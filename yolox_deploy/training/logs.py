@@ -1,16 +1,27 @@
-"""The figures of a run in files: `steps.csv`, `epochs.csv`, `curves.png`, and TensorBoard's where it is installed."""
+"""The figures of a run in files: `steps.csv`, `epochs.csv`, `curves.png`, and TensorBoard's where it is installed.
+
+The losses of the steps are read now and then: on a GPU each look waits for it.
+"""
 
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from yolox_deploy.charts import draw_curves
+from yolox_deploy.errors import NonFiniteLossError
 from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.training.learner import LOSS_NAMES, size_of_step
+from yolox_deploy.training.loader import Plan, Samples, stream
+from yolox_deploy.training.run import write_torch
 
 LOSSES = ("total", "iou", "obj", "cls", "l1", "selector", "positives")
 STEP_COLUMNS = ("step", "epoch", *LOSSES, "rate", "seconds")
@@ -140,3 +151,50 @@ def _tensorboard(folder: Path) -> Any:
         return SummaryWriter(str(folder))
     except Exception:
         return None
+
+
+class LossReader:
+    """Keeps what `Learner.backward` returns, on its device, until somebody wants to know.
+
+    Args:
+        plan, samples: of the run, to prepare the batch of a bad step again.
+    """
+
+    def __init__(self, plan: Plan, samples: Samples) -> None:
+        self.plan, self.samples = plan, samples
+        self._unread: dict[int, Tensor] = {}
+
+    def add(self, step: int, values: Tensor) -> None:
+        """Take in the losses of `step` of the run."""
+        self._unread[step] = values
+
+    def read(self) -> dict[str, float]:
+        """The mean losses of the steps since the last look; nothing where there were none.
+
+        Raises:
+            NonFiniteLossError: a loss is NaN or infinite; its first step is named, and the file with the batch.
+        """
+        if not self._unread:
+            return {}
+        rows = torch.stack(list(self._unread.values()))
+        steps = dict(zip(self._unread, rows.tolist(), strict=True))
+        self._unread.clear()
+        for step, row in steps.items():
+            losses = dict(zip(LOSS_NAMES, row, strict=True))
+            if not math.isfinite(losses["total"]):
+                raise NonFiniteLossError(
+                    f"the loss is {losses['total']} in step {step} (epoch {step // self.plan.steps}): {losses}. The "
+                    f"batch is in {self._keep_batch(step, losses)}; look at its targets, or lower the learning rate"
+                )
+        return dict(zip(LOSS_NAMES, rows.mean(dim=0).tolist(), strict=True))
+
+    def _keep_batch(self, step: int, losses: dict[str, float]) -> Path:
+        """Write the batch of `step` as it was trained on."""
+        config, rank = self.plan.config, self.plan.rank
+        with closing(stream(self.samples, self.plan, step=step, workers=0, pin_memory=False)) as batches:
+            batch = next(batches)
+        size = size_of_step(step, config.size, config.multiscale, config.seed)
+        about = {"epoch": step // self.plan.steps, "step": step, "size": size, "losses": losses}
+        path = config.out / f"nonfinite_batch{f'_rank{rank}' if rank else ''}.pt"
+        write_torch(path, {**batch._asdict(), **about, "model_name": config.model})
+        return path

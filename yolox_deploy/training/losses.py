@@ -1,4 +1,7 @@
-"""The YOLOX losses: IoU, objectness, class and L1 (paper, section 2.1; weights and targets of the released code)."""
+"""The YOLOX losses: IoU, objectness, class and L1 (paper, section 2.1; weights and targets of the released code).
+
+End-to-end models have one more, of the selector branch, which keeps one prediction an object.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,14 @@ from torch.nn import functional as F
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.models.zoo import STRIDES
-from yolox_deploy.training.assign.anchors import AnchorPoints, anchor_points, decode_boxes, encode_boxes
-from yolox_deploy.training.assign.boxes import box_giou, box_iou
+from yolox_deploy.training.assign.anchors import (
+    AnchorPoints,
+    anchor_points,
+    box_giou,
+    box_iou,
+    decode_boxes,
+    encode_boxes,
+)
 from yolox_deploy.training.assign.one_to_one import one_to_one
 from yolox_deploy.training.assign.simota import simota_batch
 from yolox_deploy.training.assign.types import (
@@ -27,9 +36,10 @@ from yolox_deploy.training.assign.types import (
     trim_padding,
 )
 from yolox_deploy.training.config import BoxLoss
-from yolox_deploy.training.selector_loss import selector_loss
 
 IOU_LOSS_WEIGHT = 5.0
+
+SELECTOR_LOSS_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -250,3 +260,17 @@ def _class_loss(logits: Tensor, targets: Targets, assignment: BatchAssignment) -
 def _sum_of_positives(values: Tensor, assignment: BatchAssignment) -> Tensor:
     """The sum of `values` (B, P) over the slots in use."""
     return torch.where(assignment.positive, values, 0.0).sum()
+
+
+def selector_loss(logits: Tensor, objectness: Tensor, assignment: BatchAssignment) -> Tensor:
+    """Cross-entropy of selector * objectness over all anchor points, divided by max(positives, 1), weighted.
+
+    `logits` and `objectness` (B, A) are those of the selector and of the objectness; only the first get gradients.
+    The constant -ln(objectness) of the positives is left out: without gradient, it would only hide the progress.
+    """
+    logits, objectness = logits.float(), objectness.detach().float()
+    # ln(1 - so) = ln((1 - o) + o (1 - s)), which stays exact where both probabilities are near 1.
+    duplicate = F.logsigmoid(objectness) + F.logsigmoid(-logits)
+    rejected = -torch.logaddexp(F.logsigmoid(-objectness), duplicate)
+    loss = torch.where(assignment.foreground(logits.shape[1]), F.softplus(-logits), rejected).sum()
+    return SELECTOR_LOSS_WEIGHT * loss / assignment.positive.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""What a run keeps between its sessions: how far it has come, its checkpoints, the weights it started from."""
+"""How a run starts, and what it keeps between its sessions: how far it has come, its checkpoints and weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from yolox_deploy.data.checks import check_splits, require_same_classes
+from yolox_deploy.data.dataset import DetectionDataset
+from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data.priors import load_priors
+from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import CheckpointError, UsageError
-from yolox_deploy.models import YOLOX, read_checkpoint
+from yolox_deploy.models import YOLOX, build_model, read_checkpoint
 from yolox_deploy.models.safe_load import safe_load
+from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.training.distributed import Job
+from yolox_deploy.training.learner import Learner
+from yolox_deploy.training.progress import Progress
 
 WHERE = frozenset(("accumulate", "data", "device", "out", "precision", "weights", "workers"))
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
@@ -133,3 +142,66 @@ def _is_folded(weights: Mapping[str, Tensor]) -> bool:
     means = [value for key, value in weights.items() if key.endswith("running_mean")]
     variances = torch.cat([value for key, value in weights.items() if key.endswith("running_var")])
     return not any(bool(mean.any()) for mean in means) and bool((variances == variances[0]).all())
+
+
+def open_data(
+    config: TrainConfig, progress: Progress, *, checked: bool
+) -> tuple[DetectionDataset, DetectionDataset]:
+    """The pictures of `config.data` to train on and those to evaluate on.
+
+    What is not `checked` yet is checked as far as that is cheap (annotations, missing files) and reported on.
+
+    Raises:
+        InputError: they cannot be read or trained on, or differ in their classes.
+    """
+    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
+    if not checked:
+        reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=False)
+        for line in (line for report in reports for line in report.to_lines(errors=False)):
+            progress.message(line)
+        raise_for_errors(*reports)
+    require_same_classes(train, val)
+    return train, val
+
+
+def new_learner(config: TrainConfig, job: Job, classes: int, progress: Progress) -> Learner:
+    """A model with random weights, or those that `config` names; `progress` is told what was taken of them."""
+    model = _build(config, classes)
+    if config.weights is not None:
+        for message in load_pretrained(model, config.weights):
+            progress.message(message)
+    if config.priors is not None:
+        fitted = torch.from_numpy(load_priors(config.priors, config.size))
+        model.load_state_dict({"head.priors": fitted}, strict=False)
+    return Learner(model, config, job)
+
+
+def resumed_learner(
+    config: TrainConfig, job: Job, last: Path, facts: Mapping[str, Any]
+) -> tuple[Learner, RunState]:
+    """The model as the checkpoint `last` holds it, and how far its run had come; `facts` as for `load_last`.
+
+    A run that ended for want of patience gets it anew.
+
+    Raises:
+        UsageError: the processes of the job find different checkpoints, or what `load_last` raises.
+    """
+    state, content = load_last(last, facts)
+    step = job.share(state.step)
+    if state.step != step:
+        raise UsageError(
+            f"rank {job.rank} finds a {last} of step {state.step}, and rank 0, which writes it, one of step {step}; "
+            "machines that train together have to share the folder of the run"
+        )
+    if config.patience is not None and state.stale >= config.patience:
+        state.stale = 0
+    learner = Learner(_build(config, len(facts["class_names"])), config, job)
+    learner.restore(content)
+    return learner, state
+
+
+def _build(config: TrainConfig, classes: int) -> YOLOX:
+    """The model with weights of the seed, which leaves torch's generator as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return build_model(config.model, classes)

@@ -13,14 +13,12 @@ from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.distributed import join_job
 from yolox_deploy.training.drawings import draw_batch, draw_predictions
 from yolox_deploy.training.interrupts import held_interrupts, sigterm_raises
+from yolox_deploy.training.learner import size_of_step
 from yolox_deploy.training.loader import Batch, Plan, Samples, stream, worker_count
-from yolox_deploy.training.logs import RunLog
-from yolox_deploy.training.loss_reader import LossReader
-from yolox_deploy.training.multiscale import size_of_step
+from yolox_deploy.training.logs import LossReader, RunLog
+from yolox_deploy.training.optimization import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
 from yolox_deploy.training.progress import Progress
-from yolox_deploy.training.run import RunState, write_torch
-from yolox_deploy.training.run_start import new_learner, open_data, resumed_learner
-from yolox_deploy.training.schedule import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
+from yolox_deploy.training.run import RunState, new_learner, open_data, resumed_learner, write_torch
 from yolox_deploy.training.validation import evaluate
 
 DRAWN_BATCHES = 3

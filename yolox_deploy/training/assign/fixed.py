@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.training.assign.anchors import AnchorPoints
-from yolox_deploy.training.assign.boxes import box_iou
+from yolox_deploy.training.assign.anchors import AnchorPoints, box_iou
 from yolox_deploy.training.assign.types import (
     BatchAssignment,
     Predictions,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from yolox_deploy.training.assign.anchors import AnchorPoints
-from yolox_deploy.training.assign.boxes import box_iou
-from yolox_deploy.training.assign.candidates import (
+from yolox_deploy.training.assign.anchors import AnchorPoints, box_iou
+from yolox_deploy.training.assign.simota import (
     banish_padding,
     candidate_rule,
     find_candidates,

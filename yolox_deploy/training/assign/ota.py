@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolox_deploy.training.assign.anchors import AnchorPoints
-from yolox_deploy.training.assign.boxes import box_iou
-from yolox_deploy.training.assign.candidates import candidate_rule, find_candidates, near_and_penalty
-from yolox_deploy.training.assign.simota import IOU_EPS, IOU_WEIGHT
+from yolox_deploy.training.assign.anchors import AnchorPoints, box_iou
+from yolox_deploy.training.assign.simota import (
+    IOU_EPS,
+    IOU_WEIGHT,
+    candidate_rule,
+    find_candidates,
+    near_and_penalty,
+)
 from yolox_deploy.training.assign.types import (
     BatchAssignment,
     Predictions,

@@ -7,20 +7,14 @@ host. Work is restricted to candidates: K slots an image, the most that M ground
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from yolox_deploy.training.assign.anchors import AnchorPoints
-from yolox_deploy.training.assign.boxes import box_iou
-from yolox_deploy.training.assign.candidates import (
-    Era,
-    banish_padding,
-    candidate_rule,
-    find_candidates,
-    near_and_penalty,
-)
+from yolox_deploy.errors import UsageError
+from yolox_deploy.training.assign.anchors import AnchorPoints, Level, box_iou, cell_centres
 from yolox_deploy.training.assign.types import (
     BatchAssignment,
     Predictions,
@@ -36,6 +30,8 @@ IOU_WEIGHT = 3.0
 IOU_EPS = 1e-8
 LOG_FLOOR = -100.0
 """Where PyTorch's binary cross-entropy cuts off its logarithms."""
+
+Era = Literal["head", "release"]
 
 
 class Assignment(NamedTuple):
@@ -179,3 +175,95 @@ def _collect(index: Tensor, gt: Tensor, iou: Tensor, positive: Tensor, rows: int
     """Keep the positives of K candidates, all (B, K), in as many slots as M = `rows` ground truths can fill."""
     slot, used = compact(positive, min(MAX_POSITIVES * rows, index.shape[1]))
     return BatchAssignment(index.gather(1, slot), gt.gather(1, slot), iou.gather(1, slot), used)
+
+
+@dataclass(frozen=True)
+class CandidateRule:
+    """Which anchor points a ground truth may claim.
+
+    A candidate lies in the centre region (`radius` strides to each side) of any ground truth, or with `boxes`
+    in any box. Claiming one outside one's own centre region, or with `boxes` outside one's own box or centre
+    region, costs `penalty`.
+    """
+
+    radius: float
+    penalty: float
+    boxes: bool
+
+
+RULES: dict[Era, CandidateRule] = {
+    "head": CandidateRule(radius=1.5, penalty=1e6, boxes=False),
+    "release": CandidateRule(radius=2.5, penalty=1e5, boxes=True),
+}
+"""`head`: the official code of 2025. `release`: the code that trained the published weights."""
+
+
+def candidate_rule(era: Era, radius: float | None) -> CandidateRule:
+    """The rule of `era`, with `radius` strides in place of its own unless None.
+
+    Raises:
+        UsageError: no such era, or a radius that is not positive.
+    """
+    if era not in RULES:
+        raise UsageError(f"There is no era {era!r}; expected one of {', '.join(RULES)}.")
+    rule = RULES[era]
+    if radius is None:
+        return rule
+    if not radius > 0:
+        raise UsageError(f"The centre radius is {radius}; expected a positive number of strides.")
+    return CandidateRule(radius, rule.penalty, rule.boxes)
+
+
+def banish_padding(targets: Targets) -> Targets:
+    """Move the boxes of padding infinitely far away, without area: near nothing, and IoU 0 with everything."""
+    padding = ~targets.valid.unsqueeze(2)
+    centre = targets.boxes[..., :2].masked_fill(padding, -math.inf)
+    size = targets.boxes[..., 2:].masked_fill(padding, 0.0)
+    return Targets(torch.cat((centre, size), dim=2), targets.classes, targets.valid)
+
+
+def find_candidates(anchors: AnchorPoints, targets: Targets, rule: CandidateRule) -> tuple[Tensor, Tensor]:
+    """(index (B, K), used (B, K)): slots that hold every candidate, and perhaps others, in anchor order."""
+    batch, rows = targets.valid.shape
+    total = len(anchors.points)
+    if rule.boxes or not anchors.levels:
+        index = torch.arange(total, device=targets.boxes.device).expand(batch, total)
+        return index, torch.ones_like(index, dtype=torch.bool)
+    mask = torch.cat([_near_centres(level, targets, rule.radius) for level in anchors.levels], dim=1)
+    # An open interval 2 r long holds at most ceil(2 r) points 1 apart.
+    return compact(mask, min(rows * len(anchors.levels) * math.ceil(2 * rule.radius) ** 2, total))
+
+
+def _near_centres(level: Level, targets: Targets, radius: float) -> Tensor:
+    """(B, H * W) bool: the cells of a level in the centre region of any ground truth.
+
+    A region is a rectangle of cells, so their union is a sum of outer products.
+    """
+    x, y = targets.boxes[..., 0:1], targets.boxes[..., 1:2]
+    half = radius * level.stride
+    columns = _margin(cell_centres(level.width, level.stride, x.device), x, half) > 0
+    rows = _margin(cell_centres(level.height, level.stride, x.device), y, half) > 0
+    return (rows.float().transpose(1, 2) @ columns.float()).flatten(1) > 0
+
+
+def near_and_penalty(
+    points: Tensor, strides: Tensor, targets: Targets, rule: CandidateRule
+) -> tuple[Tensor, Tensor]:
+    """(near (B, K) bool, penalty (B, M, K) float32): which points are candidates, and what claiming one costs.
+
+    `points` (B, K, 2), `strides` (B, K).
+    """
+    px, py = points.unsqueeze(1).unbind(dim=-1)
+    x, y, width, height = targets.boxes.unsqueeze(2).unbind(dim=-1)
+    half = rule.radius * strides.unsqueeze(1)
+    in_centre = torch.minimum(_margin(px, x, half), _margin(py, y, half))
+    if not rule.boxes:
+        return in_centre.amax(dim=1) > 0, in_centre.le_(0.0).mul_(rule.penalty)
+    in_box = torch.minimum(_margin(px, x, 0.5 * width), _margin(py, y, 0.5 * height))
+    near = torch.maximum(in_centre, in_box).amax(dim=1) > 0
+    return near, torch.minimum(in_centre, in_box).le_(0.0).mul_(rule.penalty)
+
+
+def _margin(position: Tensor, middle: Tensor, half: Tensor | float) -> Tensor:
+    """How far inside the interval `middle` +- `half` a position is, rounded as the official code rounds it."""
+    return torch.minimum(position - (middle - half), (middle + half) - position)
