@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from yolox_deploy import __version__
-from yolox_deploy.artifact import sha256
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.converters.base import Target
-from yolox_deploy.models.weights import cache_dir
+from yolox_deploy.files import cache_dir, sha256
 from yolox_deploy.models.zoo import ModelConfig
 from yolox_deploy.sources import image_paths
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.sources import image_paths
 
@@ -59,7 +59,7 @@ def generated(count: int, seed: int) -> Pictures:
     each flipped, scaled and lit at random, so that post-processing has something to do with trained weights.
     """
     rng = np.random.default_rng(seed)
-    photographs = [load_image(path) for path in _photographs()]
+    photographs = [load_image(path) for path in packaged_photographs()]
     images = tuple(_compose(rng, photographs) for _ in range(count))
     return Pictures(images, f"{count} generated pictures (seed {seed})")
 
@@ -67,10 +67,6 @@ def generated(count: int, seed: int) -> Pictures:
 def _name(source: str | Path) -> str:
     """The last two parts of a path: enough to recognise it, without anyone's home folder."""
     return "/".join(Path(source).absolute().parts[-2:])
-
-
-def _photographs() -> list[Path]:
-    return sorted((Path(str(resources.files("yolox_deploy"))) / "assets").glob("*.jpg"))
 
 
 def _compose(rng: np.random.Generator, photographs: list[Image]) -> Image:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.artifact import sha256
 from yolox_deploy.benchmarks.model_files import Report, exported, random_checkpoint
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
@@ -15,7 +14,8 @@ from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import Candidate
 from yolox_deploy.converters.base import TARGETS, get_target
 from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
-from yolox_deploy.models.weights import cache_dir, fetch_weights
+from yolox_deploy.files import cache_dir, sha256
+from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.models.zoo import ModelConfig, get_config
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 

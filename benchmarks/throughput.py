@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yolox_deploy.benchmarks.machine.processor import usable_cores
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Samples, ThroughputRow
@@ -25,6 +24,7 @@ from yolox_deploy.benchmarks.session import Candidate, Measured
 from yolox_deploy.benchmarks.timing import Tensor, warm_up
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
+from yolox_deploy.host import usable_cores
 from yolox_deploy.runtimes.registry import find
 
 TENSORS = 16

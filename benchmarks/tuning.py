@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
-from yolox_deploy.benchmarks.machine.processor import usable_cores
 from yolox_deploy.benchmarks.plan import usable_entries, with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import Candidate
-from yolox_deploy.benchmarks.writable import check_writable
 from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
+from yolox_deploy.files import check_writable
+from yolox_deploy.host import usable_cores
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 from yolox_deploy.tuned import Choice, choice_path, write_choice
 

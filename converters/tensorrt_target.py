@@ -25,7 +25,7 @@ from yolox_deploy.converters.tensorrt_build import (
     store_timing_cache,
 )
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.models.weights import cache_dir
+from yolox_deploy.files import cache_dir
 from yolox_deploy.vendors.gpu import Gpu, find_gpu
 from yolox_deploy.vendors.tensorrt_sdk import NOT_YET_RUN, Sdk, check_gpu, load_sdk
 

@@ -144,7 +144,7 @@ def provider_list(wanted: str, device_id: int, precision: str) -> list[Any]:
     providers: list[Any] = [(PROVIDERS["cuda"], {"device_id": device_id, "use_tf32": 0}), PROVIDERS["cpu"]]
     if wanted == "cuda":
         return providers
-    from yolox_deploy.models.weights import cache_dir
+    from yolox_deploy.files import cache_dir
 
     engines = cache_dir() / "onnxruntime-tensorrt"
     engines.mkdir(parents=True, exist_ok=True)

@@ -273,7 +273,7 @@ def prepare_cache(asked: str | Path | None) -> Path | None:
     """
     if asked is None:
         return None
-    from yolox_deploy.models.weights import cache_dir
+    from yolox_deploy.files import cache_dir
 
     folder = cache_dir() / "openvino" if asked == DEFAULT_CACHE else Path(asked)
     try:

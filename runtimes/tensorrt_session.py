@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
-from yolox_deploy.models.weights import cache_dir
+from yolox_deploy.files import cache_dir
 from yolox_deploy.runtimes.cuda_device import Buffer, CudaDevice
 from yolox_deploy.types import TensorSpec
 from yolox_deploy.vendors.tensorrt_sdk import Sdk

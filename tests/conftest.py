@@ -60,7 +60,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def photographs() -> list[Path]:
     """The three photographs that come with the package."""
-    from yolox_deploy.exporter.parity import packaged_photographs
+    from yolox_deploy.files import packaged_photographs
 
     return packaged_photographs()
 

@@ -9,16 +9,9 @@ from typing import Any
 
 import pytest
 
-from yolox_deploy.artifact import (
-    SCHEMA_VERSION,
-    ArtifactInfo,
-    read_sidecar,
-    sha256,
-    sidecar_path,
-    write_atomically,
-    write_sidecar,
-)
+from yolox_deploy.artifact import SCHEMA_VERSION, ArtifactInfo, read_sidecar, sidecar_path, write_sidecar
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.files import sha256, write_atomically
 from yolox_deploy.types import InputConvention
 
 FULL = ArtifactInfo(

@@ -9,7 +9,8 @@ import pytest
 
 from yolox_deploy import Detector
 from yolox_deploy.evaluation import coco_ap
-from yolox_deploy.exporter.source_model import embedded_checkpoint, load_subject
+from yolox_deploy.exporter.source_model import load_subject
+from yolox_deploy.files import embedded_checkpoint
 from yolox_deploy.models import read_checkpoint
 from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
 

@@ -13,7 +13,8 @@ import pytest
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import GateError
 from yolox_deploy.exporter import parity as verify_module
-from yolox_deploy.exporter.parity import GATES, RAW_TOLERANCE, Network, packaged_photographs, verify
+from yolox_deploy.exporter.parity import GATES, RAW_TOLERANCE, Network, verify
+from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, iou_matrix, match
 from yolox_deploy.postprocess import decode

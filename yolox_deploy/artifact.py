@@ -7,15 +7,14 @@ An ONNX file carries this as one JSON text in its metadata under `METADATA_KEY`.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.files import sha256, write_atomically
 from yolox_deploy.types import InputConvention
 
 SCHEMA_VERSION = 1
@@ -124,15 +123,6 @@ class ArtifactInfo:
             raise ArtifactError(f"the model's yolox-deploy metadata is damaged ({error})") from error
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def sidecar_path(path: Path) -> Path:
     """Where the description of a file without room for metadata lies: `FILE.json`."""
     return path.with_name(path.name + ".json")
@@ -194,13 +184,3 @@ def _check_files(path: Path, sidecar: Path, files: Mapping[str, str]) -> None:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` under a temporary name and rename it, so that no reader sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -17,6 +17,13 @@ LARGEST = (1 << 30, 1 << 25)
 """Sizes from which memory is mapped apart, in bytes: the one wanted, and the most that older versions accept."""
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def no_telemetry() -> Iterator[None]:
     """Import or call OpenVINO and NNCF inside this: nothing is sent, and no client id is written.

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.artifact import sha256, write_atomically
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.models.weights import cache_dir
+from yolox_deploy.files import cache_dir, sha256, write_atomically
 
 SCHEMA_VERSION = 2
 

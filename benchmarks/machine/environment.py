@@ -24,8 +24,8 @@ from yolox_deploy.benchmarks.machine.processor import (
     instruction_sets,
     physical_cores,
     read,
-    usable_cores,
 )
+from yolox_deploy.host import usable_cores
 
 PACKAGES = (
     "yolox-deploy",

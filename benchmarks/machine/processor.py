@@ -75,13 +75,6 @@ def own_cores() -> set[int]:
     return cores
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def cpu_name() -> str:
     """As the system calls it; machines of several kinds may share a name."""
     match = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", read(CPUINFO), re.MULTILINE)

@@ -13,13 +13,13 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.protocol import SCOPES
 from yolox_deploy.benchmarks.report.paper import paper_notes, paper_tables, published
 from yolox_deploy.benchmarks.report.results import BenchReport, Row, Subject
 from yolox_deploy.benchmarks.report.scatter import histogram, place, scatter, shape, shown_percentiles
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, tables
 from yolox_deploy.benchmarks.report.text import alerts, remarks
+from yolox_deploy.files import write_atomically
 
 COLOURS = 8
 """Colours of backends in `report.css`."""

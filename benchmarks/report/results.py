@@ -17,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.artifact import write_atomically
-from yolox_deploy.benchmarks.decoding import from_plain
 from yolox_deploy.benchmarks.machine.facts import Environment, Gpu, MachineState, Peak
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
 from yolox_deploy.benchmarks.stats import (
@@ -31,6 +29,8 @@ from yolox_deploy.benchmarks.stats import (
     summarize,
 )
 from yolox_deploy.errors import InputError
+from yolox_deploy.files import write_atomically
+from yolox_deploy.records import from_plain
 
 __all__ = [
     "Accuracy",

@@ -10,10 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
 from yolox_deploy.benchmarks.report.results import BenchReport, Row, Startup, Subject, ThroughputRow
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, notes, tables
+from yolox_deploy.files import write_atomically
 
 ALERTS = ("warning: ", "struck out: ")
 """How notes begin that a reader must not miss."""

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.roadmap.recipes import row_config
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, find_row, row_name
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.files import write_atomically
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
 from yolox_deploy.training.progress import Progress

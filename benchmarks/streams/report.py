@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.report.tables import Table
 from yolox_deploy.benchmarks.stats import Summary, summarize
+from yolox_deploy.files import write_atomically
 from yolox_deploy.types import Detections
 
 SCHEMA = "yolox-deploy/stream-sweep"

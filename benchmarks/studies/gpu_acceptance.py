@@ -20,13 +20,13 @@ from typing import Annotated, Any
 
 import typer
 
-from yolox_deploy.artifact import write_atomically
 from yolox_deploy.benchmarks.bench import load_pictures
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import Candidate, run_session
 from yolox_deploy.errors import ArtifactError, GateError, MissingExtraError, YoloxDeployError
 from yolox_deploy.exporter.pipeline import Artifact, export
+from yolox_deploy.files import write_atomically
 from yolox_deploy.models.zoo import ZOO, ModelConfig, get_config
 from yolox_deploy.vendors.gpu import Gpu, cuda_package, find_gpu
 from yolox_deploy.vendors.tensorrt_sdk import EXPORT_TARGETS, TITLES, installed_flavors, load_sdk

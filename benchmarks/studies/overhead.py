@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import require
-from yolox_deploy.exporter.parity import packaged_photographs
+from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.sources import image_paths
 

@@ -174,11 +174,11 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     Raises:
         UsageError: no run is finished.
     """
-    from yolox_deploy.artifact import write_atomically
     from yolox_deploy.benchmarks.roadmap import report
     from yolox_deploy.benchmarks.roadmap.runs import read_result
     from yolox_deploy.charts import draw_convergence
     from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.files import write_atomically
 
     results = [result for run in runs if (result := read_result(run)) is not None]
     if not results:
@@ -204,8 +204,8 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
 
 def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: bool) -> dict[str, float]:
     """Milliseconds by model name, measured now or kept from the last time."""
-    from yolox_deploy.artifact import write_atomically
     from yolox_deploy.benchmarks.roadmap.report import measure_latencies
+    from yolox_deploy.files import write_atomically
 
     file = out / LATENCIES
     if measure:

@@ -114,7 +114,7 @@ def writer(path: Path) -> Callable[[BenchReport], object]:
     """
     from yolox_deploy.benchmarks.report.page import write_html
     from yolox_deploy.benchmarks.report.text import write_csv, write_markdown
-    from yolox_deploy.benchmarks.writable import check_writable
+    from yolox_deploy.files import check_writable
 
     writers: dict[str, Callable[[BenchReport, Path], Path]] = {
         ".json": lambda report, target: report.save(target),

@@ -32,8 +32,8 @@ def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for the model files and the pictures.")] = Path("demo"),
 ) -> None:
     """Export a small model to every backend installed here, prove each file, detect, draw and time."""
-    from yolox_deploy.exporter.parity import packaged_photographs
-    from yolox_deploy.exporter.source_model import EMBEDDED_WEIGHTS, embedded_checkpoint
+    from yolox_deploy.exporter.source_model import EMBEDDED_WEIGHTS
+    from yolox_deploy.files import embedded_checkpoint, packaged_photographs
 
     pictures = packaged_photographs() if weights is not None else _write_scenes(out / "scenes")
     rows, files, unequal = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)

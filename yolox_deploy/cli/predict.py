@@ -154,7 +154,7 @@ def save_image(path: Path, image: Any) -> None:
 
 
 def _report(records: list[Any], failures: list[str], save_json: Path | None, as_json: bool) -> None:
-    from yolox_deploy.artifact import write_atomically
+    from yolox_deploy.files import write_atomically
 
     content = {"images": records, "failures": failures}
     if save_json is not None:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset
-from yolox_deploy.data.lines import backslash_hint
 from yolox_deploy.data.picture_size import UNKNOWN, picture_size
 from yolox_deploy.data.report import EXAMPLES, DatasetReport, Problem
 from yolox_deploy.errors import InputError
+from yolox_deploy.files import backslash_hint
 
 MAX_OBJECTS = 120
 """The default of the training setting `augmentation.max_objects`."""

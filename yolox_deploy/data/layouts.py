@@ -8,10 +8,10 @@ from typing import Literal
 
 from yolox_deploy.data.coco_format import read_coco
 from yolox_deploy.data.dataset import DetectionDataset
-from yolox_deploy.data.lines import read_lines
 from yolox_deploy.data.voc_format import VOC_CLASS_NAMES, names_found, picture_stems, read_voc
 from yolox_deploy.data.yolo_format import read_data_yaml, read_yolo
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.files import read_lines
 
 Split = Literal["train", "val"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.artifact import write_atomically
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.files import write_atomically
 from yolox_deploy.preprocess import fit
 
 SHAPE = (3, 3, 2)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
-from yolox_deploy.data.lines import read_lines
 from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.data.report import Tally
 from yolox_deploy.errors import InputError
+from yolox_deploy.files import read_lines
 from yolox_deploy.sources import IMAGE_SUFFIXES
 
 VOC_CLASS_NAMES = tuple(

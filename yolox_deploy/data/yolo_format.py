@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
-from yolox_deploy.data.lines import backslash_hint, read_lines
 from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.errors import InputError, require
+from yolox_deploy.files import backslash_hint, read_lines
 from yolox_deploy.sources import IMAGE_SUFFIXES
 
 _LIMIT = 2.0  # rounding lets shares reach a little over 1; more is pixels

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import GateError
+from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, match
 from yolox_deploy.postprocess import anchor_points, decode, final_rows, postprocess
@@ -72,12 +72,6 @@ GATES = {
     "bf16": Gate(match_iou=0.9, share=0.80, mean_iou=0.95, classes=0.95, score=0.03),
     "int8": Gate(match_iou=0.8, share=0.75, mean_iou=0.90, classes=0.90, score=0.10),
 }
-
-
-def packaged_photographs() -> list[Path]:
-    """Three real photographs that come with the package (CC0 and public domain)."""
-    folder = Path(str(resources.files("yolox_deploy"))) / "assets"
-    return sorted(folder.glob("*.jpg"))
 
 
 def verify(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import UsageError, require
+from yolox_deploy.files import embedded_checkpoint
 from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.models.zoo import get_config
 
@@ -90,11 +90,6 @@ def load_subject(
         raise UsageError(f"{len(names)} class names were given; {file} has {network.num_classes} classes")
     size = checkpoint.input_size or (network.config.test_size,) * 2
     return Subject(network.eval(), names, size, file, checkpoint.sha256)
-
-
-def embedded_checkpoint() -> Path:
-    """The file of the YOLOX-Nano that comes with the package."""
-    return Path(str(resources.files("yolox_deploy"))) / "assets" / "yolox_nano_scenes.pth"
 
 
 def _file(model: str | None, weights: str | Path | None) -> Path:

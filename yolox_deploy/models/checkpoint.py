@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from yolox_deploy.artifact import sha256
 from yolox_deploy.errors import CheckpointError
+from yolox_deploy.files import sha256
 from yolox_deploy.models.backbones import STEM_CHANNELS
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX, build_model

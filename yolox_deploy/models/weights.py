@@ -1,7 +1,7 @@
-"""The cache folder, and the official weights that are fetched into it once.
+"""The official weights, fetched into the cache folder once.
 
-`YOLOX_DEPLOY_CACHE` moves the folder, `YOLOX_DEPLOY_OFFLINE=1` forbids every connection, and
-`YOLOX_DEPLOY_WEIGHTS_URL` names a mirror: the address of a folder that holds the official file names.
+`YOLOX_DEPLOY_OFFLINE=1` forbids every connection, and `YOLOX_DEPLOY_WEIGHTS_URL` names a mirror: the address of a
+folder that holds the official file names.
 """
 
 from __future__ import annotations
@@ -16,25 +16,12 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
 
-import platformdirs
-
-from yolox_deploy.artifact import sha256, write_atomically
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.files import cache_dir, is_offline, sha256, write_atomically
 from yolox_deploy.models.zoo import ModelConfig
 
 TIMEOUT_SECONDS = 30
 BLOCK_BYTES = 1 << 18
-
-
-def cache_dir() -> Path:
-    """Where downloads and compiled models are kept; created on first use by whoever writes to it."""
-    override = os.environ.get("YOLOX_DEPLOY_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("yolox-deploy"))
-
-
-def is_offline() -> bool:
-    """Whether `YOLOX_DEPLOY_OFFLINE` forbids connections."""
-    return os.environ.get("YOLOX_DEPLOY_OFFLINE", "0") not in ("", "0")
 
 
 def fetch_weights(config: ModelConfig) -> Path:

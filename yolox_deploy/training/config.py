@@ -13,7 +13,7 @@ from typing import Any, Literal, get_type_hints
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.zoo import SIZE_DIVISOR, check_size, get_config
-from yolox_deploy.training.setting_types import fits, in_words
+from yolox_deploy.records import fits, in_words
 
 Range = tuple[float, float]
 Precision = Literal["fp32", "fp16", "bf16"]

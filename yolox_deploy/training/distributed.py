@@ -191,7 +191,7 @@ def run_processes(arguments: Sequence[str], count: int, device: str) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from yolox_deploy.benchmarks.machine.processor import usable_cores
+    from yolox_deploy.host import usable_cores
 
     require_own_gpus(device, count)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // count, 1)))

@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
+from yolox_deploy.records import in_words
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
-from yolox_deploy.training.setting_types import in_words
 
 _GROUP = "augmentation."
 

@@ -1,0 +1,96 @@
+"""Files of ours and of others: where they are kept, how they are written whole, and what comes with the package."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from yolox_deploy.errors import InputError, UsageError
+
+
+def cache_dir() -> Path:
+    """Where downloads and compiled models are kept (`YOLOX_DEPLOY_CACHE` moves it); created on first use by whoever writes to it."""
+    override = os.environ.get("YOLOX_DEPLOY_CACHE")
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("yolox-deploy"))
+
+
+def is_offline() -> bool:
+    """Whether `YOLOX_DEPLOY_OFFLINE` forbids connections."""
+    return os.environ.get("YOLOX_DEPLOY_OFFLINE", "0") not in ("", "0")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` under a temporary name and rename it, so that no reader sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, what: str) -> None:
+    """Make the folder of `path` where it is missing, and write in it for a try.
+
+    Args:
+        what: how the user named it, for the message: "--out report.json".
+
+    Raises:
+        UsageError: `path` is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise UsageError(f"{what}: {path} is a folder; expected the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"{what}: {path.parent} cannot be written to ({error.strerror})") from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_lines(file: Path) -> list[tuple[int, str]]:
+    """The number, from 1, and text of each line that is not empty.
+
+    Raises:
+        InputError: the file is missing or no UTF-8 text.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {file}: {error}") from error
+    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
+    return [(number, line) for number, line in lines if line]
+
+
+def backslash_hint(names: Iterable[str]) -> str:
+    """For messages on files that are not there: what to do about names that were written on Windows."""
+    wrong = os.sep != "\\" and any("\\" in name for name in names)
+    return " (backslashes do not separate folders here: write / in the names)" if wrong else ""
+
+
+def packaged_photographs() -> list[Path]:
+    """Three real photographs that come with the package (CC0 and public domain)."""
+    folder = Path(str(resources.files("yolox_deploy"))) / "assets"
+    return sorted(folder.glob("*.jpg"))
+
+
+def embedded_checkpoint() -> Path:
+    """The file of the YOLOX-Nano that comes with the package."""
+    return Path(str(resources.files("yolox_deploy"))) / "assets" / "yolox_nano_scenes.pth"
