@@ -13,7 +13,7 @@ from yolox_deploy.errors import InputError, UsageError
 
 
 def cache_dir() -> Path:
-    """Where downloads and compiled models are kept (`YOLOX_DEPLOY_CACHE` moves it); created on first use by whoever writes to it."""
+    """Where downloads and compiled models are kept; `YOLOX_DEPLOY_CACHE` moves it, whoever writes to it creates it."""
     override = os.environ.get("YOLOX_DEPLOY_CACHE")
     if override:
         return Path(override)
