@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Accuracy, Row
-from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.errors import InputError, UsageError, require
 
 
@@ -39,7 +39,7 @@ class Truth:
         return cls(images, annotations, max_drop)
 
 
-def check_truth(candidates: Sequence[Candidate], truth: Truth) -> None:
+def check_truth(candidates: Sequence[ModelUnderTest], truth: Truth) -> None:
     """Find out before minutes of measuring whether AP can be measured: opens each file once.
 
     Raises:
@@ -55,7 +55,7 @@ def check_truth(candidates: Sequence[Candidate], truth: Truth) -> None:
 
 
 def measure_accuracy(
-    rows: Sequence[Row], candidates: Sequence[Candidate], truth: Truth, report: Callable[[str], None]
+    rows: Sequence[Row], candidates: Sequence[ModelUnderTest], truth: Truth, report: Callable[[str], None]
 ) -> list[Row]:
     """The rows with AP at YOLOX's own thresholds (0.01, 0.65), each held against its model's float32 row.
 
@@ -89,7 +89,7 @@ def is_reference(other: Row, row: Row) -> bool:
     return same and theirs.precision == "fp32"
 
 
-def _evaluate(candidate: Candidate, truth: Truth) -> Accuracy:
+def _evaluate(candidate: ModelUnderTest, truth: Truth) -> Accuracy:
     from yolox_deploy.detector import Detector
     from yolox_deploy.evaluation import coco_ap
     from yolox_deploy.evaluation.coco import read_annotations

@@ -23,7 +23,7 @@ from yolox_deploy.benchmarks.report.results import (
     Startup,
 )
 from yolox_deploy.benchmarks.rows import build_rows
-from yolox_deploy.benchmarks.session import Candidate, Session, run_session
+from yolox_deploy.benchmarks.session import ModelUnderTest, Session, run_session
 from yolox_deploy.benchmarks.startup import measure_startup
 from yolox_deploy.benchmarks.timing import overhead_us
 
@@ -52,7 +52,7 @@ class BenchOptions:
 
 
 def run_bench(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ModelUnderTest],
     options: BenchOptions,
     *,
     command: str = "",
@@ -109,7 +109,7 @@ def decoding_samples(pictures: Pictures) -> Samples | None:
 
 
 def _observed(
-    candidates: Sequence[Candidate], protocol: Protocol, pictures: Pictures, report: Report
+    candidates: Sequence[ModelUnderTest], protocol: Protocol, pictures: Pictures, report: Report
 ) -> tuple[list[Session], Environment]:
     """A session for each group, with the machine looked at before, during and after."""
     states: list[MachineState] = [machine.state("before")]
@@ -136,7 +136,7 @@ def _observed(
     return sessions, environment
 
 
-def _startup(candidate: Candidate, options: BenchOptions, report: Report) -> Startup:
+def _startup(candidate: ModelUnderTest, options: BenchOptions, report: Report) -> Startup:
     if not options.startup:
         return Startup()
     report(f"loading {candidate.path.name} in a process of its own")
@@ -149,7 +149,7 @@ def _startup(candidate: Candidate, options: BenchOptions, report: Report) -> Sta
     )
 
 
-def _peaks(candidates: Sequence[Candidate], options: BenchOptions, report: Report) -> tuple[Peak, ...]:
+def _peaks(candidates: Sequence[ModelUnderTest], options: BenchOptions, report: Report) -> tuple[Peak, ...]:
     if not options.peaks:
         return ()
     report("measuring the machine's matrix-multiply peak")

@@ -11,7 +11,7 @@ from yolox_deploy.benchmarks.model_files import Report, exported, random_checkpo
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
 from yolox_deploy.benchmarks.rows import RANDOM
-from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.converters.base import TARGETS, get_target
 from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.files import cache_dir, sha256
@@ -65,14 +65,14 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """The files to measure, and what was left out, with reasons."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ModelUnderTest, ...]
     skipped: tuple[str, ...] = field(default=())
 
 
-def plan_models(options: PlanOptions, report: Report = lambda message: None) -> Plan:
+def plan_models(options: PlanOptions, report: Report = lambda message: None) -> BenchPlan:
     """Export what is missing into the cache and return it as candidates, model by model.
 
     A way that this machine cannot go is skipped with its reason, unless its backend was named.
@@ -84,7 +84,7 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
     configs = [get_config(name) for name in options.models]
     if options.weights is not None and len(configs) != 1:
         raise UsageError(f"--weights is for one model; {len(configs)} are to be measured")
-    candidates: list[Candidate] = []
+    candidates: list[ModelUnderTest] = []
     skipped: list[tuple[str, str]] = []
     kinds: set[type[YoloxDeployError]] = set()
     ways = variants(options)
@@ -101,7 +101,7 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
     if not candidates:
         kind = MissingExtraError if kinds == {MissingExtraError} else UsageError
         raise kind("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
-    return Plan(tuple(candidates), tuple(reasons))
+    return BenchPlan(tuple(candidates), tuple(reasons))
 
 
 def variants(options: PlanOptions) -> list[Variant]:
@@ -151,16 +151,16 @@ def usable_entries(names: Sequence[str] | None = None) -> list[RuntimeEntry]:
     return [entry for entry in known.values() if entry.installed and _works(entry)]
 
 
-def with_threads(candidates: Sequence[Candidate], counts: Sequence[int]) -> tuple[Candidate, ...]:
+def with_threads(candidates: Sequence[ModelUnderTest], counts: Sequence[int]) -> tuple[ModelUnderTest, ...]:
     """Each candidate at each number of threads, where its backend takes one."""
-    spread: list[Candidate] = []
+    spread: list[ModelUnderTest] = []
     for candidate in candidates:
         sweeps = counts and candidate.takes_threads
         spread += [replace(candidate, threads=count) for count in counts] if sweeps else [candidate]
     return tuple(spread)
 
 
-def without_fixed_batches(plan: Plan) -> Plan:
+def without_fixed_batches(plan: BenchPlan) -> BenchPlan:
     """The plan for latency: files that only take several pictures at a time move to what is left out.
 
     Raises:
@@ -174,7 +174,7 @@ def without_fixed_batches(plan: Plan) -> Plan:
             kept.append(candidate)
         else:
             left.append(f"latency of {candidate.path.name}: it takes {batch} pictures at a time")
-    return Plan(tuple(kept), (*plan.skipped, *left))
+    return BenchPlan(tuple(kept), (*plan.skipped, *left))
 
 
 def _works(entry: RuntimeEntry) -> bool:
@@ -220,7 +220,7 @@ def _candidate(
     size: tuple[int, int],
     options: PlanOptions,
     report: Report,
-) -> Candidate:
+) -> ModelUnderTest:
     extra: dict[str, Any] = {}
     if way.target is None:
         path = weights or random_checkpoint(config, report)
@@ -236,7 +236,7 @@ def _candidate(
             calib=options.calib,
             report=report,
         )
-    candidate = Candidate(
+    candidate = ModelUnderTest(
         path,
         way.backend,
         device=options.device,
@@ -249,7 +249,7 @@ def _candidate(
     return candidate
 
 
-def _check_precision(candidate: Candidate, way: Variant) -> None:
+def _check_precision(candidate: ModelUnderTest, way: Variant) -> None:
     """Open it once: a backend says then that this machine does not have the precision, or only emulates it."""
     with candidate.open(Protocol()) as detector:
         if detector.info.details.get("emulated"):

@@ -13,7 +13,7 @@ from yolox_deploy.artifact import ArtifactInfo, sidecar_path
 from yolox_deploy.benchmarks.machine.peak import share
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
-from yolox_deploy.benchmarks.report.results import Peak, Row, Startup, Subject
+from yolox_deploy.benchmarks.report.results import MeasuredModel, Peak, Row, Startup
 from yolox_deploy.benchmarks.session import Measured, Session
 from yolox_deploy.benchmarks.stats import Comparison, paired_ratio, round_medians
 from yolox_deploy.errors import GateError, MissingExtraError, require
@@ -28,12 +28,12 @@ UNSTEADY_RANGE = 0.20
 """Rounds whose medians spread further than this (relative to the lowest) are worth a warning."""
 
 
-def describe_subject(measured: Measured, images: str) -> Subject:
+def describe_model(measured: Measured, images: str) -> MeasuredModel:
     """The subject of a measured candidate; its label is not unique yet."""
     info, artifact = measured.info, measured.info.artifact
     parameters, gflops = complexity(artifact.model, len(artifact.class_names), artifact.input_size)
     path = Path(info.path)
-    return Subject(
+    return MeasuredModel(
         label=f"{artifact.model if artifact.model in ZOO else path.stem} {info.backend} {info.precision}",
         model=artifact.model,
         path=str(path),
@@ -53,7 +53,7 @@ def describe_subject(measured: Measured, images: str) -> Subject:
     )
 
 
-def unique_labels(subjects: Sequence[Subject]) -> list[Subject]:
+def unique_labels(subjects: Sequence[MeasuredModel]) -> list[MeasuredModel]:
     """The subjects with labels that tell them apart: size, threads or file name where needed, else #2, #3."""
     told = list(subjects)
     for extend in (_with_size, _with_threads, _with_file):
@@ -101,15 +101,15 @@ def _weights(artifact: ArtifactInfo) -> str:
     return f"sha256 {artifact.weights_sha256[:12]}" if artifact.weights_sha256 else "unknown"
 
 
-def _with_size(subject: Subject) -> str:
+def _with_size(subject: MeasuredModel) -> str:
     return f"{subject.label} {subject.input_size[0]}x{subject.input_size[1]}"
 
 
-def _with_threads(subject: Subject) -> str:
+def _with_threads(subject: MeasuredModel) -> str:
     return f"{subject.label} {subject.threads or 'auto'} threads"
 
 
-def _with_file(subject: Subject) -> str:
+def _with_file(subject: MeasuredModel) -> str:
     return f"{subject.label} ({Path(subject.path).name})"
 
 
@@ -126,7 +126,7 @@ def build_rows(
         startups: one a candidate, in the order of the sessions' candidates.
     """
     measured = [one for session in sessions for one in session.measured]
-    subjects = iter(unique_labels([describe_subject(one, pictures.description) for one in measured]))
+    subjects = iter(unique_labels([describe_model(one, pictures.description) for one in measured]))
     begun = iter(startups)
     rows: list[Row] = []
     for session in sessions:
@@ -142,7 +142,7 @@ def build_rows(
                     phases=one.phases,
                     ratios=_ratios(one, first, protocol.seed),
                     ratio_to=base,
-                    yardstick=session.yardstick,
+                    reference_loop=session.reference_loop,
                     steady=one.steady,
                     openings=one.openings,
                     warnings=_warnings(one, subject, protocol),
@@ -156,7 +156,7 @@ def build_rows(
     return rows
 
 
-def achieved_gflops(one: Measured, subject: Subject) -> float | None:
+def achieved_gflops(one: Measured, subject: MeasuredModel) -> float | None:
     """GFLOP/s of the network: our own count over the mean host time; None for uncounted models."""
     if subject.gflops is None:
         return None
@@ -169,7 +169,7 @@ def check_accuracy(rows: Sequence[Row]) -> None:
     Raises:
         GateError: a row is struck out: its speed is of no use.
     """
-    struck = [row.subject.label for row in rows if row.struck_out]
+    struck = [row.subject.label for row in rows if row.rejected]
     if struck:
         raise GateError(f"struck out for its accuracy, so that its speed is of no use: {', '.join(struck)}")
 
@@ -196,7 +196,7 @@ def _ratios(one: Measured, first: Measured, seed: int) -> dict[str, Comparison]:
     return ratios
 
 
-def _warnings(one: Measured, subject: Subject, protocol: Protocol) -> tuple[str, ...]:
+def _warnings(one: Measured, subject: MeasuredModel, protocol: Protocol) -> tuple[str, ...]:
     """What a reader must know before using the row, as sentences."""
     found = []
     if not one.steady:

@@ -22,10 +22,10 @@ from yolox_deploy.benchmarks.protocol import PHASES, Protocol
 from yolox_deploy.benchmarks.report.results import Samples
 from yolox_deploy.benchmarks.stats import FEWEST_ROUNDS
 from yolox_deploy.benchmarks.timing import (
+    REFERENCE_LOOP_BLOCK,
     WARM_UP_LIMIT_MS,
-    YARDSTICK_BLOCK,
+    ReferenceLoop,
     Tensor,
-    Yardstick,
     time_e2e,
     time_host,
     warm_up,
@@ -44,7 +44,7 @@ TENSORS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ModelUnderTest:
     """What to measure: a model file and how to open it; arguments as of `Detector`.
 
     `weights` says where the weights came from ("official", "random"), where that is known. Candidates of
@@ -83,7 +83,7 @@ class Candidate:
 class Measured:
     """The samples of one candidate, what it turned out to be, and how many distinct pictures each scope saw."""
 
-    candidate: Candidate
+    candidate: ModelUnderTest
     info: DetectorInfo
     steady: bool
     openings: int
@@ -94,16 +94,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Session:
-    """All candidates of a run, and the yardstick's times in the same rounds."""
+    """All candidates of a run, and the reference loop's times in the same rounds."""
 
     measured: tuple[Measured, ...]
-    yardstick: Samples
+    reference_loop: Samples
 
 
-class _Entrant:
+class _Running:
     """A candidate while it is measured; closed at the end of the run."""
 
-    def __init__(self, candidate: Candidate, protocol: Protocol, pictures: Pictures) -> None:
+    def __init__(self, candidate: ModelUnderTest, protocol: Protocol, pictures: Pictures) -> None:
         self._candidate, self._protocol = candidate, protocol
         self._pictures = len(pictures.images)
         # A walk of its own for each use, so that each comes to every picture.
@@ -203,7 +203,7 @@ def _restore_torch_threads(info: DetectorInfo) -> None:
 
 
 def run_session(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ModelUnderTest],
     protocol: Protocol,
     pictures: Pictures,
     *,
@@ -223,26 +223,26 @@ def run_session(
     if not candidates:
         raise UsageError("there is nothing to measure: name a model file, or install a backend")
     rng = np.random.default_rng(protocol.seed)
-    yardstick = Yardstick()
+    reference_loop = ReferenceLoop()
     with ExitStack() as stack:
-        entrants = []
+        running = []
         for candidate in candidates:
             report(f"warming up {candidate.path.name}")
-            entrants.append(_Entrant(candidate, protocol, pictures))
-            stack.callback(entrants[-1].close)
+            running.append(_Running(candidate, protocol, pictures))
+            stack.callback(running[-1].close)
         for number in itertools.count():
-            if number >= FEWEST_ROUNDS and all(entrant.is_done() for entrant in entrants):
+            if number >= FEWEST_ROUNDS and all(one.is_done() for one in running):
                 break
             report(f"round {number + 1} of about {protocol.rounds}")
             anew = number > 0 and number % math.ceil(protocol.rounds / protocol.openings) == 0
-            yardstick.measure()
-            for index in rng.permutation(len(entrants)):
+            reference_loop.measure()
+            for index in rng.permutation(len(running)):
                 if anew:
-                    entrants[index].open_anew()
-                entrants[index].measure()
+                    running[index].open_anew()
+                running[index].measure()
             if number == FEWEST_ROUNDS // 2:
                 midway()
         return Session(
-            tuple(entrant.result() for entrant in entrants),
-            Samples(tuple(yardstick.milliseconds), YARDSTICK_BLOCK),
+            tuple(one.result() for one in running),
+            Samples(tuple(reference_loop.milliseconds), REFERENCE_LOOP_BLOCK),
         )

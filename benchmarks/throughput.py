@@ -19,8 +19,8 @@ import numpy as np
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Samples, ThroughputRow
-from yolox_deploy.benchmarks.rows import describe_subject
-from yolox_deploy.benchmarks.session import Candidate, Measured
+from yolox_deploy.benchmarks.rows import describe_model
+from yolox_deploy.benchmarks.session import Measured, ModelUnderTest
 from yolox_deploy.benchmarks.timing import Tensor, warm_up
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
@@ -48,7 +48,7 @@ class ThroughputOptions:
 
 
 def run_throughput(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ModelUnderTest],
     protocol: Protocol,
     options: ThroughputOptions,
     pictures: Pictures,
@@ -71,7 +71,7 @@ def run_throughput(
 
 
 def _batches(
-    candidate: Candidate, protocol: Protocol, sizes: Sequence[int], pictures: Pictures
+    candidate: ModelUnderTest, protocol: Protocol, sizes: Sequence[int], pictures: Pictures
 ) -> list[ThroughputRow]:
     rows = []
     with candidate.open(protocol) as detector:
@@ -86,7 +86,9 @@ def _batches(
     return rows
 
 
-def _streams(candidate: Candidate, protocol: Protocol, streams: int, pictures: Pictures) -> ThroughputRow:
+def _streams(
+    candidate: ModelUnderTest, protocol: Protocol, streams: int, pictures: Pictures
+) -> ThroughputRow:
     """Several threads on one Detector, set up for that: every runtime allows it, and one whose calls cannot
     run at once lets them queue."""
     suited = _for_streams(candidate, streams)
@@ -101,7 +103,7 @@ def _streams(candidate: Candidate, protocol: Protocol, streams: int, pictures: P
     return _row(measured, pictures, "streams", batch, streams, seconds, together)
 
 
-def _for_streams(candidate: Candidate, streams: int) -> Candidate:
+def _for_streams(candidate: ModelUnderTest, streams: int) -> ModelUnderTest:
     """The candidate with the cores divided among the streams, unless the user or the backend divides them."""
     entry = find(candidate.path, candidate.backend)
     if entry.name in OWN_STREAMS:
@@ -158,7 +160,7 @@ def _row(
     times: Sequence[float],
 ) -> ThroughputRow:
     count = len(times) * batch
-    subject = describe_subject(measured, pictures.description)
+    subject = describe_model(measured, pictures.description)
     number = batch if mode == "batch" else streams
     return ThroughputRow(
         subject=replace(subject, label=f"{subject.label} {mode} {number}", batch=batch),

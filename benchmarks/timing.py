@@ -17,8 +17,8 @@ Tensor = NDArray[Any]
 
 WINDOW_MS = 100.0
 WARM_UP_LIMIT_MS = 5_000.0
-YARDSTICK_BLOCK = 4
-YARDSTICK_PASSES = 100
+REFERENCE_LOOP_BLOCK = 4
+REFERENCE_LOOP_PASSES = 100
 
 
 class Steps(Protocol):
@@ -101,7 +101,7 @@ def warm_up(
             return WarmUp(medians[-1], agree, iterations)
 
 
-class Yardstick:
+class ReferenceLoop:
     """A fixed piece of work, the same on every run: how fast the machine itself was in each round.
 
     Square roots of 65,536 float32 in NumPy, on one thread: tried against sums and products of several sizes on
@@ -117,9 +117,9 @@ class Yardstick:
 
     def measure(self) -> None:
         """One round."""
-        for _ in range(YARDSTICK_BLOCK):
+        for _ in range(REFERENCE_LOOP_BLOCK):
             start = time.perf_counter_ns()
-            for _ in range(YARDSTICK_PASSES):
+            for _ in range(REFERENCE_LOOP_PASSES):
                 np.sqrt(self._values, out=self._out)
             self.milliseconds.append((time.perf_counter_ns() - start) / 1e6)
 

@@ -11,12 +11,12 @@ from yolox_deploy.benchmarks.plan import usable_entries, with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.rows import RANDOM
-from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
 from yolox_deploy.files import check_writable
 from yolox_deploy.host import usable_cores
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries
-from yolox_deploy.tuned import Choice, choice_path, write_choice
+from yolox_deploy.tuned import TunedOpening, tuned_path, write_tuned
 
 SCOPE = "e2e"
 """What users wait for decides."""
@@ -57,7 +57,7 @@ def tune(
         GateError: nothing is accurate enough.
     """
     for file in files:
-        check_writable(choice_path(file), "the cache (YOLOX_DEPLOY_CACHE moves it)")
+        check_writable(tuned_path(file), "the cache (YOLOX_DEPLOY_CACHE moves it)")
     counts = tuple(threads) or _powers_of_two(usable_cores())
     candidates = with_threads(ways(files, device), counts)
     found = run_bench(candidates, options, report=report)
@@ -69,22 +69,22 @@ def tune(
             + ". Allow more with --max-ap-drop"
         )
     choice = _choice(candidates[index], found.rows[index], found)
-    written = [write_choice(file, choice) for file in files]
+    written = [write_tuned(file, choice) for file in files]
     return Tuned(found, found.rows[index], written[0])
 
 
-def ways(files: Sequence[Path], device: str = "auto") -> list[Candidate]:
+def ways(files: Sequence[Path], device: str = "auto") -> list[ModelUnderTest]:
     """Every file on every backend here that opens it, in every precision that the backend sets itself.
 
     Raises:
         UsageError: no backend opens any of the files.
         MissingExtraError, ArtifactError: the first backend that would open them cannot run here.
     """
-    found: list[Candidate] = []
+    found: list[ModelUnderTest] = []
     for file in files:
         for entry in usable_entries():
             if file.suffix in entry.suffixes:
-                found += _precisions(Candidate(file, entry.name, device=device), entry)
+                found += _precisions(ModelUnderTest(file, entry.name, device=device), entry)
     if not found:
         for entry in entries():
             if any(file.suffix in entry.suffixes for file in files):
@@ -108,7 +108,7 @@ def choose(rows: Sequence[Row]) -> int | None:
 
 def is_accurate(row: Row) -> bool:
     """Whether it is float32, or its AP was held against float32 and is within the budget, or its proof passed."""
-    if row.struck_out:
+    if row.rejected:
         return False
     held = row.accuracy is not None and row.accuracy.reference is not None
     return row.subject.precision == "fp32" or held or row.parity_passed is True
@@ -119,7 +119,7 @@ def _relative_time(row: Row) -> float:
     return row.ratios[SCOPE].value if SCOPE in row.ratios else 1.0
 
 
-def _precisions(candidate: Candidate, entry: RuntimeEntry) -> list[Candidate]:
+def _precisions(candidate: ModelUnderTest, entry: RuntimeEntry) -> list[ModelUnderTest]:
     runtime = entry.load()
     fields = runtime.options_type.__dataclass_fields__
     if "precision" not in fields:
@@ -142,7 +142,7 @@ def _powers_of_two(limit: int) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _choice(candidate: Candidate, row: Row, report: BenchReport) -> Choice:
+def _choice(candidate: ModelUnderTest, row: Row, report: BenchReport) -> TunedOpening:
     figures: dict[str, object] = {
         "label": row.subject.label,
         "precision": row.subject.precision,
@@ -154,7 +154,7 @@ def _choice(candidate: Candidate, row: Row, report: BenchReport) -> Choice:
         figures["AP"] = row.accuracy.figures["AP"]
     if row.subject.weights == RANDOM:
         figures["weights"] = RANDOM
-    return Choice(
+    return TunedOpening(
         path=str(candidate.path.resolve()),
         backend=row.subject.backend,
         device=candidate.device,

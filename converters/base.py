@@ -76,14 +76,14 @@ class Source:
 class Converted:
     """What a conversion left: the file to open, those that belong to it, and its description.
 
-    `stand_in` is the ONNX file, types included, that an engine was built from: what can still be compared where
+    `typed_onnx` is the ONNX file, types included, that an engine was built from: what can still be compared where
     the engine itself cannot run. It stays in the temporary folder.
     """
 
     path: Path
     info: ArtifactInfo
     siblings: tuple[Path, ...] = ()
-    stand_in: Path | None = None
+    typed_onnx: Path | None = None
 
 
 Converter = Callable[[Source, Path, ExportOptions], Converted]

@@ -19,7 +19,7 @@ from yolox_deploy.converters import onnx_int8, onnx_nms
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.float16 import cast_file
 from yolox_deploy.errors import ArtifactError, require
-from yolox_deploy.postprocess import STRIDES, anchor_points
+from yolox_deploy.postprocess import STRIDES, anchor_grid
 from yolox_deploy.types import InputConvention
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class DeployGraph(nn.Module):
         self.network = network
         self.decode = decode
         self.uint8_input = uint8_input
-        grid = anchor_points(size, priors=priors)
+        grid = anchor_grid(size, priors=priors)
         self.register_buffer("offsets", torch.from_numpy(grid.offsets.copy()).float())
         self.register_buffer("strides", torch.from_numpy(grid.strides.copy()).float()[:, None])
 

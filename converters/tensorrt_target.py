@@ -69,8 +69,8 @@ def build_engine(sdk: Sdk, source: Source, path: Path, options: ExportOptions, g
         UsageError: options that cannot work.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        typed = typed_onnx(source, options, Path(folder))
-        stand_in = Path(shutil.copyfile(typed, path.with_suffix(".typed.onnx")))
+        typed = write_typed_onnx(source, options, Path(folder))
+        typed_onnx = Path(shutil.copyfile(typed, path.with_suffix(".typed.onnx")))
         parsed = parse(sdk, typed)
         precision = achieved_precision(parsed, options.precision)
         config = make_config(sdk, parsed.builder, options)
@@ -97,10 +97,10 @@ def build_engine(sdk: Sdk, source: Source, path: Path, options: ExportOptions, g
             "note": NOT_YET_RUN,
         },
     )
-    return Converted(path, describe(info, options), stand_in=stand_in)
+    return Converted(path, describe(info, options), typed_onnx=typed_onnx)
 
 
-def typed_onnx(source: Source, options: ExportOptions, folder: Path) -> Path:
+def write_typed_onnx(source: Source, options: ExportOptions, folder: Path) -> Path:
     """The ONNX file whose types are the ones to build: TensorRT takes them as they stand.
 
     INT8 keeps half precision between its quantised convolutions; float32 there would cost what INT8 saves.

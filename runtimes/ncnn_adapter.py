@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, require
-from yolox_deploy.models.zoo import check_size
+from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.runtimes.ncnn_files import (
     EXPORT_AGAIN,
@@ -42,7 +42,7 @@ class NcnnOptions(RuntimeOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.imgsz is not None:
-            check_size(self.imgsz)
+            check_input_size(self.imgsz)
 
 
 class NcnnRuntime(Runtime):
@@ -96,7 +96,7 @@ class NcnnRuntime(Runtime):
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         image = inputs[self._input_name][0]
         if self._free_size:
-            check_size((image.shape[1], image.shape[2]))
+            check_input_size((image.shape[1], image.shape[2]))
         net = self._net
         self._check_open()  # after `net` is held: another thread may close in between
         mat = self._ncnn.Mat(image)

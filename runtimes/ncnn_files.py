@@ -14,7 +14,7 @@ from typing import Any
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import ArtifactError, UsageError
-from yolox_deploy.models.zoo import STRIDES, check_size
+from yolox_deploy.models.zoo import STRIDES, check_input_size
 
 MAGIC = "7767517"
 EXPORT_AGAIN = "export the checkpoint again with: yolox-deploy export MODEL --to ncnn --weights FILE"
@@ -189,4 +189,4 @@ def input_size(
             f"{path} takes images of {fits} only; imgsz is {asked}: set it with "
             "Detector(..., runtime_options={'imgsz': (H, W)})"
         )
-    return check_size(size)
+    return check_input_size(size)

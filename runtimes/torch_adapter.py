@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import CheckpointError, UsageError, require
-from yolox_deploy.models.zoo import check_size
+from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.types import TensorSpec
 
@@ -43,7 +43,7 @@ class TorchOptions(RuntimeOptions):
         if self.precision not in DTYPES:
             raise UsageError(f"precision is {self.precision!r}; expected one of {', '.join(DTYPES)}")
         if self.imgsz is not None:
-            check_size(self.imgsz)
+            check_input_size(self.imgsz)
 
 
 class TorchRuntime(Runtime):

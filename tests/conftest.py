@@ -78,10 +78,10 @@ def nano_weights(has_real_weights: bool, tmp_path_factory: pytest.TempPathFactor
         return SHARED / "real" / "yolox_nano.pth"
     import torch
 
-    from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, load_subject
+    from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, load_source_model
 
     path = tmp_path_factory.mktemp("weights") / "yolox_nano.pth"
-    torch.save({"model": load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()}, path)
+    torch.save({"model": load_source_model("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()}, path)
     return path
 
 
@@ -208,8 +208,8 @@ def _write_toy_model(
 
 
 def _anchor_centers(size: tuple[int, int]) -> np.ndarray:
-    from yolox_deploy.postprocess import anchor_points
+    from yolox_deploy.postprocess import anchor_grid
 
-    grid = anchor_points(size)
+    grid = anchor_grid(size)
     centers: np.ndarray = grid.offsets * grid.strides[:, None]
     return centers

@@ -9,7 +9,7 @@ import pytest
 
 from yolox_deploy import Detector
 from yolox_deploy.evaluation import coco_ap
-from yolox_deploy.exporter.source_model import load_subject
+from yolox_deploy.exporter.source_model import load_source_model
 from yolox_deploy.files import embedded_checkpoint
 from yolox_deploy.models import read_checkpoint
 from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
@@ -30,7 +30,7 @@ def test_it_is_small_and_named_for_what_it_is() -> None:
 
 
 def test_weights_called_scenes_are_the_embedded_ones() -> None:
-    subject = load_subject(None, "scenes", None)
+    subject = load_source_model(None, "scenes", None)
     assert subject.network.config.name == "yolox_nano"
     assert subject.class_names == CLASS_NAMES
     images = np.full((1, 3, 96, 96), 114, np.float32)

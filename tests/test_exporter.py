@@ -19,7 +19,7 @@ from yolox_deploy.cli.export import parity_rows
 from yolox_deploy.converters.base import TARGETS, Source
 from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
 from yolox_deploy.exporter.parity import RAW_TOLERANCE
-from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, Subject, load_subject
+from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models import fuse
 from yolox_deploy.runtimes.registry import open_runtime
 
@@ -89,8 +89,8 @@ def test_a_detector_obeys_the_options_of_the_graph(flexible_onnx: Path) -> None:
 def quick_export(nano_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports start from the graph of `nano_artifact` instead of tracing the network again."""
 
-    def make_source(subject: Subject, *_: Any) -> Source:
-        return Source(fuse(subject.network), nano_artifact.path, nano_artifact.info)
+    def make_source(source_model: SourceModel, *_: Any) -> Source:
+        return Source(fuse(source_model.network), nano_artifact.path, nano_artifact.info)
 
     monkeypatch.setattr("yolox_deploy.exporter.pipeline._make_source", make_source)
 
@@ -280,14 +280,14 @@ def test_a_folder_without_pictures_is_found_before_any_work(tmp_path: Path) -> N
 
 
 def test_a_checkpoint_names_its_own_model(nano_weights: Path) -> None:
-    subject = load_subject(None, nano_weights, None)
-    assert subject.network.config.name == "yolox_nano"
-    assert not subject.network.training
-    assert len(subject.class_names) == 80
+    source_model = load_source_model(None, nano_weights, None)
+    assert source_model.network.config.name == "yolox_nano"
+    assert not source_model.network.training
+    assert len(source_model.class_names) == 80
 
 
 def test_a_checkpoint_is_used_at_the_size_it_was_trained_at(tmp_path: Path) -> None:
-    weights = load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()
+    weights = load_source_model("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()
     path = tmp_path / "trained.pth"
     torch.save({"model": weights, "config": {"imgsz": [64, 96]}}, path)
     artifact = export(None, weights=path, verify=False, out=tmp_path / "trained.onnx")
@@ -310,16 +310,18 @@ def test_weights_that_do_not_fit_are_refused(
     nano_weights: Path, model: str, names: tuple[str, ...] | None, error: type[YoloxDeployError]
 ) -> None:
     with pytest.raises(error):
-        load_subject(model, nano_weights, names)
+        load_source_model(model, nano_weights, names)
 
 
 def test_missing_weights_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
-        load_subject("yolox_nano", tmp_path / "none.pth", None)
+        load_source_model("yolox_nano", tmp_path / "none.pth", None)
 
 
 def test_random_weights_are_the_same_each_time() -> None:
-    first, second = (load_subject("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict() for _ in range(2))
+    first, second = (
+        load_source_model("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict() for _ in range(2)
+    )
     assert all((first[key] == second[key]).all() for key in first)
 
 

@@ -14,7 +14,7 @@ PINNED = {
     "yolox_deploy.evaluation": ["coco_ap", "streaming_ap"],
     "yolox_deploy.models": [
         *("YOLOX", "ZOO", "Checkpoint", "Complexity", "ModelConfig", "Published"),
-        *("build_model", "check_size", "count", "fuse", "get_config", "identify", "load_checkpoint"),
+        *("build_model", "check_input_size", "count", "fuse", "get_config", "identify", "load_checkpoint"),
         "read_checkpoint",
     ],
 }

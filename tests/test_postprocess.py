@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.nms import nms, nms_reference
-from yolox_deploy.postprocess import anchor_points, decode, postprocess
+from yolox_deploy.postprocess import anchor_grid, decode, postprocess
 
 
 def random_predictions(count: int, classes: int = 4, seed: int = 0) -> NDArray[np.float32]:
@@ -38,7 +38,7 @@ def test_postprocess_equals_the_reference(shared: Path, conf: float, iou: float,
 
 @pytest.mark.parametrize(("size", "count"), [((640, 640), 8400), ((416, 416), 3549), ((96, 160), 315)])
 def test_anchor_points_count_and_order(size: tuple[int, int], count: int) -> None:
-    grid = anchor_points(size)
+    grid = anchor_grid(size)
     assert len(grid) == count
     assert grid.offsets.shape == (count, 2)
     assert grid.strides.shape == (count,)
@@ -50,8 +50,8 @@ def test_anchor_points_count_and_order(size: tuple[int, int], count: int) -> Non
 
 
 def test_anchor_points_are_shared_and_read_only() -> None:
-    grid = anchor_points([64, np.int64(96)])
-    assert grid is anchor_points((64, 96))
+    grid = anchor_grid([64, np.int64(96)])
+    assert grid is anchor_grid((64, 96))
     with pytest.raises(ValueError, match="read-only"):
         grid.offsets[0] = 1
     with pytest.raises(ValueError, match="read-only"):
@@ -61,7 +61,7 @@ def test_anchor_points_are_shared_and_read_only() -> None:
 @pytest.mark.parametrize("size", [(100, 64), (0, 32), (16, 16), (64,), (64.0, 64), "64"])
 def test_anchor_points_refuse_other_sizes(size: object) -> None:
     with pytest.raises(UsageError, match="input size"):
-        anchor_points(size)
+        anchor_grid(size)
 
 
 @pytest.mark.parametrize("lead", [(), (1,), (2, 3)])
@@ -102,7 +102,7 @@ def test_undecoded_with_grid_equals_decoded_first(conf: float, multi_label: bool
     raw[:, :4] = np.random.default_rng(4).normal(0, 1, (84, 4))
     before = raw.copy()
     options = {"conf": conf, "iou": 0.5, "multi_label": multi_label}
-    direct = postprocess(raw, grid=anchor_points((64, 64)), **options)
+    direct = postprocess(raw, grid=anchor_grid((64, 64)), **options)
     for mine, other in zip(direct, postprocess(decode(raw, (64, 64)), **options), strict=True):
         np.testing.assert_array_equal(mine, other)
     np.testing.assert_array_equal(raw, before)
@@ -251,7 +251,7 @@ def test_undecoded_sizes_that_overflow_are_dropped() -> None:
     raw = np.zeros((21, 6), np.float32)
     raw[:2, 4:] = 1
     raw[0, 2] = 500
-    boxes, _, _ = postprocess(raw, conf=0.5, iou=0.5, grid=anchor_points((32, 32)))
+    boxes, _, _ = postprocess(raw, conf=0.5, iou=0.5, grid=anchor_grid((32, 32)))
     assert len(boxes) == 1
     assert np.isfinite(boxes).all()
 
@@ -297,4 +297,4 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
 )
 def test_other_predictions_are_refused(predictions: NDArray, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
-        postprocess(predictions, conf=0.3, iou=0.5, grid=anchor_points((32, 32)))
+        postprocess(predictions, conf=0.3, iou=0.5, grid=anchor_grid((32, 32)))

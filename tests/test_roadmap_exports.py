@@ -17,7 +17,7 @@ from yolox_deploy.converters.base import Converted, ExportOptions
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.exporter.pipeline import export, store_info
 from yolox_deploy.models import YOLOX, build_model, fuse, get_config
-from yolox_deploy.postprocess import anchor_points, decode
+from yolox_deploy.postprocess import anchor_grid, decode
 
 SIZE = (64, 96)
 NAMES = ("a", "b", "c")
@@ -116,7 +116,7 @@ def test_export_proves_an_nms_free_model_with_decoding_in_the_graph(tmp_path: Pa
 
 
 def test_priors_repeat_the_points_of_each_level() -> None:
-    one, three = anchor_points((64, 96)), anchor_points((64, 96), priors=3)
+    one, three = anchor_grid((64, 96)), anchor_grid((64, 96), priors=3)
     sizes = [one.strides.tolist().count(stride) for stride in (8, 16, 32)]
     starts = np.cumsum([0, *sizes])
     order = np.concatenate([np.tile(np.arange(a, b), 3) for a, b in itertools.pairwise(starts)])

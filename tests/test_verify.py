@@ -282,12 +282,12 @@ def test_every_slot_of_a_batch_is_compared(
     nano_weights: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     from yolox_deploy import export
-    from yolox_deploy.exporter.source_model import load_subject
+    from yolox_deploy.exporter.source_model import load_source_model
 
     conf = {"conf": 0.01} if "nms" in options else {}
     size = {"batch": 3, "verify": False}
     artifact = export("yolox_nano", weights=nano_weights, out=tmp_path / "b.onnx", **size, **options, **conf)
-    reference = load_subject("yolox_nano", nano_weights, None).run
+    reference = load_source_model("yolox_nano", nano_weights, None).run
     with open_runtime(artifact.path, threads=1) as runtime:
         sound = verify(runtime, artifact.info, reference)
         assert sound["passed"] is True, sound

@@ -18,12 +18,12 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
 from yolox_deploy.foreign.conventions import infer_info
 from yolox_deploy.images import ImageSource, load_image
-from yolox_deploy.postprocess import anchor_points, final_rows, postprocess
-from yolox_deploy.preprocess import Preprocessor, check_size
+from yolox_deploy.postprocess import anchor_grid, final_rows, postprocess
+from yolox_deploy.preprocess import Preprocessor, as_size
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import Frame, open_source
-from yolox_deploy.thresholds import Thresholds, check_graph, settle
+from yolox_deploy.thresholds import Thresholds, apply_graph_thresholds, check_graph
 from yolox_deploy.types import Detections, InputConvention, TensorSpec
 
 FREE_BATCH = 16
@@ -125,7 +125,7 @@ class Detector:
                 raise ArtifactError(f"{model}: expected one input and one output")
             _check_fit(self._artifact, self._runtime, UsageError if override else ArtifactError)
             self._graph_nms = self._artifact.graph_nms
-            self.thresholds = settle(asked, self._graph_nms) if self._graph_nms else asked
+            self.thresholds = apply_graph_thresholds(asked, self._graph_nms) if self._graph_nms else asked
             self._checked(self.thresholds)
         except BaseException:
             self._runtime.close()
@@ -133,7 +133,7 @@ class Detector:
         self._input = self._runtime.inputs[0]
         self._output = self._runtime.outputs[0]
         raw, size = self._artifact.boxes == "raw", self._artifact.input_size
-        self._grid = anchor_points(size, priors=self._artifact.priors) if raw else None
+        self._grid = anchor_grid(size, priors=self._artifact.priors) if raw else None
         self._local = threading.local()  # a canvas and a tensor each thread
 
     @property
@@ -312,5 +312,5 @@ def _check_override(fields: Mapping[str, Any]) -> Mapping[str, Any]:
             "InputConvention(color_order='RGB') or InputConvention.legacy()"
         )
     if "input_size" in fields:
-        return {**fields, "input_size": check_size(fields["input_size"])}
+        return {**fields, "input_size": as_size(fields["input_size"])}
     return fields

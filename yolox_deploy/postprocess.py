@@ -39,7 +39,7 @@ class Grid:
         return len(self.offsets)
 
 
-def anchor_points(size: Sequence[int], strides: Sequence[int] = STRIDES, *, priors: int = 1) -> Grid:
+def anchor_grid(size: Sequence[int], strides: Sequence[int] = STRIDES, *, priors: int = 1) -> Grid:
     """Return the grid of an input of `size` (H, W) pixels; the same size gives the same object.
 
     With several `priors` each level's points come so many times, one after another.
@@ -85,7 +85,7 @@ def decode(raw: NDArray[Any], size: Sequence[int], priors: int = 1) -> NDArray[A
         UsageError: `size` is not a multiple of 32.
         ArtifactError: N is not the number of anchor points of `size`.
     """
-    grid = anchor_points(size, priors=priors)
+    grid = anchor_grid(size, priors=priors)
     if raw.ndim < 2 or raw.shape[-1] < 6 or raw.shape[-2] != len(grid):
         raise ArtifactError(
             f"the output has shape {raw.shape}; expected (..., {len(grid)}, 5 + classes) "

@@ -19,7 +19,7 @@ from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.types import InputConvention
 
 
-def check_size(size: Sequence[int]) -> tuple[int, int]:
+def as_size(size: Sequence[int]) -> tuple[int, int]:
     """Return `size` as (height, width) in pixels.
 
     Raises:
@@ -72,7 +72,7 @@ def letterbox(image: NDArray[np.uint8], size: Sequence[int]) -> tuple[NDArray[np
         InputError: `image` is not such an array, or is empty.
         UsageError: `size` is not two positive integers.
     """
-    height, width = check_size(size)
+    height, width = as_size(size)
     _check_image(image)
     live_h, live_w, ratio = fit((image.shape[0], image.shape[1]), (height, width))
     canvas = np.full((height, width, 3), InputConvention().pad_value, np.uint8)
@@ -97,7 +97,7 @@ class Preprocessor:
     """
 
     def __init__(self, size: Sequence[int], convention: InputConvention | None = None) -> None:
-        self.size = check_size(size)
+        self.size = as_size(size)
         self.convention = convention = convention or InputConvention()
         table = _table(convention)
         self._table = None if convention.is_identity else table

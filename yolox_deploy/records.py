@@ -48,8 +48,13 @@ def _dataclass(kind: Any, value: Any) -> Any:
     if not isinstance(value, dict):
         raise TypeError(f"expected the fields of {kind.__name__}, found {type(value).__name__}")
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind) if f.name in value]
-    return kind(**{name: from_plain(hints[name], value[name]) for name in names})
+    found = {f.name: _key(f, value) for f in dataclasses.fields(kind)}
+    return kind(**{name: from_plain(hints[name], value[key]) for name, key in found.items() if key in value})
+
+
+def _key(field: dataclasses.Field[Any], value: Mapping[str, Any]) -> str:
+    """The key of a field; files from before it was renamed have the name in its metadata under "was"."""
+    return field.name if field.name in value else field.metadata.get("was", field.name)
 
 
 def _checked(kind: Any, value: Any) -> Any:

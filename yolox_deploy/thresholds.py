@@ -40,7 +40,7 @@ class Thresholds:
         return dataclasses.replace(self, **fields)
 
 
-def settle(asked: Thresholds, graph: Mapping[str, Any]) -> Thresholds:
+def apply_graph_thresholds(asked: Thresholds, graph: Mapping[str, Any]) -> Thresholds:
     """The thresholds of a file whose graph suppresses with `conf` and `iou` of its own.
 
     A value left at its default gives way: the IoU to the graph's, the score to the graph's where that is higher.

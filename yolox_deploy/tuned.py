@@ -17,7 +17,7 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Choice:
+class TunedOpening:
     """How to open a model on this machine: arguments of `Detector`.
 
     Attributes:
@@ -34,7 +34,7 @@ class Choice:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def choice_path(model: Path) -> Path:
+def tuned_path(model: Path) -> Path:
     """Where the choice for a model file is kept.
 
     Raises:
@@ -45,9 +45,9 @@ def choice_path(model: Path) -> Path:
     return cache_dir() / "tuned" / f"{_content(model)}.json"
 
 
-def write_choice(model: Path, choice: Choice) -> Path:
+def write_tuned(model: Path, choice: TunedOpening) -> Path:
     """Keep the choice for `model`; returns the file written."""
-    path = choice_path(model)
+    path = tuned_path(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"schema_version": SCHEMA_VERSION, "machine": machine(), "model": str(model), **asdict(choice)}
     content["content"] = _content(Path(choice.path))
@@ -55,7 +55,7 @@ def write_choice(model: Path, choice: Choice) -> Path:
     return path
 
 
-def read_choice(model: Path) -> Choice | None:
+def read_tuned(model: Path) -> TunedOpening | None:
     """The choice for `model`.
 
     None where none was made, it was made on another machine, or its file is gone or another one by now.
@@ -63,7 +63,7 @@ def read_choice(model: Path) -> Choice | None:
     Raises:
         ArtifactError: there is no such model file, or the choice is damaged.
     """
-    path = choice_path(model)
+    path = tuned_path(model)
     if not path.is_file():
         return None
     try:
@@ -72,7 +72,7 @@ def read_choice(model: Path) -> Choice | None:
             return None
         values.pop("model")
         content = values.pop("content")
-        choice = Choice(**values)
+        choice = TunedOpening(**values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError(
             f"{path} is damaged ({error!r}); delete it, or run `yolox-deploy tune` again"
@@ -87,7 +87,7 @@ def tuned_opening(model: Path, options: Mapping[str, Any]) -> tuple[Path, str | 
     Args:
         options: as of `open_runtime`; a device or a number of threads that is set wins over the choice.
     """
-    choice = read_choice(model)
+    choice = read_tuned(model)
     if choice is None:
         return model, None, dict(options)
     chosen = {"device": choice.device, "threads": choice.threads, **choice.runtime_options}

@@ -2,7 +2,7 @@
 
 Two runs of the same file minutes apart differ by more than either run's own spread tells (clocks, other
 programs, placement in memory). So a change between runs is significant only where its interval keeps away
-from 1 by `BETWEEN_RUNS_MARGIN`; it must also hold against the yardstick, a fixed piece of arithmetic that
+from 1 by `BETWEEN_RUNS_MARGIN`; it must also hold against the reference loop, a fixed piece of arithmetic that
 each run timed in every round, so that a machine that was busy or clocked lower is not taken for slower code.
 
 A row that is no regression for certain need not be none: where its interval reaches beyond the limit, the run
@@ -29,7 +29,7 @@ REGRESSION, UNDECIDED, WITHIN = "regression", "undecided", "within the limit"
 
 @dataclass(frozen=True)
 class RowChange:
-    """One row in both reports: time now over time then, by scope; `relative`: both over the yardstick."""
+    """One row in both reports: time now over time then, by scope; `relative`: both over the reference loop."""
 
     label: str
     base_label: str
@@ -43,7 +43,7 @@ class RowChange:
 
     def verdict(self, max_slowdown: float, scope: str = HEADLINE) -> str:
         """`REGRESSION`; `UNDECIDED` where the interval's upper end lies beyond the limit, in time and over the
-        yardstick, or the rounds were too few for one; else `WITHIN`."""
+        reference loop, or the rounds were too few for one; else `WITHIN`."""
         if self.is_regression(max_slowdown, scope):
             return REGRESSION
         found = [kind[scope] for kind in (self.ratios, self.relative) if scope in kind]
@@ -190,7 +190,7 @@ def _change(then: Row, now: Row, seed: int) -> RowChange:
         if scope not in then.scopes:
             continue
         times = (_rounds(now.scopes[scope]), _rounds(then.scopes[scope]))
-        measures = [_rounds(row.yardstick) if row.yardstick else None for row in (now, then)]
+        measures = [_rounds(row.reference_loop) if row.reference_loop else None for row in (now, then)]
         ratio = _ratio(*times, seed)
         if ratio is not None:
             ratios[scope] = ratio
@@ -206,10 +206,10 @@ def _ratio(new: Floats, base: Floats, seed: int) -> Comparison | None:
     return unpaired_ratio(new, base, seed=seed, margin=BETWEEN_RUNS_MARGIN)
 
 
-def _over(times: Floats, yardstick: Floats) -> Floats:
+def _over(times: Floats, reference_loop: Floats) -> Floats:
     """Round by round."""
-    rounds = min(len(times), len(yardstick))
-    return times[:rounds] / yardstick[:rounds]
+    rounds = min(len(times), len(reference_loop))
+    return times[:rounds] / reference_loop[:rounds]
 
 
 def _rounds(samples: Samples) -> Floats:

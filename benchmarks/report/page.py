@@ -15,7 +15,7 @@ from string import Template
 
 from yolox_deploy.benchmarks.protocol import SCOPES
 from yolox_deploy.benchmarks.report.paper import paper_notes, paper_tables, published
-from yolox_deploy.benchmarks.report.results import BenchReport, Row, Subject
+from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, Row
 from yolox_deploy.benchmarks.report.scatter import histogram, place, scatter, shape, shown_percentiles
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, tables
 from yolox_deploy.benchmarks.report.text import alerts, remarks
@@ -73,19 +73,19 @@ def _alerts(report: BenchReport) -> str:
     return f'<section class="alerts" aria-labelledby="h-alerts"><h2 id="h-alerts">Warnings</h2>{_list(found)}</section>'
 
 
-def _backends(subjects: Sequence[Subject]) -> list[str]:
+def _backends(subjects: Sequence[MeasuredModel]) -> list[str]:
     return list(dict.fromkeys(subject.backend for subject in subjects))
 
 
-def _style(subject: Subject, subjects: Sequence[Subject]) -> str:
+def _style(subject: MeasuredModel, subjects: Sequence[MeasuredModel]) -> str:
     return f"--own:var(--c{_backends(subjects).index(subject.backend) % COLOURS})"
 
 
-def _keys(subject: Subject) -> str:
+def _keys(subject: MeasuredModel) -> str:
     return f'data-backend="{escape(subject.backend)}" data-precision="{escape(subject.precision)}"'
 
 
-def _filters(subjects: Sequence[Subject]) -> str:
+def _filters(subjects: Sequence[MeasuredModel]) -> str:
     """Checkboxes that are the legend too: colours of backends, marks of precisions."""
     backends = _backends(subjects)
     precisions = list(dict.fromkeys(subject.precision for subject in subjects))
@@ -110,7 +110,7 @@ def _chart(report: BenchReport) -> str:
     return scatter(points, styles) + f'<div class="quiet">{missing}</div>'
 
 
-def _table(table: Table, subjects: Sequence[Subject] = (), kind: str = "figures") -> str:
+def _table(table: Table, subjects: Sequence[MeasuredModel] = (), kind: str = "figures") -> str:
     """The table in a box that scrolls by itself; its rows belong to `subjects`, where there are any."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
     lines = []
@@ -127,11 +127,11 @@ def _table(table: Table, subjects: Sequence[Subject] = (), kind: str = "figures"
     )
 
 
-def _histograms(row: Row, subjects: Sequence[Subject]) -> str:
+def _histograms(row: Row, subjects: Sequence[MeasuredModel]) -> str:
     subject = row.subject
     marks = "" if row.steady else " (unsteady)"
     name = escape(subject.label)
-    caption = f"<s>{name}</s> (struck out)" if row.struck_out else name
+    caption = f"<s>{name}</s> (struck out)" if row.rejected else name
     drawn = "".join(
         f"<div><p>{scope}: {shown_percentiles(row.scopes[scope])}</p>"
         f"{histogram(row.scopes[scope], f'{subject.label}, {scope}')}</div>"

@@ -135,7 +135,7 @@ def _with_measured(table: PaperTable, report: BenchReport) -> Table:
         own = [row for row in measured if row.subject.model == paper.get("model")]
         beside: list[Row | None] = [*own] or [None]
         for row in beside:
-            if row is not None and row.struck_out:
+            if row is not None and row.rejected:
                 struck.add(len(cells))
             start = (str(paper["method"]), *([str(paper.get("size", ABSENT))] if sizes else []))
             figures = (_cell(paper, row, key, scope) for _, key, scope in fields)
@@ -196,4 +196,4 @@ def _figure(row: Row | None, key: str, scope: str) -> float | None:
 
 
 def _name(row: Row | None) -> str:
-    return ABSENT if row is None else row.subject.label + (" (struck out)" if row.struck_out else "")
+    return ABSENT if row is None else row.subject.label + (" (struck out)" if row.rejected else "")

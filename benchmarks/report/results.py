@@ -40,11 +40,11 @@ __all__ = [
     "Gpu",
     "Interval",
     "MachineState",
+    "MeasuredModel",
     "Peak",
     "Row",
     "Samples",
     "Startup",
-    "Subject",
     "Summary",
     "ThroughputRow",
 ]
@@ -80,7 +80,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Subject:
+class MeasuredModel:
     """What a row measured.
 
     Attributes:
@@ -163,7 +163,7 @@ class Row:
         phases: of "e2e": "pre", "infer", "post".
         ratios: time over that of the row called `ratio_to` (the first of those measured in turn), by scope,
             paired round by round; empty in that row itself and where the rounds were too few.
-        yardstick: a fixed piece of arithmetic timed in the same rounds: how fast the machine itself was.
+        reference_loop: a fixed piece of arithmetic timed in the same rounds: how fast the machine itself was.
         steady: whether the warm-up became steady each time.
         openings: how often the file was opened anew in the course of the rounds.
         warnings: sentences for the reader.
@@ -172,12 +172,12 @@ class Row:
             precision in force, None where no peak was measured for it.
     """
 
-    subject: Subject
+    subject: MeasuredModel
     scopes: Mapping[str, Samples]
     phases: Mapping[str, Samples] = field(default_factory=dict)
     ratios: Mapping[str, Comparison] = field(default_factory=dict)
     ratio_to: str | None = None
-    yardstick: Samples | None = None
+    reference_loop: Samples | None = field(default=None, metadata={"was": "yardstick"})
     steady: bool = True
     openings: int = 1
     warnings: tuple[str, ...] = ()
@@ -193,7 +193,7 @@ class Row:
         return self.scopes[HEADLINE]
 
     @property
-    def struck_out(self) -> bool:
+    def rejected(self) -> bool:
         """Whether its figures must not be used: an accuracy or parity gate failed."""
         return self.parity_passed is False or (self.accuracy is not None and not self.accuracy.passed)
 
@@ -208,7 +208,7 @@ class ThroughputRow:
         samples: the time of each inference as its caller saw it.
     """
 
-    subject: Subject
+    subject: MeasuredModel
     mode: str
     batch: int
     streams: int
@@ -288,7 +288,7 @@ def _plain(value: Any) -> Any:
         if isinstance(value, Samples):
             plain["summary"] = value.summary.supported()
         if isinstance(value, Row):
-            plain["struck_out"] = value.struck_out
+            plain["struck_out"] = value.rejected
         if isinstance(value, Accuracy):
             plain["passed"] = value.passed
         return plain

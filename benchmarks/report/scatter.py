@@ -15,7 +15,7 @@ from itertools import groupby
 import numpy as np
 
 from yolox_deploy.benchmarks.report.paper import PublishedPoint, figure_points
-from yolox_deploy.benchmarks.report.results import Row, Samples, Subject
+from yolox_deploy.benchmarks.report.results import MeasuredModel, Row, Samples
 from yolox_deploy.benchmarks.report.tables import by_reason
 from yolox_deploy.models.zoo import ZOO
 
@@ -77,7 +77,7 @@ def place(rows: Sequence[Row]) -> tuple[list[MeasuredPoint], list[str]]:
     for row in rows:
         label, ms = row.subject.label, row.headline.summary.mean
         ap = _released_ap(row)
-        if row.struck_out:
+        if row.rejected:
             left_out.append((label, "struck out"))
         elif row.accuracy is not None:
             points.append(MeasuredPoint(row, ms, 100 * row.accuracy.figures["AP"], True))
@@ -118,7 +118,7 @@ def _released_ap(row: Row) -> float | None:
     return config.published[0].ap_val if subject.input_size == (config.test_size,) * 2 else None
 
 
-def _ran(subject: Subject) -> str:
+def _ran(subject: MeasuredModel) -> str:
     size = "x".join(map(str, subject.input_size))
     return f"{subject.model} at {size} in {subject.precision} with weights: {subject.weights}"
 

@@ -30,7 +30,7 @@ def tables(report: BenchReport) -> list[Table]:
     """A table for each scope that was measured, one of the files, and one of throughput."""
     scopes = [scope for scope in reversed(SCOPES) if any(scope in row.scopes for row in report.rows)]
     scopes.sort(key=lambda scope: scope != "host")
-    struck = frozenset(index for index, row in enumerate(report.rows) if row.struck_out)
+    struck = frozenset(index for index, row in enumerate(report.rows) if row.rejected)
     found = [_latency(report, scope, struck) for scope in scopes]
     if report.rows:
         found.append(_files(report.rows, struck))
@@ -66,7 +66,7 @@ def notes(report: BenchReport) -> list[str]:
         f"warning: {text}"
         for text in by_reason((row.subject.label, text) for row in report.rows for text in row.warnings)
     ]
-    found += [f"struck out: {row.subject.label}: {_why(row)}" for row in report.rows if row.struck_out]
+    found += [f"struck out: {row.subject.label}: {_why(row)}" for row in report.rows if row.rejected]
     return found
 
 
@@ -193,7 +193,7 @@ def _throughput(report: BenchReport) -> Table:
 
 
 def _label(row: Row) -> str:
-    marks = ("" if row.steady else " (unsteady)") + (" (struck out)" if row.struck_out else "")
+    marks = ("" if row.steady else " (unsteady)") + (" (struck out)" if row.rejected else "")
     return row.subject.label + marks
 
 

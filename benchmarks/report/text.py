@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
-from yolox_deploy.benchmarks.report.results import BenchReport, Row, Startup, Subject, ThroughputRow
+from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, Row, Startup, ThroughputRow
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, notes, tables
 from yolox_deploy.files import write_atomically
 
@@ -100,7 +100,7 @@ def _latency_line(report: BenchReport, row: Row, scope: str) -> dict[str, Any]:
         "ratio_significant": ratio.significant if ratio else None,
         "ratio_to": row.ratio_to,
         "steady": row.steady,
-        "struck_out": row.struck_out,
+        "struck_out": row.rejected,
         "parity_passed": row.parity_passed,
         **{key: accuracy.figures.get(key) if accuracy else None for key in AP_KEYS},
         "ap_images": accuracy.images if accuracy else None,
@@ -127,8 +127,8 @@ def _throughput_line(report: BenchReport, row: ThroughputRow) -> dict[str, Any]:
     }
 
 
-def _subject(subject: Subject) -> dict[str, Any]:
-    plain = {f.name: getattr(subject, f.name) for f in fields(Subject)}
+def _subject(subject: MeasuredModel) -> dict[str, Any]:
+    plain = {f.name: getattr(subject, f.name) for f in fields(MeasuredModel)}
     del plain["details"]
     height, width = plain.pop("input_size")
     return {**plain, "height": height, "width": width}

@@ -25,11 +25,11 @@ def seconds_per_step(config: TrainConfig) -> float:
     from yolox_deploy.training.augment.pipeline import Augmenter
     from yolox_deploy.training.distributed import join_job
     from yolox_deploy.training.learner import Learner
-    from yolox_deploy.training.loader import Plan, Samples, stream
+    from yolox_deploy.training.loader import EpochPlan, Samples, stream
 
     job = join_job(config.device)
     dataset = open_dataset(config.data, "train")
-    plan = Plan(config, len(dataset))
+    plan = EpochPlan(config, len(dataset))
     samples = Samples(Augmenter(dataset, config.size, config.augmentation), config.seed)
     batches = stream(samples, plan, step=0, workers=0, pin_memory=False)
     with torch.random.fork_rng(devices=[]), closing(batches):
@@ -46,6 +46,6 @@ def seconds_per_step(config: TrainConfig) -> float:
 
 def count_steps(config: TrainConfig) -> int:
     """Optimiser steps of a whole run."""
-    from yolox_deploy.training.loader import Plan
+    from yolox_deploy.training.loader import EpochPlan
 
-    return config.epochs * Plan(config, len(open_dataset(config.data, "train"))).steps
+    return config.epochs * EpochPlan(config, len(open_dataset(config.data, "train"))).steps

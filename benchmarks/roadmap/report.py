@@ -151,7 +151,7 @@ def measure_latencies(
         YoloxDeployError: what `export` and `Detector` raise.
     """
     from yolox_deploy.benchmarks.bench import load_pictures
-    from yolox_deploy.benchmarks.session import Candidate, run_session
+    from yolox_deploy.benchmarks.session import ModelUnderTest, run_session
     from yolox_deploy.exporter.pipeline import export
 
     protocol = protocol or Protocol.quick()
@@ -163,7 +163,7 @@ def measure_latencies(
             path = Path(folder) / f"{number}.onnx"
             export(model, "onnx", weights=run.last, imgsz=run.config.size, out=path, verify=False)
             files[model] = path
-        candidates = [Candidate(path, threads=threads) for path in files.values()]
+        candidates = [ModelUnderTest(path, threads=threads) for path in files.values()]
         session = run_session(candidates, protocol, load_pictures(None, protocol), report=report)
     names = {path: model for model, path in files.items()}
     return {names[one.candidate.path]: one.scopes["host"].summary.p50 for one in session.measured}

@@ -62,7 +62,7 @@ def draw_tradeoff(report: SweepReport, path: Path) -> None:
 
 
 def _axes(report: SweepReport) -> _Axes:
-    times = [entrant.latency.p50 for entrant in report.entrants]
+    times = [detector.latency.p50 for detector in report.detectors]
     times += [1000 / rate for rate in report.best]
     best = max(100 * row.offline["AP"] for row in report.rows)
     return _Axes(min(times) / 1.35, max(times) * 1.35, max(5 * math.ceil((best + 1) / 5), 5))
@@ -78,7 +78,7 @@ def _panel(report: SweepReport, rate: float, axes: _Axes, series: Sequence[tuple
     upper = _series(report, rows[0])
     for index, name in enumerate(series):
         own = [row for row in rows if _series(report, row) == name]
-        own.sort(key=lambda row: report.entrants[row.entrant].latency.p50)
+        own.sort(key=lambda row: report.detectors[row.detector].latency.p50)
         _draw_series(canvas, report, own, axes, _color(index), -10 if name == upper else 18)
     best = rows[0]
     spot = _spot(report, best, axes, best.streaming["AP"])
@@ -104,13 +104,13 @@ def _draw_series(
         cv2.circle(canvas, upper, 4, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
         cv2.circle(canvas, upper, 4, pale, 1, cv2.LINE_AA)
         cv2.circle(canvas, lower, 5, color, cv2.FILLED, cv2.LINE_AA)
-        height, width = report.entrants[row.entrant].size
+        height, width = report.detectors[row.detector].size
         label = f"{height}" if height == width else f"{height}x{width}"
         put_text(canvas, label, (lower[0] - 12, lower[1] + label_down), color)
 
 
 def _spot(report: SweepReport, row: SweepRow, axes: _Axes, ap: float) -> tuple[int, int]:
-    return axes.x(report.entrants[row.entrant].latency.p50), axes.y(100 * max(ap, 0.0))
+    return axes.x(report.detectors[row.detector].latency.p50), axes.y(100 * max(ap, 0.0))
 
 
 def _frame(canvas: Picture, axes: _Axes) -> None:
@@ -143,8 +143,8 @@ def _legend(series: Sequence[tuple[str, str]], width: int) -> Picture:
 
 
 def _series(report: SweepReport, row: SweepRow) -> tuple[str, str]:
-    entrant = report.entrants[row.entrant]
-    return entrant.model, f"{entrant.backend} {entrant.precision}"
+    detector = report.detectors[row.detector]
+    return detector.model, f"{detector.backend} {detector.precision}"
 
 
 def _color(index: int) -> tuple[int, int, int]:

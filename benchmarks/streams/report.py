@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Entrant:
+class MeasuredDetector:
     """A detector and all its answers.
 
     Attributes:
@@ -53,7 +53,7 @@ class SweepRow:
     """One detector at one frame rate.
 
     Attributes:
-        entrant: index into `SweepReport.entrants`.
+        detector: index into `SweepReport.detectors`.
         frame_rate: frames a second.
         offline: COCO figures (0-1) on the same frames if answers took no time.
         streaming: the same of `streaming_ap`.
@@ -62,7 +62,7 @@ class SweepRow:
         age_ms: mean age of the answers when they were read.
     """
 
-    entrant: int
+    detector: int
     frame_rate: float
     offline: Mapping[str, float]
     streaming: Mapping[str, float]
@@ -82,7 +82,7 @@ class SweepReport:
     policy: str
     forecast: bool
     seed: int
-    entrants: tuple[Entrant, ...]
+    detectors: tuple[MeasuredDetector, ...]
     rows: tuple[SweepRow, ...]
     skipped: tuple[str, ...] = ()
 
@@ -106,23 +106,23 @@ class SweepReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: all figures and latency samples, without the detections."""
-        entrants = [
+        detectors = [
             {
                 **{
-                    f.name: getattr(entrant, f.name)
-                    for f in dataclasses.fields(entrant)
+                    f.name: getattr(detector, f.name)
+                    for f in dataclasses.fields(detector)
                     if f.name != "answers"
                 },
-                "label": entrant.label,
-                "latency": dataclasses.asdict(entrant.latency),
+                "label": detector.label,
+                "latency": dataclasses.asdict(detector.latency),
             }
-            for entrant in self.entrants
+            for detector in self.detectors
         ]
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        best = {f"{rate:g}": self.entrants[row.entrant].label for rate, row in self.best.items()}
+        best = {f"{rate:g}": self.detectors[row.detector].label for rate, row in self.best.items()}
         rows = [dataclasses.asdict(row) for row in self.rows]
         versions = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION}
-        return {**versions, **plain, "entrants": entrants, "rows": rows, "best": best}
+        return {**versions, **plain, "detectors": detectors, "rows": rows, "best": best}
 
     def to_json(self) -> str:
         """`to_dict()` as a JSON text."""
@@ -155,12 +155,12 @@ class SweepReport:
         )
         cells = []
         for row in self.at(rate):
-            entrant = self.entrants[row.entrant]
-            tail = entrant.latency.supported()["p99"]
+            detector = self.detectors[row.detector]
+            tail = detector.latency.supported()["p99"]
             figures = (row.offline["AP"], row.streaming["AP"], row.streaming["AP50"])
             cells.append(
                 (
-                    *(entrant.label, f"{entrant.latency.p50:.1f}", "–" if tail is None else f"{tail:.1f}"),
+                    *(detector.label, f"{detector.latency.p50:.1f}", "–" if tail is None else f"{tail:.1f}"),
                     *(f"{100 * value:.1f}" for value in figures),
                     *(f"{row.taken:.0%}", f"{row.age_ms:.0f}"),
                 )
@@ -168,15 +168,15 @@ class SweepReport:
         return Table(f"{rate:g} frames a second ({1000 / rate:.0f} ms a frame)", columns, tuple(cells))
 
     def _verdict(self, rate: float, row: SweepRow) -> str:
-        entrant = self.entrants[row.entrant]
+        detector = self.detectors[row.detector]
         strongest = max(self.at(rate), key=lambda other: (round(other.offline["AP"], 3), other is row))
         verdict = (
-            f"{rate:g} FPS: {entrant.label}, streaming AP {100 * row.streaming['AP']:.1f} with p50 "
-            f"{entrant.latency.p50:.1f} ms"
+            f"{rate:g} FPS: {detector.label}, streaming AP {100 * row.streaming['AP']:.1f} with p50 "
+            f"{detector.latency.p50:.1f} ms"
         )
         if strongest is row:
             return f"{verdict}; it has the best offline AP too"
-        other = self.entrants[strongest.entrant]
+        other = self.detectors[strongest.detector]
         return (
             f"{verdict}; {other.label} has the best offline AP ({100 * strongest.offline['AP']:.1f}), and a streaming "
             f"AP of {100 * strongest.streaming['AP']:.1f} with p50 {other.latency.p50:.1f} ms"

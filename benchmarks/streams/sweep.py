@@ -16,8 +16,8 @@ from pathlib import Path
 
 from yolox_deploy.benchmarks.machine.environment import describe
 from yolox_deploy.benchmarks.plan import CHECKPOINT_SUFFIX, PlanOptions, plan_models, with_threads
-from yolox_deploy.benchmarks.session import Candidate
-from yolox_deploy.benchmarks.streams.report import Entrant, SweepReport, SweepRow
+from yolox_deploy.benchmarks.session import ModelUnderTest
+from yolox_deploy.benchmarks.streams.report import MeasuredDetector, SweepReport, SweepRow
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
 from yolox_deploy.evaluation.coco import METRICS
@@ -25,7 +25,7 @@ from yolox_deploy.evaluation.streaming import answers_at, streaming_ap
 from yolox_deploy.streaming.clocks import NEWEST, SimulatedClock
 from yolox_deploy.streaming.policies import Policy, policy_name
 from yolox_deploy.streaming.record import StreamRecord
-from yolox_deploy.streaming.recording import Footage, every, stride_of
+from yolox_deploy.streaming.recording import AnnotatedVideo, every, stride_of
 from yolox_deploy.streaming.sequences import AnnotatedSequences
 from yolox_deploy.types import Detections
 
@@ -55,7 +55,7 @@ class SweepOptions:
         seed: of the latencies drawn.
     """
 
-    footage: Footage
+    footage: AnnotatedVideo
     models: tuple[str, ...] = ("yolox_nano",)
     backends: tuple[str, ...] | None = None
     sizes: tuple[int, ...] | None = None
@@ -83,14 +83,14 @@ def run_sweep(options: SweepOptions, report: Report = lambda message: None) -> S
     rate = options.footage.data.frame_rate
     for wanted in options.frame_rates:
         stride_of(wanted, rate)
-    candidates, skipped = _candidates(options, report)
-    entrants = measure(candidates, options.footage, report)
-    return score_entrants(entrants, options, report, skipped)
+    candidates, skipped = _models_under_test(options, report)
+    detectors = measure(candidates, options.footage, report)
+    return score_detectors(detectors, options, report, skipped)
 
 
 def measure(
-    candidates: Sequence[Candidate], footage: Footage, report: Report = lambda message: None
-) -> tuple[Entrant, ...]:
+    candidates: Sequence[ModelUnderTest], footage: AnnotatedVideo, report: Report = lambda message: None
+) -> tuple[MeasuredDetector, ...]:
     """All answers of each candidate and the times they took, the candidates by turns."""
     with ExitStack() as stack:
         detectors = [stack.enter_context(_open(candidate)) for candidate in candidates]
@@ -119,19 +119,19 @@ def measure(
         )
 
 
-def score_entrants(
-    entrants: Sequence[Entrant],
+def score_detectors(
+    detectors: Sequence[MeasuredDetector],
     options: SweepOptions,
     report: Report = lambda message: None,
     skipped: tuple[str, ...] = (),
 ) -> SweepReport:
-    """Replay and score the streams of what was measured; the same for the same entrants, options and seed."""
+    """Replay and score the streams of what was measured; the same for the same detectors, options and seed."""
     rows = []
     for rate in options.frame_rates:
         stride = stride_of(rate, options.footage.data.frame_rate)
-        for index, entrant in enumerate(entrants):
-            report(f"scoring {entrant.label} at {rate:g} frames a second")
-            rows.append(_row(index, entrant, options, stride))
+        for index, detector in enumerate(detectors):
+            report(f"scoring {detector.label} at {rate:g} frames a second")
+            rows.append(_row(index, detector, options, stride))
     machine = describe()
     return SweepReport(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -141,17 +141,19 @@ def score_entrants(
         policy=policy_name(options.policy),
         forecast=options.forecast,
         seed=options.seed,
-        entrants=tuple(entrants),
+        detectors=tuple(detectors),
         rows=tuple(rows),
         skipped=skipped,
     )
 
 
-def replay(entrant: Entrant, footage: Footage, stride: int, policy: Policy, seed: int) -> list[StreamRecord]:
-    """A record of each sequence at a part of its rate, with latencies drawn from the entrant's."""
+def replay(
+    detector: MeasuredDetector, footage: AnnotatedVideo, stride: int, policy: Policy, seed: int
+) -> list[StreamRecord]:
+    """A record of each sequence at a part of its rate, with latencies drawn from the detector's."""
     records = []
-    for number, (sequence, answers) in enumerate(zip(footage.data.sequences, entrant.answers, strict=True)):
-        clock = SimulatedClock(tuple(ms / 1000 for ms in entrant.milliseconds), seed * 100_003 + number)
+    for number, (sequence, answers) in enumerate(zip(footage.data.sequences, detector.answers, strict=True)):
+        clock = SimulatedClock(tuple(ms / 1000 for ms in detector.milliseconds), seed * 100_003 + number)
         records.append(
             clock.run(
                 answers[::stride],
@@ -159,21 +161,21 @@ def replay(entrant: Entrant, footage: Footage, stride: int, policy: Policy, seed
                 frame_rate=footage.data.frame_rate / stride,
                 policy=policy,
                 source=sequence.name,
-                model={"path": entrant.path, "backend": entrant.backend, "imgsz": list(entrant.size)},
+                model={"path": detector.path, "backend": detector.backend, "imgsz": list(detector.size)},
             )
         )
     return records
 
 
-def _row(index: int, entrant: Entrant, options: SweepOptions, stride: int) -> SweepRow:
+def _row(index: int, detector: MeasuredDetector, options: SweepOptions, stride: int) -> SweepRow:
     data = every(options.footage.data, stride)
-    records = replay(entrant, options.footage, stride, options.policy, options.seed)
-    instant = replay(replace(entrant, milliseconds=(0.0,)), options.footage, stride, NEWEST, 0)
+    records = replay(detector, options.footage, stride, options.policy, options.seed)
+    instant = replay(replace(detector, milliseconds=(0.0,)), options.footage, stride, NEWEST, 0)
     offline = streaming_ap(data, instant)
     streaming = streaming_ap(data, records, forecast=options.forecast)
     ages = _ages(data, records)
     return SweepRow(
-        entrant=index,
+        detector=index,
         frame_rate=data.frame_rate,
         offline={name: offline[name] for name in METRICS},
         streaming={name: streaming[name] for name in METRICS},
@@ -195,7 +197,9 @@ def _ages(data: AnnotatedSequences, records: Sequence[StreamRecord]) -> list[flo
     return ages
 
 
-def _candidates(options: SweepOptions, report: Report) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+def _models_under_test(
+    options: SweepOptions, report: Report
+) -> tuple[tuple[ModelUnderTest, ...], tuple[str, ...]]:
     """What to open, and what was left out, with reasons."""
     files = [Path(name) for name in options.models if Path(name).suffix]
     names = tuple(name for name in options.models if not Path(name).suffix)
@@ -203,7 +207,7 @@ def _candidates(options: SweepOptions, report: Report) -> tuple[tuple[Candidate,
         raise UsageError("no model is named; name some of the zoo (`yolox-deploy models`) or model files")
     if checkpoints := [file for file in files if file.suffix == CHECKPOINT_SUFFIX]:
         raise UsageError(f"{checkpoints[0]} is a checkpoint; name its model, and it as the weights")
-    candidates = [Candidate(file, device=options.device) for file in files]
+    candidates = [ModelUnderTest(file, device=options.device) for file in files]
     skipped: list[str] = []
     for size in (options.sizes or (None,)) if names else ():
         plan = plan_models(
@@ -224,7 +228,7 @@ def _candidates(options: SweepOptions, report: Report) -> tuple[tuple[Candidate,
     return with_threads(candidates, counts), tuple(dict.fromkeys(skipped))
 
 
-def _open(candidate: Candidate) -> Detector:
+def _open(candidate: ModelUnderTest) -> Detector:
     detector = Detector(
         candidate.path,
         backend=candidate.backend,
@@ -238,10 +242,10 @@ def _open(candidate: Candidate) -> Detector:
 
 def _entrant(
     detector: Detector, milliseconds: Sequence[float], answers: Sequence[tuple[Detections, ...]]
-) -> Entrant:
+) -> MeasuredDetector:
     info = detector.info
     known = info.artifact.model != "unknown"
-    return Entrant(
+    return MeasuredDetector(
         model=info.artifact.model if known else Path(info.path).stem,
         backend=info.backend,
         precision=info.precision,

@@ -23,7 +23,7 @@ import typer
 from yolox_deploy.benchmarks.bench import load_pictures
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.session import Candidate, run_session
+from yolox_deploy.benchmarks.session import ModelUnderTest, run_session
 from yolox_deploy.errors import ArtifactError, GateError, MissingExtraError, YoloxDeployError
 from yolox_deploy.exporter.pipeline import Artifact, export
 from yolox_deploy.files import write_atomically
@@ -203,7 +203,7 @@ def _export(case: Case, settings: Settings, **arguments: Any) -> Artifact:
 
 
 def _timed(case: Case, artifact: Artifact, seconds: float, protocol: Protocol, pictures: Pictures) -> Result:
-    measured = run_session([Candidate(artifact.path)], protocol, pictures).measured[0]
+    measured = run_session([ModelUnderTest(artifact.path)], protocol, pictures).measured[0]
     device = measured.scopes.get("device")
     return _result(
         case,

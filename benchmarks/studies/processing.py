@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.postprocess import anchor_points, postprocess
+from yolox_deploy.postprocess import anchor_grid, postprocess
 from yolox_deploy.preprocess import Preprocessor
 
 Floats = NDArray[np.float32]
@@ -93,7 +93,7 @@ def official_postprocess(raw: Floats, size: int, conf: float, iou: float, agnost
 def synthetic_output(size: int, candidates: int, objects: int, seed: int = 0, classes: int = 80) -> Floats:
     """Undecoded (N, 5 + classes) output in which `candidates` anchor points see one of `objects` objects."""
     random = np.random.default_rng(seed)
-    grid = anchor_points((size, size))
+    grid = anchor_grid((size, size))
     points, strides = grid.offsets * grid.strides[:, None], grid.strides[:, None]
     output = np.zeros((len(grid), 5 + classes), np.float32)
     output[:, 4] = random.uniform(0, 0.005, len(grid))
@@ -141,7 +141,7 @@ def postprocess_row(
 ) -> tuple[str, float, float]:
     """(name, official, ours) in milliseconds, for one undecoded output."""
     conf, iou = thresholds
-    grid = anchor_points((size, size))
+    grid = anchor_grid((size, size))
     ways: dict[str, Callable[[], object]] = {
         "official": lambda: official_postprocess(raw, size, conf, iou, agnostic),
         "ours": lambda: postprocess(raw, conf=conf, iou=iou, class_agnostic=agnostic, grid=grid),

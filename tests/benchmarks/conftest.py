@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from yolox_deploy.benchmarks.protocol import PHASES, Protocol
-from yolox_deploy.benchmarks.report.results import BenchReport, Environment, Row, Samples, Subject
+from yolox_deploy.benchmarks.report.results import BenchReport, Environment, MeasuredModel, Row, Samples
 
 if TYPE_CHECKING:
     from tests.conftest import ToyModel
@@ -45,7 +45,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory, toy_model: ToyModel) -> Path:
 
 @pytest.fixture
 def make_row() -> MakeRow:
-    """A row whose host samples lie around `ms`; further arguments are fields of `Subject` or `Row`."""
+    """A row whose host samples lie around `ms`; further arguments are fields of `MeasuredModel` or `Row`."""
     return _row
 
 
@@ -79,7 +79,7 @@ def samples(ms: float, seed: int = 0) -> Samples:
 
 
 def _row(ms: float = 10.0, seed: int = 0, fields: Mapping[str, Any] | None = None, **subject: Any) -> Row:
-    made = Subject(
+    made = MeasuredModel(
         label="toy onnxruntime fp32",
         model="yolox_nano",
         path="toy.onnx",

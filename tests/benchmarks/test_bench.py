@@ -21,12 +21,12 @@ from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Samples
 from yolox_deploy.benchmarks.report.tables import notes, tables
 from yolox_deploy.benchmarks.rows import check_accuracy, complexity, unique_labels
-from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.tuning import choose, is_accurate, tune, ways
 from yolox_deploy.errors import GateError, InputError, MissingExtraError, UsageError
-from yolox_deploy.tuned import Choice, choice_path, read_choice, tuned_opening, write_choice
+from yolox_deploy.tuned import TunedOpening, read_tuned, tuned_opening, tuned_path, write_tuned
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(toy: Path, protocol: Protocol, folder: Path) -> BenchReport:
     """The toy with two numbers of threads, with accuracy."""
     options = BenchOptions(protocol, folder, folder / "truth.json", peaks=False)
-    return run_bench(with_threads([Candidate(toy)], (1, 2)), options, command="bench toy.onnx")
+    return run_bench(with_threads([ModelUnderTest(toy)], (1, 2)), options, command="bench toy.onnx")
 
 
 def test_a_report_describes_the_file_the_machine_and_the_run(report: BenchReport, toy: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_report_describes_the_file_the_machine_and_the_run(report: BenchReport
 def test_only_the_later_rows_have_a_ratio(report: BenchReport) -> None:
     first, second = report.rows
     assert (first.ratios, first.ratio_to, second.ratio_to) == ({}, None, first.subject.label)
-    assert first.yardstick == second.yardstick
+    assert first.reference_loop == second.reference_loop
     assert set(second.ratios) == {"host", "e2e"}
 
 
@@ -90,7 +90,7 @@ def test_accuracy_stands_in_the_row_and_is_held_against_float32(report: BenchRep
 
 def test_too_few_pictures_are_named_in_the_row(toy: Path, protocol: Protocol, folder: Path) -> None:
     wide = replace(protocol, images=64)
-    found = run_bench([Candidate(toy)], BenchOptions(wide, folder, startup=False, peaks=False))
+    found = run_bench([ModelUnderTest(toy)], BenchOptions(wide, folder, startup=False, peaks=False))
     assert "6 distinct pictures; the protocol asks for 64" in found.rows[0].warnings
 
 
@@ -99,10 +99,10 @@ def test_a_row_that_lost_accuracy_is_struck_out(make_row: MakeRow) -> None:
     int8 = make_row(fields={"accuracy": Accuracy({"AP": 0.385}, 79)}, precision="int8", label="int8")
     other = make_row(fields={"accuracy": Accuracy({"AP": 0.10}, 79)}, model="yolox_s", precision="int8")
     rows = [float32, int8, other]
-    assert hold(int8, rows, 0.01).struck_out
-    assert not hold(int8, rows, 0.02).struck_out
-    assert not hold(float32, rows, 0.01).struck_out
-    assert not hold(other, rows, 0.01).struck_out
+    assert hold(int8, rows, 0.01).rejected
+    assert not hold(int8, rows, 0.02).rejected
+    assert not hold(float32, rows, 0.01).rejected
+    assert not hold(other, rows, 0.01).rejected
 
 
 def test_annotations_need_pictures(folder: Path) -> None:
@@ -114,7 +114,7 @@ def test_annotations_need_pictures(folder: Path) -> None:
 def test_a_slow_row_tells_how_few_samples_it_has(toy: Path, protocol: Protocol) -> None:
     """At one iteration a round the eight rounds that statistics need come before the pictures are through."""
     slow = replace(protocol, rounds=24, iterations=8, images=20)
-    (row,) = run_bench([Candidate(toy)], BenchOptions(slow, startup=False, peaks=False)).rows
+    (row,) = run_bench([ModelUnderTest(toy)], BenchOptions(slow, startup=False, peaks=False)).rows
     assert "8 distinct pictures; the protocol asks for 20" in row.warnings
     assert any(text.startswith("8 samples; the protocol plans 24 rounds") for text in row.warnings)
 
@@ -156,7 +156,7 @@ def test_accuracy_that_cannot_be_measured_is_refused_before_anything_is(
     said: list[str] = []
     options = BenchOptions(protocol, images, truth, startup=False, peaks=False)
     with pytest.raises((InputError, MissingExtraError), match=r"eval\]|truth.json"):
-        run_bench([Candidate(toy)], options, report=said.append)
+        run_bench([ModelUnderTest(toy)], options, report=said.append)
     assert said == []
 
 
@@ -199,7 +199,7 @@ def test_labels_become_unique_by_what_differs(make_row: MakeRow) -> None:
 
 def test_throughput_has_rows_of_its_own(toy: Path, toy_model: object, protocol: Protocol) -> None:
     options = ThroughputOptions(batches=(1, 4), streams=(1, 2))
-    rows = run_throughput([Candidate(toy)], protocol, options, generated(4, 1))
+    rows = run_throughput([ModelUnderTest(toy)], protocol, options, generated(4, 1))
     assert [(row.mode, row.batch, row.streams) for row in rows] == [
         ("batch", 1, 1),
         ("streams", 1, 1),
@@ -211,7 +211,7 @@ def test_throughput_has_rows_of_its_own(toy: Path, toy_model: object, protocol: 
 
 def test_a_free_batch_is_measured_at_each_size(tmp_path: Path, toy_model: object, protocol: Protocol) -> None:
     free = toy_model(tmp_path / "free.onnx", batch=None)  # type: ignore[operator]
-    rows = run_throughput([Candidate(free)], protocol, ThroughputOptions((1, 3), (1,)), generated(4, 1))
+    rows = run_throughput([ModelUnderTest(free)], protocol, ThroughputOptions((1, 3), (1,)), generated(4, 1))
     assert [(row.mode, row.batch) for row in rows] == [("batch", 1), ("batch", 3), ("streams", 1)]
 
 
@@ -248,9 +248,9 @@ def test_tuning_keeps_its_choice_for_the_file(
     toy: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
-    assert read_choice(toy) is None
+    assert read_tuned(toy) is None
     tuned = tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
-    choice = read_choice(toy)
+    choice = read_tuned(toy)
     assert choice is not None
     assert (choice.path, choice.backend) == (str(toy.resolve()), tuned.row.subject.backend)
     assert len({row.subject.backend for row in tuned.report.rows}) >= 1
@@ -269,7 +269,7 @@ def test_auto_opens_the_faster_file_that_was_chosen(
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "cache"))
     faster = tmp_path / "faster.onnx"
     faster.write_bytes(toy.read_bytes())
-    write_choice(toy, Choice(str(faster), "onnxruntime", threads=1))
+    write_tuned(toy, TunedOpening(str(faster), "onnxruntime", threads=1))
     with Detector(toy, backend="auto") as detector:
         assert detector.info.path == str(faster)
     faster.unlink()
@@ -284,22 +284,22 @@ def test_a_chosen_file_that_became_another_model_is_not_opened(
     graph, weights = tmp_path / "model.xml", tmp_path / "model.bin"
     for file in (graph, weights):
         file.write_bytes(b"1")
-    write_choice(toy, Choice(str(graph), "openvino"))
-    assert read_choice(toy) is not None
+    write_tuned(toy, TunedOpening(str(graph), "openvino"))
+    assert read_tuned(toy) is not None
     weights.write_bytes(b"2")
-    assert read_choice(toy) is None
+    assert read_tuned(toy) is None
 
 
 def test_a_choice_is_for_the_weights_beside_the_graph(tmp_path: Path) -> None:
     graph, weights = tmp_path / "model.xml", tmp_path / "model.bin"
     graph.write_text("<net/>")
     weights.write_bytes(b"1")
-    first = choice_path(graph)
+    first = tuned_path(graph)
     weights.write_bytes(b"2")
-    assert choice_path(graph) != first
+    assert tuned_path(graph) != first
     whole = tmp_path / "model.onnx"  # an OpenVINO export beside it is none of its business
     whole.write_bytes(b"3")
-    assert choice_path(whole).stem.count("_") == 0
+    assert tuned_path(whole).stem.count("_") == 0
 
 
 def test_a_choice_of_another_machine_does_not_count(
@@ -307,9 +307,9 @@ def test_a_choice_of_another_machine_does_not_count(
 ) -> None:
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
     tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
-    file = choice_path(toy)
+    file = tuned_path(toy)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"machine": "another"}))
-    assert read_choice(toy) is None
+    assert read_tuned(toy) is None
 
 
 def test_tuning_for_a_cache_that_cannot_be_written_to_measures_nothing(

@@ -22,7 +22,7 @@ from yolox_deploy.benchmarks.plan import (
 )
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport
-from yolox_deploy.benchmarks.session import Candidate
+from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.cli.bench import bench_command, choose_protocol, numbers, parse_share
 from yolox_deploy.cli.tune import tune_command
 from yolox_deploy.errors import GateError, MissingExtraError, RegressionError, UsageError
@@ -137,9 +137,9 @@ def test_weights_belong_to_one_model(nano_weights: Path) -> None:
 
 
 def test_threads_are_swept_where_they_mean_something(toy: Path) -> None:
-    swept = with_threads([Candidate(toy)], (1, 2))
+    swept = with_threads([ModelUnderTest(toy)], (1, 2))
     assert [candidate.threads for candidate in swept] == [1, 2]
-    assert with_threads([Candidate(toy)], ()) == (Candidate(toy),)
+    assert with_threads([ModelUnderTest(toy)], ()) == (ModelUnderTest(toy),)
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_measured(

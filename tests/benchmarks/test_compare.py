@@ -65,7 +65,7 @@ def test_a_slower_file_is_found_in_the_same_quiet_recordings(recorded: list[dict
 
 
 def test_a_report_compared_with_itself_passes(make_report: MakeReport, make_row: MakeRow) -> None:
-    report = make_report(make_row(fields={"yardstick": samples(1)}), make_row(12, 5))
+    report = make_report(make_row(fields={"reference_loop": samples(1)}), make_row(12, 5))
     gate(report, report)
     assert [change.ratios["host"].value for change in compare_reports(report, report)] == [1, 1]
 
@@ -84,10 +84,10 @@ def test_a_slowdown_within_the_noise_passes(make_report: MakeReport, make_row: M
 
 
 def test_a_slower_machine_is_no_regression(make_report: MakeReport, make_row: MakeRow) -> None:
-    base = make_report(make_row(10, 1, {"yardstick": samples(1.0, 3)}))
-    slow_machine = make_report(make_row(20, 2, {"yardstick": samples(2.0, 4)}))
+    base = make_report(make_row(10, 1, {"reference_loop": samples(1.0, 3)}))
+    slow_machine = make_report(make_row(20, 2, {"reference_loop": samples(2.0, 4)}))
     gate(base, slow_machine)
-    slow_code = make_report(make_row(20, 2, {"yardstick": samples(1.0, 4)}))
+    slow_code = make_report(make_row(20, 2, {"reference_loop": samples(1.0, 4)}))
     with pytest.raises(RegressionError):
         gate(base, slow_code)
 
@@ -146,9 +146,9 @@ def test_a_row_whose_interval_reaches_beyond_the_limit_is_undecided(
     assert replace(same, ratios={}, relative={}).verdict(0.05) == UNDECIDED
 
 
-def test_what_the_yardstick_explains_is_decided(make_report: MakeReport, make_row: MakeRow) -> None:
-    base = make_report(make_row(10, 1, {"yardstick": samples(1.0, 3)}))
-    (change,) = compare_reports(base, make_report(make_row(20, 2, {"yardstick": samples(2.0, 4)})))
+def test_what_the_reference_loop_explains_is_decided(make_report: MakeReport, make_row: MakeRow) -> None:
+    base = make_report(make_row(10, 1, {"reference_loop": samples(1.0, 3)}))
+    (change,) = compare_reports(base, make_report(make_row(20, 2, {"reference_loop": samples(2.0, 4)})))
     assert change.verdict(0.05) == WITHIN
 
 

@@ -27,7 +27,7 @@ def full_report(make_report: MakeReport, make_row: MakeRow) -> BenchReport:
     fields = {
         "ratios": {"host": ratio},
         "ratio_to": "toy",
-        "yardstick": samples(1),
+        "reference_loop": samples(1),
         "steady": False,
         "openings": 3,
         "warnings": ("unsteady",),
@@ -152,7 +152,7 @@ def test_unknown_fields_of_a_later_minor_version_are_left_out(
     ],
 )
 def test_a_failed_gate_strikes_the_row_out(make_row: MakeRow, fields: dict[str, Any], struck: bool) -> None:
-    assert make_row(fields=fields).struck_out is struck
+    assert make_row(fields=fields).rejected is struck
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from yolox_deploy.benchmarks.pictures import generated
 from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.session import Candidate, Session, run_session
+from yolox_deploy.benchmarks.session import ModelUnderTest, Session, run_session
 from yolox_deploy.benchmarks.timing import overhead_us, time_e2e, time_host, warm_up
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
@@ -27,7 +27,7 @@ class Timed(Detector):
         return 0.125
 
 
-class TimedCandidate(Candidate):
+class TimedCandidate(ModelUnderTest):
     """Opens a `Timed`."""
 
     def open(self, protocol: Protocol) -> Detector:
@@ -43,14 +43,14 @@ def halfway() -> list[str]:
 @pytest.fixture(scope="module")
 def session(toy: Path, protocol: Protocol, halfway: list[str]) -> Session:
     """The same file three times: as it is, with one thread, and on a backend that times itself."""
-    candidates = [Candidate(toy), Candidate(toy, threads=1), TimedCandidate(toy)]
+    candidates = [ModelUnderTest(toy), ModelUnderTest(toy, threads=1), TimedCandidate(toy)]
     return run_session(candidates, protocol, generated(4, 1), midway=lambda: halfway.append("now"))
 
 
 def test_every_file_has_the_same_rounds_of_every_scope(
     session: Session, protocol: Protocol, halfway: list[str]
 ) -> None:
-    rounds = len(session.yardstick.milliseconds) / session.yardstick.block
+    rounds = len(session.reference_loop.milliseconds) / session.reference_loop.block
     assert rounds >= protocol.rounds
     assert halfway == ["now"]
     for measured in session.measured:
@@ -78,7 +78,7 @@ def test_files_are_opened_anew_during_the_rounds_where_that_is_cheap(
 ) -> None:
     monkeypatch.setattr("yolox_deploy.benchmarks.session.OPENING_SHARE", share)
     short = replace(protocol, openings=4, seconds=1e-3)
-    (measured,) = run_session([Candidate(toy)], short, generated(4, 1)).measured
+    (measured,) = run_session([ModelUnderTest(toy)], short, generated(4, 1)).measured
     assert measured.openings == openings
 
 
@@ -143,12 +143,12 @@ def test_a_file_of_a_fixed_batch_is_refused(toy_model: ToyModel, tmp_path: Path,
     """One picture in a batch of four costs four: neither FPS nor GFLOP/s would be true."""
     four = toy_model(tmp_path / "four.onnx", batch=4)
     with pytest.raises(UsageError, match=r"four.onnx takes 4 pictures at a time.*--batch 1.*--throughput"):
-        run_session([Candidate(four)], protocol, generated(4, 1))
+        run_session([ModelUnderTest(four)], protocol, generated(4, 1))
 
 
 def test_the_pictures_that_a_row_saw_are_counted(toy: Path, protocol: Protocol) -> None:
     slow = replace(protocol, iterations=8, seconds=60.0)  # one iteration a round, as of a slow file
-    (measured,) = run_session([Candidate(toy)], slow, generated(20, 1)).measured
+    (measured,) = run_session([ModelUnderTest(toy)], slow, generated(20, 1)).measured
     assert measured.pictures == measured.scopes["host"].summary.count == 8
-    (measured,) = run_session([Candidate(toy)], protocol, generated(4, 1)).measured
+    (measured,) = run_session([ModelUnderTest(toy)], protocol, generated(4, 1)).measured
     assert measured.pictures == 4

@@ -364,7 +364,7 @@ def test_a_sweep_as_json_names_the_best(call: Call, model: Path) -> None:
     found = json.loads(printed)
     assert set(found["best"]) == {"5", "10"}
     assert len(found["verdicts"]) == 2
-    assert "milliseconds" not in found["entrants"][0]
+    assert "milliseconds" not in found["detectors"][0]
 
 
 def test_a_sweep_takes_still_pictures_with_annotations(call: Call, model: Path, scenes: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from yolox_deploy.converters.base import TARGETS, Converted, ExportOptions, Source
 from yolox_deploy.errors import MissingExtraError, UsageError
 from yolox_deploy.exporter.pipeline import store_info
-from yolox_deploy.exporter.source_model import load_subject
+from yolox_deploy.exporter.source_model import load_source_model
 from yolox_deploy.models import build_model, fuse
 from yolox_deploy.runtimes.registry import RuntimeEntry, open_runtime
 
@@ -79,7 +79,7 @@ def model_file(
         folder = tmp_path_factory.mktemp(entry.name)
         if nano_weights.suffix in entry.suffixes:
             return Path(shutil.copy(nano_weights, folder))
-        network = fuse(load_subject("yolox_nano", nano_weights, None).network)
+        network = fuse(load_source_model("yolox_nano", nano_weights, None).network)
         source = Source(network, nano_artifact.path, nano_artifact.info)
         return _convert(entry, source, ExportOptions(compute_capability=CAPABILITY), set(), folder)
 

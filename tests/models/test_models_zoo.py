@@ -9,7 +9,7 @@ import pytest
 
 from yolox_deploy import models
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.zoo import ZOO, ModelConfig, check_size, get_config
+from yolox_deploy.models.zoo import ZOO, ModelConfig, check_input_size, get_config
 
 
 def test_importing_the_zoo_does_not_import_torch() -> None:
@@ -27,7 +27,7 @@ def test_exported_names_are_pinned() -> None:
         "ModelConfig",
         "Published",
         "build_model",
-        "check_size",
+        "check_input_size",
         "count",
         "fuse",
         "get_config",
@@ -46,7 +46,7 @@ def test_entry_is_complete(config: ModelConfig) -> None:
     assert get_config(config.name.replace("_", "-").upper()) is config
     assert config.weights_url is not None
     assert config.weights_url.endswith(".pth")
-    assert check_size((config.test_size, config.test_size))
+    assert check_input_size((config.test_size, config.test_size))
     assert len(config.published) == 2
     for figures in config.published:
         assert figures.source
@@ -76,7 +76,7 @@ def test_name_that_resembles_nothing_lists_the_models() -> None:
 
 @pytest.mark.parametrize("size", [(32, 32), (96, 160), (640, 320)])
 def test_size_that_divides_is_returned(size: tuple[int, int]) -> None:
-    assert check_size(size) == size
+    assert check_input_size(size) == size
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ def test_size_that_divides_is_returned(size: tuple[int, int]) -> None:
 )
 def test_other_sizes_name_the_nearest_two(size: tuple[int, int], below: str, above: str) -> None:
     with pytest.raises(UsageError, match=f"{size[0]}x{size[1]} .* are {below} and {above}"):
-        check_size(size)
+        check_input_size(size)

@@ -19,12 +19,12 @@ from yolox_deploy.synthetic.sequences import (
     sequence_annotations,
     write_sequences,
 )
-from yolox_deploy.synthetic.worlds import World, Worlds, coco_worlds, scene_worlds
+from yolox_deploy.synthetic.worlds import StillScene, StillScenes, coco_worlds, scene_worlds
 
 OPTIONS = SequenceOptions(frame_rate=10, seconds=2, size=(240, 320))
 
 
-def rectangles(*boxes: tuple[int, int, int, int]) -> World:
+def rectangles(*boxes: tuple[int, int, int, int]) -> StillScene:
     """White rectangles on black in a picture of 400 x 500."""
     image = np.zeros((400, 500, 3), np.uint8)
     for x1, y1, x2, y2 in boxes:
@@ -32,7 +32,7 @@ def rectangles(*boxes: tuple[int, int, int, int]) -> World:
     found = np.array(boxes, np.float64).reshape(-1, 4)
     sides = found[:, 2:] - found[:, :2]
     count = len(found)
-    return World(
+    return StillScene(
         lambda: image,
         *((400, 500), found, np.zeros(count, np.int64)),
         *(sides.prod(axis=1), np.zeros(count, bool)),
@@ -42,7 +42,7 @@ def rectangles(*boxes: tuple[int, int, int, int]) -> World:
 def test_the_annotated_box_is_where_the_object_is_drawn() -> None:
     world = rectangles((220, 170, 280, 240))
     options = replace(OPTIONS, frame_rate=30, motion=Motion(speed=0.8, zoom=0.3, shake=0.02))
-    content = sequence_annotations(Worlds((world,), ("thing",)), options)
+    content = sequence_annotations(StillScenes((world,), ("thing",)), options)
     places = []
     for frame, row in zip(SequenceFrames(world, options, 0), content["annotations"], strict=True):
         ys, xs = np.nonzero(frame[:, :, 0] > 127)
@@ -63,7 +63,7 @@ def test_the_same_motion_is_the_same_path_at_every_rate() -> None:
     rows, more = (
         {
             row["image_id"]: row["bbox"]
-            for row in sequence_annotations(Worlds((world,), ("x",)), o)["annotations"]
+            for row in sequence_annotations(StillScenes((world,), ("x",)), o)["annotations"]
         }
         for o in (slow, quick)
     )
@@ -71,7 +71,7 @@ def test_the_same_motion_is_the_same_path_at_every_rate() -> None:
 
 
 def test_paths_depend_on_the_seed_and_the_sequence_alone() -> None:
-    worlds = Worlds((rectangles((220, 170, 280, 240)),) * 2, ("x",))
+    worlds = StillScenes((rectangles((220, 170, 280, 240)),) * 2, ("x",))
     first, again = (sequence_annotations(worlds, OPTIONS) for _ in range(2))
     assert first == again
     assert first != sequence_annotations(worlds, replace(OPTIONS, seed=1))
@@ -134,7 +134,7 @@ def test_a_picture_that_is_gone_leaves_no_folder(tmp_path: Path) -> None:
     def gone() -> np.ndarray:
         raise InputError("no such image file")
 
-    worlds = Worlds((replace(rectangles((1, 1, 50, 50)), load=gone),), ("x",))
+    worlds = StillScenes((replace(rectangles((1, 1, 50, 50)), load=gone),), ("x",))
     with pytest.raises(InputError, match="no such image file"):
         write_sequences(tmp_path / "made", worlds, OPTIONS)
     assert list(tmp_path.iterdir()) == []

@@ -12,11 +12,11 @@ import pytest
 
 from tests.conftest import ToyModel
 from yolox_deploy import Detections
-from yolox_deploy.benchmarks.streams.report import Entrant
-from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_entrants
+from yolox_deploy.benchmarks.streams.report import MeasuredDetector
+from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_detectors
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.policies import ShrinkingTail
-from yolox_deploy.streaming.recording import Footage, every, read_footage, stride_of
+from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_footage, stride_of
 from yolox_deploy.synthetic.camera import Motion
 from yolox_deploy.synthetic.sequences import SequenceOptions, generated_footage, write_sequences
 from yolox_deploy.synthetic.worlds import scene_worlds
@@ -26,11 +26,11 @@ OPTIONS = SequenceOptions(frame_rate=60, seconds=1, size=(120, 160), motion=Moti
 
 
 @pytest.fixture(scope="module")
-def footage() -> Footage:
+def footage() -> AnnotatedVideo:
     return generated_footage(WORLDS, OPTIONS, "scenes")
 
 
-def entrant(footage: Footage, size: int, milliseconds: float, share: float) -> Entrant:
+def detector(footage: AnnotatedVideo, size: int, milliseconds: float, share: float) -> MeasuredDetector:
     """Knows the first `share` of the objects of each frame, and answers that in so many milliseconds."""
     data = footage.data
     truth: dict[int, list[list[float]]] = {image["id"]: [] for image in data.content["images"]}
@@ -48,25 +48,25 @@ def entrant(footage: Footage, size: int, milliseconds: float, share: float) -> E
             found.append(Detections(boxes, scores, classes, data.class_names))
         answers.append(tuple(found))
     times = tuple(milliseconds * factor for factor in (0.98, 1.0, 1.02))
-    return Entrant("toy", "none", "fp32", (size, size), f"{size}.onnx", times, tuple(answers))
+    return MeasuredDetector("toy", "none", "fp32", (size, size), f"{size}.onnx", times, tuple(answers))
 
 
 @pytest.fixture(scope="module")
-def entrants(footage: Footage) -> list[Entrant]:
+def detectors(footage: AnnotatedVideo) -> list[MeasuredDetector]:
     """A quick weak one and a slow strong one, which is slower than 30 frames a second and quicker than 10."""
-    return [entrant(footage, 224, 8.0, 0.4), entrant(footage, 640, 90.0, 1.0)]
+    return [detector(footage, 224, 8.0, 0.4), detector(footage, 640, 90.0, 1.0)]
 
 
 def test_the_strong_one_wins_where_it_keeps_up_and_the_quick_one_where_it_does_not(
-    footage: Footage, entrants: list[Entrant]
+    footage: AnnotatedVideo, detectors: list[MeasuredDetector]
 ) -> None:
-    report = score_entrants(entrants, SweepOptions(footage, frame_rates=(10.0, 60.0)))
-    sizes = {rate: report.entrants[row.entrant].size[0] for rate, row in report.best.items()}
+    report = score_detectors(detectors, SweepOptions(footage, frame_rates=(10.0, 60.0)))
+    sizes = {rate: report.detectors[row.detector].size[0] for rate, row in report.best.items()}
     assert sizes == {10.0: 640, 60.0: 224}
     for row in report.rows:
         assert row.streaming["AP"] < row.offline["AP"]
         assert row.answered < row.frames == {10.0: 30, 60.0: 180}[row.frame_rate]
-    slow = next(row for row in report.rows if row.entrant == 1 and row.frame_rate == 60)
+    slow = next(row for row in report.rows if row.detector == 1 and row.frame_rate == 60)
     assert 0.1 < slow.taken < 0.25
     assert 90 < slow.age_ms < 200
     assert "60 FPS: toy none fp32 224" in report.verdicts()[1]
@@ -74,31 +74,35 @@ def test_the_strong_one_wins_where_it_keeps_up_and_the_quick_one_where_it_does_n
     assert report.verdicts()[0].endswith("it has the best offline AP too")
 
 
-def test_the_same_samples_and_seed_are_the_same_figures(footage: Footage, entrants: list[Entrant]) -> None:
+def test_the_same_samples_and_seed_are_the_same_figures(
+    footage: AnnotatedVideo, detectors: list[MeasuredDetector]
+) -> None:
     options = SweepOptions(footage, frame_rates=(30.0,))
-    first, again, other = (score_entrants(entrants, replace(options, seed=seed)).rows for seed in (0, 0, 1))
+    first, again, other = (score_detectors(detectors, replace(options, seed=seed)).rows for seed in (0, 0, 1))
     assert first == again
     assert [row.offline for row in first] == [row.offline for row in other]
 
 
-def test_forecasting_and_policies_reach_the_replay(footage: Footage, entrants: list[Entrant]) -> None:
+def test_forecasting_and_policies_reach_the_replay(
+    footage: AnnotatedVideo, detectors: list[MeasuredDetector]
+) -> None:
     options = SweepOptions(footage, frame_rates=(30.0,))
-    plain = score_entrants(entrants, options)
-    moved = score_entrants(entrants, replace(options, forecast=True, policy=ShrinkingTail()))
+    plain = score_detectors(detectors, options)
+    moved = score_detectors(detectors, replace(options, forecast=True, policy=ShrinkingTail()))
     assert moved.policy == "shrinking-tail"
     assert moved.rows[1].streaming["AP"] > plain.rows[1].streaming["AP"] + 0.05
 
 
 def test_what_was_found_is_told_as_json_table_and_picture(
-    footage: Footage, entrants: list[Entrant], tmp_path: Path
+    footage: AnnotatedVideo, detectors: list[MeasuredDetector], tmp_path: Path
 ) -> None:
-    report = score_entrants(entrants, SweepOptions(footage, frame_rates=(10.0, 60.0)))
+    report = score_detectors(detectors, SweepOptions(footage, frame_rates=(10.0, 60.0)))
     plain = json.loads(report.save(tmp_path / "new" / "sweep.json").read_text())
     assert plain == json.loads(report.to_json())
     assert plain["schema_version"] == 1
     assert plain["best"] == {"10": "toy none fp32 640", "60": "toy none fp32 224"}
-    assert plain["entrants"][0]["milliseconds"] == pytest.approx([7.84, 8.0, 8.16])
-    assert "answers" not in plain["entrants"][0]
+    assert plain["detectors"][0]["milliseconds"] == pytest.approx([7.84, 8.0, 8.16])
+    assert "answers" not in plain["detectors"][0]
     first, second = report.tables()
     assert first.title == "10 frames a second (100 ms a frame)"
     assert [len(row) for row in (*first.rows, *second.rows)] == [len(first.columns)] * 4
@@ -109,7 +113,7 @@ def test_what_was_found_is_told_as_json_table_and_picture(
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["sweep.json", "sweep.png"]
 
 
-def test_lower_rates_are_every_so_many_th_frame(footage: Footage) -> None:
+def test_lower_rates_are_every_so_many_th_frame(footage: AnnotatedVideo) -> None:
     data = every(footage.data, 6)
     assert data.frame_rate == 10
     assert [len(sequence.frames) for sequence in data.sequences] == [10, 10, 10]
@@ -131,7 +135,9 @@ def test_footage_is_read_from_disk(tmp_path: Path) -> None:
     assert footage.data.frame_rate == 60
 
 
-def test_real_files_are_measured_and_scored(toy_model: ToyModel, footage: Footage, tmp_path: Path) -> None:
+def test_real_files_are_measured_and_scored(
+    toy_model: ToyModel, footage: AnnotatedVideo, tmp_path: Path
+) -> None:
     """A runtime, its times and its answers: the replay of an instant clock is the detector's own AP."""
     model = toy_model(
         tmp_path / "toy.onnx",
@@ -140,7 +146,7 @@ def test_real_files_are_measured_and_scored(toy_model: ToyModel, footage: Footag
     )
     small = generated_footage(WORLDS, replace(OPTIONS, seconds=0.2), "scenes")
     report = run_sweep(SweepOptions(small, models=(str(model),), frame_rates=(30.0,), threads=1))
-    [found] = report.entrants
+    [found] = report.detectors
     assert (found.model, found.backend, found.size) == ("toy", "onnxruntime", (64, 96))
     assert len(found.milliseconds) == 36
     assert [len(answers) for answers in found.answers] == [12, 12, 12]
@@ -157,7 +163,7 @@ def test_real_files_are_measured_and_scored(toy_model: ToyModel, footage: Footag
     ],
 )
 def test_what_cannot_be_compared_is_refused(
-    footage: Footage, changes: dict[str, object], message: str
+    footage: AnnotatedVideo, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         run_sweep(replace(SweepOptions(footage), **changes))

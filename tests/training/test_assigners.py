@@ -17,7 +17,7 @@ from yolox_deploy.training.assign.types import Predictions, Targets, compact, tr
 
 SIZE = (160, 192)
 STRIDES = (8, 16, 32)
-RADIUS = {"head": 1.5, "release": 2.5}
+RADIUS = {"2025": 1.5, "release": 2.5}
 
 
 def naive_simota(
@@ -28,10 +28,10 @@ def naive_simota(
     strides: Tensor,
     gt_boxes: Tensor,
     gt_classes: Tensor,
-    era: str,
+    rules: str,
 ) -> Assignment:
     """The definition, step by step; equal costs go to the first anchor point, then to the first ground truth."""
-    candidate, inside = naive_regions(points, strides, gt_boxes, era)
+    candidate, inside = naive_regions(points, strides, gt_boxes, rules)
     kept = torch.nonzero(candidate).flatten()
     ious = naive_iou(gt_boxes, boxes[kept])
     scores = (classes[kept].float().sigmoid() * objectness[kept].float().sigmoid()).sqrt()
@@ -39,7 +39,7 @@ def naive_simota(
     for row, label in enumerate(gt_classes.tolist()):
         one_hot = F.one_hot(torch.full((len(kept),), int(label)), classes.shape[1]).float()
         cost[row] = F.binary_cross_entropy(scores, one_hot, reduction="none").sum(-1)
-    cost = cost + 3.0 * -torch.log(ious + 1e-8) + (1e6 if era == "head" else 1e5) * ~inside[:, kept]
+    cost = cost + 3.0 * -torch.log(ious + 1e-8) + (1e6 if rules == "2025" else 1e5) * ~inside[:, kept]
     claims = torch.zeros_like(cost, dtype=torch.bool)
     for row in range(len(gt_boxes) if len(kept) else 0):
         count = max(int(ious[row].topk(min(10, len(kept))).values.sum()), 1)
@@ -58,10 +58,10 @@ def naive_simota(
     return Assignment(fg_mask, torch.tensor(matched_gt, dtype=torch.int64), found)
 
 
-def naive_regions(points: Tensor, strides: Tensor, gt_boxes: Tensor, era: str) -> tuple[Tensor, Tensor]:
+def naive_regions(points: Tensor, strides: Tensor, gt_boxes: Tensor, rules: str) -> tuple[Tensor, Tensor]:
     """(candidate (A,), free of penalty (G, A))."""
-    in_centre = naive_inside(points, gt_boxes[:, None, :2], (RADIUS[era] * strides)[None, :, None])
-    if era == "head":
+    in_centre = naive_inside(points, gt_boxes[:, None, :2], (RADIUS[rules] * strides)[None, :, None])
+    if rules == "2025":
         return in_centre.any(0), in_centre
     in_box = naive_inside(points, gt_boxes[:, None, :2], gt_boxes[:, None, 2:] / 2)
     return (in_box | in_centre).any(0), in_box & in_centre
@@ -125,23 +125,23 @@ def test_official_assignments(number: int, reference_arrays: dict[str, Tensor]) 
     torch.testing.assert_close(found.matched_iou, case["matched_iou"], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("era", ["head", "release"])
+@pytest.mark.parametrize("rules", ["2025", "release"])
 @pytest.mark.parametrize("kind", ["usual", "one", "crowd", "tiny", "outside", "borders", "ties", "sure"])
 @pytest.mark.parametrize("seed", range(4))
-def test_equals_the_definition(era: str, kind: str, seed: int) -> None:
+def test_equals_the_definition(rules: str, kind: str, seed: int) -> None:
     boxes, classes, objectness, gt_boxes, gt_classes = draw_case(kind, seed)
     anchors = anchor_points(SIZE, STRIDES)
     inputs = (boxes, classes, objectness, anchors.points, anchors.strides, gt_boxes, gt_classes)
-    found = simota(*inputs, center_radius=RADIUS[era], era=era)
-    expected = naive_simota(*inputs, era)
+    found = simota(*inputs, center_radius=RADIUS[rules], rules=rules)
+    expected = naive_simota(*inputs, rules)
     assert found.fg_mask.any()
     assert torch.equal(found.fg_mask, expected.fg_mask)
     assert torch.equal(found.matched_gt, expected.matched_gt)
     torch.testing.assert_close(found.matched_iou, expected.matched_iou, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("era", ["head", "release"])
-def test_a_batch_equals_its_images(era: str) -> None:
+@pytest.mark.parametrize("rules", ["2025", "release"])
+def test_a_batch_equals_its_images(rules: str) -> None:
     kinds = ["usual", "crowd", "one", "outside", "ties", "tiny"]
     cases = [draw_case(kind, seed) for seed, kind in enumerate(kinds)]
     anchors = anchor_points(SIZE, STRIDES)
@@ -150,11 +150,11 @@ def test_a_batch_equals_its_images(era: str) -> None:
         rows[image, 2 : 2 + len(gt_boxes)] = torch.cat((gt_classes[:, None].float(), gt_boxes), 1)
     stacked = [torch.stack([case[part] for case in (*cases, cases[0])]) for part in range(3)]
     predictions = Predictions(stacked[0], stacked[2].squeeze(2), stacked[1])
-    found = simota_batch(predictions, anchors, Targets.from_padded(rows), era=era)
+    found = simota_batch(predictions, anchors, Targets.from_padded(rows), rules=rules)
     masks = found.foreground(len(anchors.points))
     for image, (boxes, classes, objectness, gt_boxes, gt_classes) in enumerate(cases):
         inputs = (boxes, classes, objectness, anchors.points, anchors.strides, gt_boxes, gt_classes)
-        alone = simota(*inputs, center_radius=RADIUS[era], era=era)
+        alone = simota(*inputs, center_radius=RADIUS[rules], rules=rules)
         used = found.positive[image]
         assert torch.equal(masks[image], alone.fg_mask)
         assert torch.equal(found.index[image, used], torch.nonzero(alone.fg_mask).flatten())
@@ -215,7 +215,7 @@ def test_overflowing_predictions_elsewhere_change_nothing() -> None:
     anchors = anchor_points(SIZE, STRIDES)
     rest = (classes, objectness, anchors.points, anchors.strides, gt_boxes, gt_classes)
     expected = simota(boxes, *rest)
-    candidate, _ = naive_regions(anchors.points, anchors.strides, gt_boxes, "head")
+    candidate, _ = naive_regions(anchors.points, anchors.strides, gt_boxes, "2025")
     broken = boxes.clone()
     broken[~candidate] = float("inf")
     found = simota(broken, *rest)
@@ -249,7 +249,7 @@ def test_grid_shortcut_is_only_a_shortcut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"era": "old"}, "head, release"), ({"center_radius": 0}, "radius")]
+    ("options", "message"), [({"rules": "old"}, "2025, release"), ({"center_radius": 0}, "radius")]
 )
 def test_wrong_options(options: dict[str, object], message: str) -> None:
     boxes, classes, objectness, gt_boxes, gt_classes = draw_case("one", 0)

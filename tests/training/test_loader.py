@@ -15,7 +15,7 @@ from yolox_deploy.errors import InputError, TrainingError, UsageError
 from yolox_deploy.training.augment.pipeline import Sample
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
-from yolox_deploy.training.loader import Batch, Plan, Samples, stream, worker_count
+from yolox_deploy.training.loader import Batch, EpochPlan, Samples, stream, worker_count
 
 CPU = torch.device("cpu")
 
@@ -42,12 +42,12 @@ class Drawn:
         return Sample(image, np.full((2, 5), [index, strong, 1, 1, 1], np.float32))
 
 
-def plan(pictures: int, batch: int, *, rank: int = 0, world: int = 1, plain: int = 1) -> Plan:
+def plan(pictures: int, batch: int, *, rank: int = 0, world: int = 1, plain: int = 1) -> EpochPlan:
     config = TrainConfig("yolox_nano", Path("data"), epochs=3, batch=batch, plain_epochs=plain, seed=5)
-    return Plan(config, pictures, rank, world)
+    return EpochPlan(config, pictures, rank, world)
 
 
-def batches(pictures: Drawn, of: Plan, step: int = 0, workers: int = 0) -> list[Batch]:
+def batches(pictures: Drawn, of: EpochPlan, step: int = 0, workers: int = 0) -> list[Batch]:
     return list(stream(Samples(pictures, of.config.seed), of, step=step, workers=workers, pin_memory=False))
 
 

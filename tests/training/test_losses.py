@@ -175,7 +175,7 @@ def test_autocast_training_step(nano: YOLOX, train_images: Tensor) -> None:
 
 def test_another_assigner() -> None:
     raw, targets = draw_predictions(), draw_targets()
-    release = losses_from_predictions(raw, SIZE, targets, assigner=partial(simota_batch, era="release"))
+    release = losses_from_predictions(raw, SIZE, targets, assigner=partial(simota_batch, rules="release"))
     head = losses_from_predictions(raw, SIZE, targets)
     assert release.positives > 0
     assert release.total != head.total
@@ -198,22 +198,22 @@ class Watcher(TorchDispatchMode):
         return result
 
 
-def watch(batch: int, rows: int, era: str) -> Watcher:
+def watch(batch: int, rows: int, rules: str) -> Watcher:
     """One forward and backward pass of assignment and losses at 640 x 640, 80 classes, without any values."""
     anchors = anchor_points((640, 640), STRIDES, "meta")
     with Watcher() as watcher:
         raw = torch.empty(batch, len(anchors.points), 85, device="meta", requires_grad=True)
         truth = Targets.from_padded(torch.empty(batch, rows, 5, device="meta"))
         boxes = decode_boxes(raw[..., :4], anchors.points, anchors.strides)
-        found = simota_batch(Predictions(boxes, raw[..., 4], raw[..., 5:]), anchors, truth, era=era)
+        found = simota_batch(Predictions(boxes, raw[..., 4], raw[..., 5:]), anchors, truth, rules=rules)
         losses_of_assignment(raw, anchors, truth, found, use_l1=True).total.backward()
     return watcher
 
 
-@pytest.mark.parametrize("era", ["head", "release"])
-def test_no_synchronisation_no_loops_and_no_quadruple_tensor(era: str) -> None:
+@pytest.mark.parametrize("rules", ["2025", "release"])
+def test_no_synchronisation_no_loops_and_no_quadruple_tensor(rules: str) -> None:
     """Tensors without values cannot be looked at: `.item()`, `nonzero` and boolean indexing would raise."""
-    small, large = watch(2, 3, era), watch(16, 120, era)
+    small, large = watch(2, 3, rules), watch(16, 120, rules)
     assert small.operations == large.operations
     whole_predictions, pairs = 16 * 8400 * 85 * 4, 16 * 120 * 8400 * 4
     assert large.largest <= max(whole_predictions, pairs)

@@ -45,7 +45,7 @@ def assign_command(
 ) -> None:
     """Draw the positive anchor points of annotated pictures, one tile an assigner."""
     require("torch", "train")
-    from yolox_deploy.exporter.source_model import load_subject
+    from yolox_deploy.exporter.source_model import load_source_model
     from yolox_deploy.images import load_image
     from yolox_deploy.sources import image_paths
     from yolox_deploy.training.assign.inspection import inspect_picture
@@ -53,7 +53,7 @@ def assign_command(
 
     paths = [path for item in source for path in image_paths(item)]
     truths = annotated(paths, annotations, box or [])
-    subject = load_subject(model, weights, None)
+    subject = load_source_model(model, weights, None)
     network, size = subject.network, parse_size(imgsz) or subject.input_size
     assigners = fitting_assigners(network.head.priors is not None, assigner or [])
     out.mkdir(parents=True, exist_ok=True)

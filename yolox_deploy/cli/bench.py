@@ -18,7 +18,7 @@ from yolox_deploy.cli.common import AsJson, Device, console, parse_size
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolox_deploy.benchmarks.plan import Plan
+    from yolox_deploy.benchmarks.plan import BenchPlan
     from yolox_deploy.benchmarks.protocol import Protocol
 
 ALL = "all"
@@ -157,27 +157,27 @@ def bench_command(
         check_regressions(changes, limit, base, report, strict=strict)
 
 
-def plan_files(files: Sequence[Path], backends: str | None, device: str) -> Plan:
+def plan_files(files: Sequence[Path], backends: str | None, device: str) -> BenchPlan:
     """Each file on its suffix's default backend, on the ones named, or on all that open it.
 
     Raises:
         UsageError: no backend here opens any of the files.
     """
-    from yolox_deploy.benchmarks.plan import Plan, usable_entries
-    from yolox_deploy.benchmarks.session import Candidate
+    from yolox_deploy.benchmarks.plan import BenchPlan, usable_entries
+    from yolox_deploy.benchmarks.session import ModelUnderTest
 
     if backends is None:
-        return Plan(tuple(Candidate(file, device=device) for file in files))
+        return BenchPlan(tuple(ModelUnderTest(file, device=device) for file in files))
     entries = usable_entries(_names(backends))
     found = [
-        Candidate(file, entry.name, device=device)
+        ModelUnderTest(file, entry.name, device=device)
         for file in files
         for entry in entries
         if file.suffix in entry.suffixes
     ]
     if not found:
         raise UsageError(f"none of {', '.join(entry.name for entry in entries)} opens these files")
-    return Plan(tuple(found))
+    return BenchPlan(tuple(found))
 
 
 def choose_protocol(quick: bool, mlperf: bool) -> Protocol:

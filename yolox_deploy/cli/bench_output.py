@@ -67,7 +67,7 @@ def _print_changes(compared: Compared) -> None:
             told = describe(relative) if relative else None
             rows.append((change.label, scope, describe(ratio), told, verdict))
     print_table(
-        ("time now over then", "scope", "ratio", "over the yardstick", f"slower than {limit:.0%}"), rows
+        ("time now over then", "scope", "ratio", "over the reference loop", f"slower than {limit:.0%}"), rows
     )
     if UNDECIDED in verdicts:
         typer.echo(

@@ -52,9 +52,9 @@ def priors_command(
     from yolox_deploy.data.layouts import open_dataset
     from yolox_deploy.data.priors import fit_to_dataset
     from yolox_deploy.models.priors import CLASSIC
-    from yolox_deploy.models.zoo import STRIDES, check_size
+    from yolox_deploy.models.zoo import STRIDES, check_input_size
 
-    size = check_size(parse_size(imgsz) or (640, 640))
+    size = check_input_size(parse_size(imgsz) or (640, 640))
     fitted = fit_to_dataset(open_dataset(data, "train"), size, CLASSIC, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     fitted.save(out)

@@ -14,7 +14,7 @@ from yolox_deploy.cli.predict import save_image, summary
 from yolox_deploy.errors import GateError, YoloxDeployError
 
 if TYPE_CHECKING:
-    from yolox_deploy.benchmarks.session import Candidate
+    from yolox_deploy.benchmarks.session import ModelUnderTest
 
 MODEL = "yolox_nano"
 SCENES = 6
@@ -38,7 +38,7 @@ def demo_command(
     pictures = packaged_photographs() if weights is not None else _write_scenes(out / "scenes")
     rows, files, unequal = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
     checkpoint = weights or embedded_checkpoint()
-    candidates = _candidates({**files, "torch": checkpoint})
+    candidates = _models_under_test({**files, "torch": checkpoint})
     typer.echo(f"exported to {out}, compared with PyTorch float32:")
     print_table(("backend", "file", "compared on", "largest error"), rows)
     typer.echo("")
@@ -102,13 +102,13 @@ def _proof(parity: Mapping[str, Any]) -> tuple[str, str]:
     return f"{parity['photographs']} photographs, noise", f"{worst:.1e} < {limit:g}"
 
 
-def _candidates(files: Mapping[str, Path]) -> list[Candidate]:
-    from yolox_deploy.benchmarks.session import Candidate
+def _models_under_test(files: Mapping[str, Path]) -> list[ModelUnderTest]:
+    from yolox_deploy.benchmarks.session import ModelUnderTest
 
-    return [Candidate(path, backend) for backend, path in files.items()]
+    return [ModelUnderTest(path, backend) for backend, path in files.items()]
 
 
-def _detect(candidate: Candidate, pictures: Sequence[Path], out: Path) -> None:
+def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> None:
     from yolox_deploy.detector import Detector
     from yolox_deploy.images import load_image
 
@@ -123,7 +123,7 @@ def _detect(candidate: Candidate, pictures: Sequence[Path], out: Path) -> None:
     typer.echo(f"annotated pictures: {out}\n")
 
 
-def _time(candidates: Sequence[Candidate], pictures: Sequence[Path]) -> None:
+def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> None:
     """The latency tables of a short benchmark in which the backends take turns."""
     from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
     from yolox_deploy.benchmarks.protocol import Protocol

@@ -113,8 +113,10 @@ def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:
         rows: list[tuple[str, object, object]] = [
             ("not compared", parity.get("reason", "not recorded"), None)
         ]
-        stand_in = parity.get("stand_in")
-        return [*rows, ("its typed ONNX graph:", None, None), *parity_rows(stand_in)] if stand_in else rows
+        typed_onnx = parity.get("typed_onnx")
+        return (
+            [*rows, ("its typed ONNX graph:", None, None), *parity_rows(typed_onnx)] if typed_onnx else rows
+        )
     limits = parity["limits"]
     compared = f"{parity['photographs']} photographs on {parity['backend']} ({parity['device']})"
     rows = [("compared with PyTorch float32", compared, None)]

@@ -15,7 +15,7 @@ from yolox_deploy.errors import InputError, UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.streams.report import SweepReport
-    from yolox_deploy.streaming.recording import Footage
+    from yolox_deploy.streaming.recording import AnnotatedVideo
 
 SCENES = "scenes"
 """A source that is drawn rather than read."""
@@ -106,7 +106,7 @@ def common_rate(rates: tuple[float, ...]) -> float:
     return rate
 
 
-def _footage(asked: SweepArguments, rate: float) -> Footage:
+def _footage(asked: SweepArguments, rate: float) -> AnnotatedVideo:
     """Annotated sequences as they are; still pictures, read or drawn, under a camera that moves."""
     from yolox_deploy.streaming.recording import read_footage
     from yolox_deploy.synthetic.sequences import SequenceOptions, generated_footage

@@ -37,7 +37,7 @@ def tune_command(
     """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
     from yolox_deploy.benchmarks.bench import BenchOptions
     from yolox_deploy.benchmarks.tuning import tune
-    from yolox_deploy.tuned import read_choice
+    from yolox_deploy.tuned import read_tuned
 
     writers = [writer(path) for path in out or []]
     options = BenchOptions(
@@ -50,7 +50,7 @@ def tune_command(
     )
     with steps() as tell:
         tuned = tune(files, options, threads=numbers(threads), device=device, report=tell)
-    choice = read_choice(files[0])
+    choice = read_tuned(files[0])
     if as_json and choice is not None:
         print_json({"choice": vars(choice), "written": str(tuned.path)})
     else:

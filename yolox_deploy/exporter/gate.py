@@ -12,7 +12,7 @@ from yolox_deploy.detector import Detector
 from yolox_deploy.errors import ArtifactError, DeviceError, MissingExtraError, RuntimeFailure, UsageError
 from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.exporter.parity import verify
-from yolox_deploy.exporter.source_model import Subject
+from yolox_deploy.exporter.source_model import SourceModel
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import image_paths
 
@@ -51,7 +51,9 @@ class Evidence:
         return cls(wanted, tuple(image_paths(images)[:MOST_PICTURES]), Path(images), file)
 
 
-def prove(backend: str, converted: Converted, subject: Subject, evidence: Evidence) -> dict[str, Any]:
+def prove(
+    backend: str, converted: Converted, source_model: SourceModel, evidence: Evidence
+) -> dict[str, Any]:
     """Figures for the file's metadata; `passed` tells whether they are within the limits.
 
     A file built for a device that is not here cannot be run. That is recorded, and the typed ONNX graph that it
@@ -64,63 +66,63 @@ def prove(backend: str, converted: Converted, subject: Subject, evidence: Eviden
         return {"verified": False, "reason": "skipped on request (--no-verify)"}
     try:
         with open_runtime(converted.path, backend) as runtime:
-            parity = verify(runtime, converted.info, subject.run, evidence.pictures)
+            parity = verify(runtime, converted.info, source_model.run, evidence.pictures)
     except DeviceError as error:
         reason = f"not run: {error}"
-        return {"verified": False, "reason": reason, **_prove_stand_in(converted, subject, evidence)}
+        return {"verified": False, "reason": reason, **_prove_typed_onnx(converted, source_model, evidence)}
     except MissingExtraError as error:
         raise MissingExtraError(
             f"the exported file is proven by running it: {error} (or skip the proof with --no-verify)"
         ) from error
     if evidence.annotations is not None:
-        parity |= compare_accuracy(backend, converted, subject, evidence)
+        parity |= compare_accuracy(backend, converted, source_model, evidence)
         parity["passed"] = parity["passed"] and parity["ap"] >= parity["ap_reference"] - parity["ap_limit"]
     return parity
 
 
-def _prove_stand_in(converted: Converted, subject: Subject, evidence: Evidence) -> dict[str, Any]:
-    """`{"stand_in": figures, "passed": ...}`, or nothing where ONNX Runtime cannot run the graph."""
-    if converted.stand_in is None:
+def _prove_typed_onnx(converted: Converted, source_model: SourceModel, evidence: Evidence) -> dict[str, Any]:
+    """`{"typed_onnx": figures, "passed": ...}`, or nothing where ONNX Runtime cannot run the graph."""
+    if converted.typed_onnx is None:
         return {}
     try:
-        with open_runtime(converted.stand_in, "onnxruntime", device="cpu") as runtime:
-            figures = verify(runtime, converted.info, subject.run, evidence.pictures)
+        with open_runtime(converted.typed_onnx, "onnxruntime", device="cpu") as runtime:
+            figures = verify(runtime, converted.info, source_model.run, evidence.pictures)
     except (ArtifactError, RuntimeFailure, MissingExtraError):
         return {}  # no bfloat16 convolution on the CPU, or ONNX Runtime is not installed
-    return {"stand_in": figures, "passed": figures["passed"]}
+    return {"typed_onnx": figures, "passed": figures["passed"]}
 
 
-def check_comparable(subject: Subject) -> None:
+def check_comparable(source_model: SourceModel) -> None:
     """Refuse, before any work, weights that PyTorch cannot be evaluated with.
 
     Raises:
         UsageError: random weights, which have no accuracy, or a checkpoint that does not name its model.
     """
-    if subject.weights is None:
+    if source_model.weights is None:
         raise UsageError("random weights have no accuracy to compare; leave --annotations out")
     from yolox_deploy.models import read_checkpoint
 
-    if read_checkpoint(subject.weights).model_name is None:
+    if read_checkpoint(source_model.weights).model_name is None:
         raise UsageError(
-            f"{subject.weights} is none of the zoo's models by its weights, so PyTorch cannot be evaluated with "
+            f"{source_model.weights} is none of the zoo's models by its weights, so PyTorch cannot be evaluated with "
             "it; leave --annotations out"
         )
 
 
 def compare_accuracy(
-    backend: str, converted: Converted, subject: Subject, evidence: Evidence
+    backend: str, converted: Converted, source_model: SourceModel, evidence: Evidence
 ) -> dict[str, float]:
     """AP of the file and of its checkpoint in PyTorch, on the same pictures at the same size."""
-    assert subject.weights is not None
+    assert source_model.weights is not None
     assert evidence.images is not None
     assert evidence.annotations is not None
-    names = {"class_names": subject.class_names}
+    names = {"class_names": source_model.class_names}
     size = {"imgsz": converted.info.input_size}
     nms = converted.info.graph_nms
     thresholds = {"iou": nms["iou"]} if nms else {}  # a graph's own suppression counts every label of a point
     with Detector(converted.path, backend=backend) as detector:
         found = coco_ap(detector, evidence.images, evidence.annotations, **thresholds)["AP"]
-    checkpoint = subject.weights
+    checkpoint = source_model.weights
     if checkpoint.suffix not in (".pth", ".pt"):  # as in best.pth.tar: the suffix names the backend
         checkpoint = Path(shutil.copyfile(checkpoint, converted.path.parent / "reference.pth"))
     with Detector(

@@ -21,7 +21,7 @@ from yolox_deploy.errors import GateError
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, match
-from yolox_deploy.postprocess import anchor_points, decode, final_rows, postprocess
+from yolox_deploy.postprocess import anchor_grid, decode, final_rows, postprocess
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.base import Runtime
 
@@ -130,7 +130,7 @@ def _by_numbers(
 
 def _units(info: ArtifactInfo) -> NDArray[np.float32]:
     """(N, 5 + C) what the errors of predictions are counted in: 1, and strides for decoded boxes."""
-    strides = anchor_points(info.input_size, priors=info.priors).strides
+    strides = anchor_grid(info.input_size, priors=info.priors).strides
     units = np.ones((len(strides), 5 + len(info.class_names)), np.float32)
     if info.boxes == "decoded":
         units[:, :4] = strides[:, None]

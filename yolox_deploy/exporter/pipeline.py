@@ -15,8 +15,8 @@ from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
 from yolox_deploy.errors import GateError, UsageError, require
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
-from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, Subject, load_subject
-from yolox_deploy.models.zoo import check_size
+from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
+from yolox_deploy.models.zoo import check_input_size
 
 EVALUATION_CONF = 0.01
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
@@ -98,13 +98,13 @@ def export(
     evidence = Evidence.build(verify, images if images is not None else wanted.calib, annotations)
     require("torch", "export")
     report("loading the weights")
-    subject = load_subject(model, weights, class_names)
+    source_model = load_source_model(model, weights, class_names)
     if annotations is not None:
-        check_comparable(subject)
-    config = subject.network.config
+        check_comparable(source_model)
+    config = source_model.network.config
     if wanted.nms and config.selector:
         raise UsageError(f"{config.name} answers once an object and needs no suppression; leave --nms out")
-    size = wanted.imgsz or subject.input_size
+    size = wanted.imgsz or source_model.input_size
     suffix = "" if wanted.precision == "fp32" else f"_{wanted.precision}"
     ending = target.default_ending or target.suffix
     path = Path(out) if out is not None else Path(f"{config.name}{suffix}{ending}")
@@ -114,18 +114,20 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     info = ArtifactInfo(
         model=config.name,
-        class_names=subject.class_names,
+        class_names=source_model.class_names,
         input_size=size,
-        weights_sha256=subject.weights_sha256,
+        weights_sha256=source_model.weights_sha256,
         versions={"yolox-deploy": _version(), "numpy": np.__version__},
-        details={} if subject.weights_sha256 else {"weights": RANDOM_WEIGHTS},
+        details={} if source_model.weights_sha256 else {"weights": RANDOM_WEIGHTS},
         **config.output_form(),
     )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
         stage, start = Path(folder), Path(folder) / "source"
         start.mkdir()  # of its own: the file to write may have the name of the graph it is made from
-        source = _make_source(subject, info, wanted, start, report)
-        converted = _convert_with_proof(target, source, stage / path.name, wanted, subject, evidence, report)
+        source = _make_source(source_model, info, wanted, start, report)
+        converted = _convert_with_proof(
+            target, source, stage / path.name, wanted, source_model, evidence, report
+        )
         _publish(converted, path)
     return Artifact(path, converted.info)
 
@@ -155,7 +157,7 @@ def _options(options: dict[str, Any], *, fp16: bool, bf16: bool, int8: bool, **f
     try:
         return ExportOptions(
             precision=asked[0] if asked else "fp32",
-            imgsz=check_size(size) if size is not None else None,
+            imgsz=check_input_size(size) if size is not None else None,
             calib=Path(calib) if calib is not None else None,
             **fields,
             **options,
@@ -165,13 +167,13 @@ def _options(options: dict[str, Any], *, fp16: bool, bf16: bool, int8: bool, **f
 
 
 def _make_source(
-    subject: Subject, info: ArtifactInfo, options: ExportOptions, stage: Path, report: Report
+    source_model: SourceModel, info: ArtifactInfo, options: ExportOptions, stage: Path, report: Report
 ) -> Source:
     from yolox_deploy.converters.onnx_target import make_source
     from yolox_deploy.models import fuse
 
     report("writing the ONNX graph")
-    return make_source(fuse(subject.network), info, options, stage)
+    return make_source(fuse(source_model.network), info, options, stage)
 
 
 def _convert_with_proof(
@@ -179,7 +181,7 @@ def _convert_with_proof(
     source: Source,
     path: Path,
     options: ExportOptions,
-    subject: Subject,
+    source_model: SourceModel,
     evidence: Evidence,
     report: Report,
 ) -> Converted:
@@ -195,7 +197,7 @@ def _convert_with_proof(
         store_info(converted)
         if evidence.wanted:
             report("comparing with PyTorch")
-        parity = prove(target.runtime, converted, subject, evidence)
+        parity = prove(target.runtime, converted, source_model, evidence)
         converted = replace(converted, info=replace(converted.info, parity=parity))
         if parity.get("passed", True):
             store_info(converted)

@@ -25,7 +25,7 @@ EMBEDDED_WEIGHTS = "scenes"
 
 
 @dataclass(frozen=True)
-class Subject:
+class SourceModel:
     """A network with its origin.
 
     Attributes:
@@ -49,9 +49,9 @@ class Subject:
             return output
 
 
-def load_subject(
+def load_source_model(
     model: str | None, weights: str | Path | None, class_names: tuple[str, ...] | None
-) -> Subject:
+) -> SourceModel:
     """Build the network and load its weights, safely.
 
     Args:
@@ -75,7 +75,7 @@ def load_subject(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = models.build_model(model, len(names)).eval()
-        return Subject(network, names, (network.config.test_size,) * 2)
+        return SourceModel(network, names, (network.config.test_size,) * 2)
     if model is None and weights is None:
         raise UsageError("name a model (`yolox-deploy models` lists them) or give --weights FILE")
     file = _file(model, weights)
@@ -89,7 +89,7 @@ def load_subject(
     if len(names) != network.num_classes:
         raise UsageError(f"{len(names)} class names were given; {file} has {network.num_classes} classes")
     size = checkpoint.input_size or (network.config.test_size,) * 2
-    return Subject(network.eval(), names, size, file, checkpoint.sha256)
+    return SourceModel(network.eval(), names, size, file, checkpoint.sha256)
 
 
 def _file(model: str | None, weights: str | Path | None) -> Path:

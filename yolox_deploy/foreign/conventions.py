@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import ArtifactError, RuntimeFailure
-from yolox_deploy.postprocess import anchor_points
+from yolox_deploy.postprocess import anchor_grid
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.types import InputConvention, TensorSpec
 
@@ -58,7 +58,7 @@ def infer_info(
         predictions = runtime.infer({spec.name: probe})[runtime.outputs[0].name]
     except RuntimeFailure as error:
         raise ArtifactError(f"{error}{hint}") from error
-    points = anchor_points(size)
+    points = anchor_grid(size)
     if predictions.ndim != 3 or predictions.shape[1] != len(points.strides) or predictions.shape[2] < 6:
         raise ArtifactError(
             f"{runtime.path}: the output is {predictions.shape}; a YOLOX detector of {size[0]}x{size[1]} "
@@ -89,7 +89,7 @@ def _layout_and_size(runtime: Runtime, spec: TensorSpec) -> tuple[str, tuple[int
 
 def _box_encoding(predictions: NDArray[np.float32], size: tuple[int, int]) -> str:
     """ "decoded" where the mean centre is nearer to its anchor point than to zero (both in pixels)."""
-    points = anchor_points(size)
+    points = anchor_grid(size)
     centers = predictions[:, :2].astype(np.float64)
     to_anchor = np.abs(centers - points.offsets * points.strides[:, None]).mean()
     return "decoded" if to_anchor < np.abs(centers).mean() else "raw"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from yolox_deploy.models.complexity import Complexity, count
     from yolox_deploy.models.fusion import fuse
     from yolox_deploy.models.yolox import YOLOX, build_model
-    from yolox_deploy.models.zoo import ZOO, ModelConfig, Published, check_size, get_config
+    from yolox_deploy.models.zoo import ZOO, ModelConfig, Published, check_input_size, get_config
 
 __all__ = [
     "YOLOX",
@@ -23,7 +23,7 @@ __all__ = [
     "ModelConfig",
     "Published",
     "build_model",
-    "check_size",
+    "check_input_size",
     "count",
     "fuse",
     "get_config",
@@ -37,7 +37,7 @@ _MODULES = {
     "complexity": ("Complexity", "count"),
     "fusion": ("fuse",),
     "yolox": ("YOLOX", "build_model"),
-    "zoo": ("ZOO", "ModelConfig", "Published", "check_size", "get_config"),
+    "zoo": ("ZOO", "ModelConfig", "Published", "check_input_size", "get_config"),
 }
 
 

@@ -85,7 +85,7 @@ def identify(state_dict: Mapping[str, Tensor]) -> tuple[str, int] | None:
     num_classes = _class_count(found)
     if num_classes is None:
         return None
-    for name in _candidates(found):
+    for name in _zoo_names(found):
         with torch.device("meta"):
             expected = _shapes(build_model(name, num_classes).state_dict())
         if expected == found:
@@ -93,7 +93,7 @@ def identify(state_dict: Mapping[str, Tensor]) -> tuple[str, int] | None:
     return None
 
 
-def _candidates(shapes: Shapes) -> list[str]:
+def _zoo_names(shapes: Shapes) -> list[str]:
     stem = shapes.get(_DARKNET_STEM)
     if stem is None:
         return list(ZOO)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_deploy.models.yolox import YOLOX, build_model
-from yolox_deploy.models.zoo import check_size
+from yolox_deploy.models.zoo import check_input_size
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def count(model: YOLOX | str, size: int | tuple[int, int] | None = None) -> Comp
     """
     shadow = _build_on_meta(model) if isinstance(model, str) else _copy_to_meta(model)
     size = shadow.config.test_size if size is None else size
-    height, width = check_size((size, size) if isinstance(size, int) else size)
+    height, width = check_input_size((size, size) if isinstance(size, int) else size)
     parameters = sum(parameter.numel() for parameter in shadow.parameters())
     return Complexity(parameters, _operations(shadow, height, width) / 1e9)
 

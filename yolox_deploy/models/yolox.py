@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.backbones import PAFPN, DarknetFPN
 from yolox_deploy.models.heads import CoupledHead, DecoupledHead, DetectionHead
-from yolox_deploy.models.zoo import STRIDES, ModelConfig, check_size, get_config
+from yolox_deploy.models.zoo import STRIDES, ModelConfig, check_input_size, get_config
 
 
 class YOLOX(nn.Module):
@@ -41,7 +41,7 @@ class YOLOX(nn.Module):
         height, width = images.shape[-2], images.shape[-1]
         # The tracer hands out tensors here, and dynamic shapes are symbols: only plain numbers are checked.
         if isinstance(height, int) and isinstance(width, int):
-            check_size((height, width))
+            check_input_size((height, width))
         predictions: Tensor = self.head(self.backbone(images))
         return predictions
 

@@ -172,7 +172,7 @@ def _with_width(config: ModelConfig, text: str) -> ModelConfig:
     return replace(config, name=f"{config.name}@{width:g}", width=width, weights_url=None, published=())
 
 
-def check_size(size: tuple[int, int]) -> tuple[int, int]:
+def check_input_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return the input `size` (height, width in pixels) when both sides are positive multiples of 32.
 
     Raises:

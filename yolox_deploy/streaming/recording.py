@@ -94,7 +94,7 @@ def stream_paths(sequence: AnnotatedSequence) -> list[Path]:
 
 
 @dataclass(frozen=True, eq=False)
-class Footage:
+class AnnotatedVideo:
     """Streams to run detectors on.
 
     Attributes:
@@ -110,7 +110,7 @@ class Footage:
 
 def read_footage(
     annotations: str | Path, images_dir: str | Path | None = None, *, frame_rate: float | None = None
-) -> Footage:
+) -> AnnotatedVideo:
     """Annotated sequences on disk; arguments and errors as of `read_sequences`.
 
     Raises:
@@ -119,7 +119,7 @@ def read_footage(
     """
     data = read_sequences(annotations, images_dir, frame_rate=frame_rate)
     frames = tuple(Pictures(stream_paths(sequence)) for sequence in data.sequences)
-    return Footage(data, frames, str(annotations))
+    return AnnotatedVideo(data, frames, str(annotations))
 
 
 def stride_of(frame_rate: float, footage_rate: float) -> int:

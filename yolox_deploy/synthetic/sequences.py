@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.recording import Footage
+from yolox_deploy.streaming.recording import AnnotatedVideo
 from yolox_deploy.streaming.sequences import sequences_from_coco
 from yolox_deploy.synthetic.camera import Motion, View, view_at
-from yolox_deploy.synthetic.worlds import World, Worlds
+from yolox_deploy.synthetic.worlds import StillScene, StillScenes
 
 Boxes = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ class SequenceOptions:
 
 @dataclass(frozen=True, eq=False)
 class FrameObjects:
-    """What is in a frame, as in `World`; `tracks` are the rows of the world's arrays."""
+    """What is in a frame, as in `StillScene`; `tracks` are the rows of the world's arrays."""
 
     boxes: Boxes
     classes: NDArray[np.int64]
@@ -78,7 +78,7 @@ class FrameObjects:
     tracks: NDArray[np.int64]
 
 
-def objects_at(world: World, view: View, size: tuple[int, int], least_visible: float) -> FrameObjects:
+def objects_at(world: StillScene, view: View, size: tuple[int, int], least_visible: float) -> FrameObjects:
     """The objects that a view shows in a frame of (H, W) = `size`: moved, clipped, dropped where too little is left."""
     shift = np.array([view.left, view.top] * 2)
     whole = (world.boxes - shift) * view.scale
@@ -93,7 +93,7 @@ def objects_at(world: World, view: View, size: tuple[int, int], least_visible: f
 class SequenceFrames(Sequence[NDArray[np.uint8]]):
     """The frames of one sequence, (H, W, 3) uint8 BGR, each drawn when it is asked for and not kept."""
 
-    def __init__(self, world: World, options: SequenceOptions, number: int) -> None:
+    def __init__(self, world: StillScene, options: SequenceOptions, number: int) -> None:
         self._world, self._options, self._number = world, options, number
         self._picture = world.load()
         self._indices = range(options.frames)
@@ -121,7 +121,7 @@ class SequenceFrames(Sequence[NDArray[np.uint8]]):
         return np.asarray(drawn, np.uint8)
 
 
-def sequence_annotations(worlds: Worlds, options: SequenceOptions) -> dict[str, Any]:
+def sequence_annotations(worlds: StillScenes, options: SequenceOptions) -> dict[str, Any]:
     """The annotations of all sequences in the layout of Argoverse-HD (`streaming.annotated`)."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -146,10 +146,10 @@ def sequence_annotations(worlds: Worlds, options: SequenceOptions) -> dict[str, 
 
 def write_sequences(
     folder: str | Path,
-    worlds: Worlds,
+    worlds: StillScenes,
     options: SequenceOptions = SequenceOptions(),
     *,
-    track: Callable[[Sequence[World]], Iterable[World]] = lambda pictures: pictures,
+    track: Callable[[Sequence[StillScene]], Iterable[StillScene]] = lambda pictures: pictures,
 ) -> Path:
     """Write the sequences: annotations/sequences.json and frames/SEQUENCE/FRAME.jpg.
 
@@ -193,7 +193,7 @@ def write_sequences(
     return folder / "annotations" / "sequences.json"
 
 
-def _view(world: World, options: SequenceOptions, number: int, frame: int) -> View:
+def _view(world: StillScene, options: SequenceOptions, number: int, frame: int) -> View:
     seed = options.seed * 100_003 + number
     return view_at(frame / options.frame_rate, options.motion, world.size, options.size, seed)
 
@@ -218,8 +218,8 @@ def _rows(found: FrameObjects, image_id: int, first_id: int) -> list[dict[str, A
     ]
 
 
-def generated_footage(worlds: Worlds, options: SequenceOptions, name: str) -> Footage:
+def generated_footage(worlds: StillScenes, options: SequenceOptions, name: str) -> AnnotatedVideo:
     """Sequences of a moving camera, drawn frame by frame and never written."""
     data = sequences_from_coco(sequence_annotations(worlds, options), Path())
     frames = tuple(SequenceFrames(world, options, i) for i, world in enumerate(worlds.pictures))
-    return Footage(data, frames, name)
+    return AnnotatedVideo(data, frames, name)

@@ -16,14 +16,14 @@ from yolox_deploy.synthetic.scenes import CLASS_NAMES, draw_scene
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class StillScene:
     """A still picture and what is in it.
 
     Attributes:
         load: gives the picture, (H, W, 3) uint8 BGR.
         size: (H, W).
         boxes: (n, 4) x1, y1, x2, y2 in pixels.
-        classes: (n,) indices into the class names of its `Worlds`.
+        classes: (n,) indices into the class names of its `StillScenes`.
         areas: (n,) pixels².
         crowds: (n,) groups of objects, neither counted nor punished in evaluation.
     """
@@ -37,16 +37,16 @@ class World:
 
 
 @dataclass(frozen=True, eq=False)
-class Worlds:
+class StillScenes:
     """Still pictures with one list of classes; each becomes a sequence."""
 
-    pictures: tuple[World, ...]
+    pictures: tuple[StillScene, ...]
     class_names: tuple[str, ...]
 
 
 def coco_worlds(
     annotations: str | Path, images_dir: str | Path, count: int = 10, *, least_objects: int = 3
-) -> Worlds:
+) -> StillScenes:
     """The first so many pictures of a COCO data set that have enough objects.
 
     Raises:
@@ -55,7 +55,7 @@ def coco_worlds(
     """
     _check_count(count)
     data = read_coco(annotations, images_dir)
-    worlds: list[World] = []
+    worlds: list[StillScene] = []
     for index in range(len(data)):
         rows = slice(int(data.offsets[index]), int(data.offsets[index + 1]))
         boxes = data.clipped(rows, data.sizes[index]).astype(np.float64)
@@ -63,13 +63,13 @@ def coco_worlds(
         if (keep & ~data.crowds[rows]).sum() < least_objects or len(worlds) == count:
             continue
         columns = (data.classes[rows][keep], data.areas[rows][keep], data.crowds[rows][keep])
-        worlds.append(World(_loader(data.path(index)), data.size(index), boxes[keep], *columns))
+        worlds.append(StillScene(_loader(data.path(index)), data.size(index), boxes[keep], *columns))
     if not worlds:
         raise InputError(f"{annotations}: no picture has {least_objects} objects")
-    return Worlds(tuple(worlds), data.class_names)
+    return StillScenes(tuple(worlds), data.class_names)
 
 
-def scene_worlds(count: int = 10, *, seed: int = 0, size: tuple[int, int] = (720, 960)) -> Worlds:
+def scene_worlds(count: int = 10, *, seed: int = 0, size: tuple[int, int] = (720, 960)) -> StillScenes:
     """Generated scenes (`yolox_deploy.synthetic.scenes`), for tests without any data.
 
     Raises:
@@ -81,8 +81,8 @@ def scene_worlds(count: int = 10, *, seed: int = 0, size: tuple[int, int] = (720
         scene = draw_scene(np.random.default_rng([seed, number]), size)
         boxes, areas = scene.boxes.astype(np.float64), scene.areas.astype(np.float64)
         crowds = np.zeros(len(boxes), bool)
-        worlds.append(World(_holder(scene.image), size, boxes, scene.classes, areas, crowds))
-    return Worlds(tuple(worlds), CLASS_NAMES)
+        worlds.append(StillScene(_holder(scene.image), size, boxes, scene.classes, areas, crowds))
+    return StillScenes(tuple(worlds), CLASS_NAMES)
 
 
 def _check_count(count: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.zoo import SIZE_DIVISOR, check_size, get_config
+from yolox_deploy.models.zoo import SIZE_DIVISOR, check_input_size, get_config
 from yolox_deploy.records import fits, in_words
 
 Range = tuple[float, float]
@@ -146,7 +146,7 @@ class TrainConfig:
         _require(
             self.batch % self.accumulate == 0, self, "accumulate", f"a divisor of the batch {self.batch}"
         )
-        check_size(self.size)
+        check_input_size(self.size)
         low, high = self.multiscale or (SIZE_DIVISOR, SIZE_DIVISOR)
         fit = 0 < low <= high and low % SIZE_DIVISOR == high % SIZE_DIVISOR == 0
         _require(fit, self, "multiscale", f"two multiples of {SIZE_DIVISOR}, the lower first")

@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class EpochPlan:
     """Which pictures each step takes.
 
     An epoch is a permutation of all pictures, cut into steps of at most `config.batch` pictures and as equal as
@@ -113,7 +113,7 @@ def collate(samples: Sequence[Sample | InputError]) -> Batch | InputError:
 
 
 def stream(
-    samples: Samples, plan: Plan, *, step: int, workers: int, pin_memory: bool
+    samples: Samples, plan: EpochPlan, *, step: int, workers: int, pin_memory: bool
 ) -> Generator[Batch, None, None]:
     """Every batch of this process from `step` to the end of the run; the workers live as long as this generator.
 

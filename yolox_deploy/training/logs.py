@@ -20,7 +20,7 @@ from yolox_deploy.charts import draw_curves
 from yolox_deploy.errors import NonFiniteLossError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.training.learner import LOSS_NAMES, size_of_step
-from yolox_deploy.training.loader import Plan, Samples, stream
+from yolox_deploy.training.loader import EpochPlan, Samples, stream
 from yolox_deploy.training.run import write_torch
 
 LOSSES = ("total", "iou", "obj", "cls", "l1", "selector", "positives")
@@ -160,7 +160,7 @@ class LossReader:
         plan, samples: of the run, to prepare the batch of a bad step again.
     """
 
-    def __init__(self, plan: Plan, samples: Samples) -> None:
+    def __init__(self, plan: EpochPlan, samples: Samples) -> None:
         self.plan, self.samples = plan, samples
         self._unread: dict[int, Tensor] = {}
 

@@ -14,7 +14,7 @@ from yolox_deploy.training.distributed import join_job
 from yolox_deploy.training.drawings import draw_batch, draw_predictions
 from yolox_deploy.training.interrupts import held_interrupts, sigterm_raises
 from yolox_deploy.training.learner import size_of_step
-from yolox_deploy.training.loader import Batch, Plan, Samples, stream, worker_count
+from yolox_deploy.training.loader import Batch, EpochPlan, Samples, stream, worker_count
 from yolox_deploy.training.logs import LossReader, RunLog
 from yolox_deploy.training.optimization import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
 from yolox_deploy.training.progress import Progress
@@ -69,7 +69,7 @@ class Trainer:
         self.job = join_job(config.device)
         self.progress = progress if progress is not None and self.job.is_main else Progress()
         self.train_set, self.val_set = open_data(config, self.progress, checked=checked)
-        self.plan = Plan(config, len(self.train_set), self.job.rank, self.job.world)
+        self.plan = EpochPlan(config, len(self.train_set), self.job.rank, self.job.world)
         self.schedule = WarmupCosine(
             peak=scaled_learning_rate(config.batch, config.learning_rate),
             total=config.epochs * self.plan.steps,

@@ -13,7 +13,7 @@ from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import score
 from yolox_deploy.models import YOLOX
-from yolox_deploy.postprocess import anchor_points, postprocess
+from yolox_deploy.postprocess import anchor_grid, postprocess
 from yolox_deploy.preprocess import letterbox
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.loader import worker_options
@@ -100,7 +100,7 @@ def _detect(
         sound.append(picture)
     images = torch.from_numpy(np.stack([picture.image for picture in sound])).to(device)
     raw = model(images.to(torch.float32, memory_format=torch.channels_last)).cpu().numpy()
-    grid = anchor_points(size, priors=model.config.priors)
+    grid = anchor_grid(size, priors=model.config.priors)
     suppress = not model.config.selector
     found = []
     for picture, predictions in zip(sound, raw, strict=True):

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from yolox_deploy.training.assign.anchors import AnchorPoints, box_iou
 from yolox_deploy.training.assign.simota import (
-    banish_padding,
     candidate_rule,
     find_candidates,
+    move_padding_away,
     near_and_penalty,
 )
 from yolox_deploy.training.assign.types import (
@@ -43,11 +43,11 @@ def one_to_one(
     prefer one anchor point. Equal qualities go to the first ground truth, then the first anchor point. A ground
     truth gets nothing if its centre region holds no free anchor point.
     """
-    rule = candidate_rule("head", None)
+    rule = candidate_rule("2025", None)
     rows = targets.boxes.shape[1]
     if rows == 0:
         return no_positives(predictions.boxes)
-    targets = banish_padding(targets)
+    targets = move_padding_away(targets)
     index, used = find_candidates(anchors, targets, rule)
     _, penalty = near_and_penalty(anchors.points[index], anchors.strides[index], targets, rule)
     boxes = take_rows(predictions.boxes, index).masked_fill(~used.unsqueeze(2), 0.0)

@@ -86,7 +86,7 @@ def sinkhorn(
 
 def _transport(predictions: Predictions, anchors: AnchorPoints, truth: Targets) -> tuple[Tensor, Tensor]:
     """(candidates (K,), supplier (K,)) of one image with G > 0 ground truths; supplier G is the background."""
-    rule = candidate_rule("head", None)
+    rule = candidate_rule("2025", None)
     index, used = find_candidates(anchors, truth, rule)
     near, penalty = near_and_penalty(anchors.points[index], anchors.strides[index], truth, rule)
     keep = torch.nonzero((used & near)[0]).flatten()

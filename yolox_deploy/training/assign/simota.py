@@ -31,7 +31,7 @@ IOU_EPS = 1e-8
 LOG_FLOOR = -100.0
 """Where PyTorch's binary cross-entropy cuts off its logarithms."""
 
-Era = Literal["head", "release"]
+Rules = Literal["2025", "release"]
 
 
 class Assignment(NamedTuple):
@@ -54,7 +54,7 @@ def simota(
     gt_classes: Tensor,
     *,
     center_radius: float = 1.5,
-    era: Era = "head",
+    rules: Rules = "2025",
 ) -> Assignment:
     """Assign anchor points to the ground truths of one image.
 
@@ -67,17 +67,17 @@ def simota(
         gt_boxes: (G, 4) cx, cy, w, h in pixels; G may be 0.
         gt_classes: (G,) class ids.
         center_radius: half side of a centre region, in strides.
-        era: `head`, or `release` for the candidate rule that the published weights were trained with; that one
+        rules: `2025`, or `release` for the candidate rule that the published weights were trained with; that one
             used a `center_radius` of 2.5.
 
     Raises:
-        UsageError: an unknown `era` or a radius that is not positive.
+        UsageError: an unknown `rules` or a radius that is not positive.
     """
     predictions = Predictions(pred_boxes[None].float(), obj_logits.reshape(1, -1), cls_logits[None])
     valid = torch.ones((1, len(gt_boxes)), dtype=torch.bool, device=gt_boxes.device)
     targets = Targets(gt_boxes[None].float(), gt_classes[None].long(), valid)
     anchors = AnchorPoints(anchor_points, strides)
-    found = simota_batch(predictions, anchors, targets, center_radius=center_radius, era=era)
+    found = simota_batch(predictions, anchors, targets, center_radius=center_radius, rules=rules)
     used = found.positive[0]
     return Assignment(found.foreground(len(anchor_points))[0], found.gt[0, used], found.iou[0, used])
 
@@ -89,7 +89,7 @@ def simota_batch(
     targets: Targets,
     *,
     center_radius: float | None = None,
-    era: Era = "head",
+    rules: Rules = "2025",
 ) -> BatchAssignment:
     """Assign anchor points to the ground truths of every image of a batch; an `Assigner`.
 
@@ -98,15 +98,15 @@ def simota_batch(
     largest IoUs, truncated, at least 1. A candidate claimed more than once goes to the cheapest ground truth of
     all. Equal costs go to the first anchor point, then to the first ground truth.
 
-    `center_radius` is in strides; None for the radius of the `era`.
+    `center_radius` is in strides; None for the radius of the `rules`.
 
     Raises:
-        UsageError: an unknown `era` or a radius that is not positive.
+        UsageError: an unknown `rules` or a radius that is not positive.
     """
-    rule = candidate_rule(era, center_radius)
+    rule = candidate_rule(rules, center_radius)
     if targets.boxes.shape[1] == 0:
         return no_positives(predictions.boxes)
-    targets = banish_padding(targets)
+    targets = move_padding_away(targets)
     index, used = find_candidates(anchors, targets, rule)
     near, penalty = near_and_penalty(anchors.points[index], anchors.strides[index], targets, rule)
     used = used & near
@@ -191,30 +191,32 @@ class CandidateRule:
     boxes: bool
 
 
-RULES: dict[Era, CandidateRule] = {
-    "head": CandidateRule(radius=1.5, penalty=1e6, boxes=False),
+CANDIDATE_RULES: dict[Rules, CandidateRule] = {
+    "2025": CandidateRule(radius=1.5, penalty=1e6, boxes=False),
     "release": CandidateRule(radius=2.5, penalty=1e5, boxes=True),
 }
-"""`head`: the official code of 2025. `release`: the code that trained the published weights."""
+"""`2025`: the official code of that year. `release`: the code that trained the published weights."""
 
 
-def candidate_rule(era: Era, radius: float | None) -> CandidateRule:
-    """The rule of `era`, with `radius` strides in place of its own unless None.
+def candidate_rule(rules: Rules, radius: float | None) -> CandidateRule:
+    """The rule of `rules`, with `radius` strides in place of its own unless None.
 
     Raises:
-        UsageError: no such era, or a radius that is not positive.
+        UsageError: no such rules, or a radius that is not positive.
     """
-    if era not in RULES:
-        raise UsageError(f"There is no era {era!r}; expected one of {', '.join(RULES)}.")
-    rule = RULES[era]
+    if rules not in CANDIDATE_RULES:
+        raise UsageError(
+            f"the rules of candidates are {rules!r}; expected one of {', '.join(CANDIDATE_RULES)}"
+        )
+    rule = CANDIDATE_RULES[rules]
     if radius is None:
         return rule
     if not radius > 0:
-        raise UsageError(f"The centre radius is {radius}; expected a positive number of strides.")
+        raise UsageError(f"the centre radius is {radius}; expected a positive number of strides")
     return CandidateRule(radius, rule.penalty, rule.boxes)
 
 
-def banish_padding(targets: Targets) -> Targets:
+def move_padding_away(targets: Targets) -> Targets:
     """Move the boxes of padding infinitely far away, without area: near nothing, and IoU 0 with everything."""
     padding = ~targets.valid.unsqueeze(2)
     centre = targets.boxes[..., :2].masked_fill(padding, -math.inf)

@@ -17,7 +17,7 @@ from yolox_deploy.training.assign.types import Assigner
 ASSIGNERS: Mapping[str, Assigner] = MappingProxyType(
     {
         "simota": simota_batch,
-        "simota_release": partial(simota_batch, era="release"),
+        "simota_release": partial(simota_batch, rules="release"),
         "center": center,
         "center3x3": center3x3,
         "yolov3": yolov3,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import UsageError
-from yolox_deploy.preprocess import check_size, fit
+from yolox_deploy.preprocess import as_size, fit
 from yolox_deploy.training.augment.geometry import PAD, Image, Labels, read_labels
 from yolox_deploy.training.augment.mixing import copy_paste, mix_up
 from yolox_deploy.training.augment.mosaic import draw_mosaic, draw_tiles, mosaic_labels
@@ -52,7 +52,7 @@ class Augmenter:
     """
 
     def __init__(self, dataset: DetectionDataset, size: tuple[int, int], settings: Augmentation) -> None:
-        self.dataset, self.size, self.settings = dataset, check_size(size), settings
+        self.dataset, self.size, self.settings = dataset, as_size(size), settings
         # Where few pictures have objects, drawing until one has them would stall.
         self._mixed, self._pasted = dataset.with_objects(), dataset.with_objects(masks=True)
         if settings.copy_paste > 0 and not len(self._pasted):
