@@ -9,7 +9,7 @@ ARGS ?=
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint types imports unit unit-core-and-vendors unit-rest gpu-acceptance clean
+.PHONY: demo test lint types imports structure unit unit-core-and-vendors unit-rest gpu-acceptance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/yolox-deploy demo $(if $(WEIGHTS),--weights $(WEIGHTS))
@@ -25,6 +25,10 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+# Modules and lines by room, circles, imports that climb, open names. It fails where there is a circle.
+structure: $(VENV)/bin/python
+	$(BIN)/python tests/structure.py
 
 # In three processes: one that has loaded every vendor's library beside PyTorch has crashed. Two at a time, and each
 # on one thread: PyTorch's threads of two processes wait for one another otherwise, for minutes.
