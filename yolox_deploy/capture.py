@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +129,7 @@ class LiveSource:
         self.rate = frame_rate(self._capture)
         self._stopped = threading.Event()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame, None, None]:
         index = 0
         patience = 0.0 if self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0 else self.patience
         try:

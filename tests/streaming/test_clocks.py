@@ -111,7 +111,7 @@ def test_frames_that_come_while_the_detector_works_are_dropped_in_real_time() ->
     def slow(frame: int) -> Detections:
         begun.set()
         for thread in threading.enumerate():
-            if thread.name == "frames of a stream":
+            if thread.name == "frames of stream":
                 thread.join(30)
         return found(frame)
 
@@ -138,4 +138,4 @@ def test_what_the_detector_raises_ends_a_real_run_and_its_thread() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         RealClock().run(range(10_000), broken, frame_rate=10)
-    assert not any(thread.name == "frames of a stream" for thread in threading.enumerate())
+    assert not any(thread.name == "frames of stream" for thread in threading.enumerate())

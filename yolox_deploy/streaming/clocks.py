@@ -6,18 +6,15 @@ free, and return a `StreamRecord`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.streaming.feed import Feed
-from yolox_deploy.streaming.policies import ROUNDING, Newest, Policy, capacity, next_frame, policy_name
+from yolox_deploy.streaming.policies import ROUNDING, Newest, Policy, next_frame, policy_name
 from yolox_deploy.streaming.record import StreamEvent, StreamHeader, StreamRecord
 from yolox_deploy.types import Detections
 
@@ -155,8 +152,8 @@ class RealClock:
 
     def run(
         self,
-        frames: Sequence[T],
-        detect: Callable[[T], Detections],
+        frames: Sequence[Any],
+        detect: Callable[[Any], Detections],
         *,
         frame_rate: float,
         policy: Policy = NEWEST,
@@ -168,26 +165,13 @@ class RealClock:
         Raises:
             InputError: a frame did not appear; what reading it raised is the cause.
         """
-        header = StreamHeader(source, frame_rate, policy_name(policy), model or {})
-        with Feed(frames, frame_rate, capacity(policy)) as feed:
-            events = tuple(self._answers(feed, detect, policy, 1 / frame_rate))
-        return _record(events, len(frames), header)
+        from yolox_deploy.streaming.live_feed import LiveFeed, frames_source  # OpenCV, which no record needs
 
-    def _answers(
-        self, feed: Feed[T], detect: Callable[[T], Detections], policy: Policy, period: float
-    ) -> Iterator[StreamEvent]:
-        last, busy = -1, 0.0
-        for count in itertools.count():
-            choose = partial(
-                next_frame, policy, last=last, period=period, expected=busy / count if count else 0.0
-            )
-            if (appeared := feed.next(choose, self.patience)) is None:
-                return
-            start = feed.now()
-            detections = detect(appeared.frame)
-            end = feed.now()
-            last, busy = appeared.index, busy + end - start
-            yield StreamEvent(last, appeared.captured, start, end, detections)
+        header = StreamHeader(source, frame_rate, policy_name(policy), model or {})
+        feed_source = frames_source(frames, source, frame_rate, silence=self.patience)
+        with LiveFeed(feed_source, policy) as feed:
+            events = tuple(answer.event for answer in feed.answers(detect))
+        return _record(events, len(frames), header)
 
 
 def simulate(

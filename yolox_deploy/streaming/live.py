@@ -8,16 +8,15 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.capture import Frame
-from yolox_deploy.streaming.live_feed import LiveFeed
-from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader
+from yolox_deploy.streaming.live_feed import Answer, LiveFeed
+from yolox_deploy.streaming.record import EventWriter, StreamHeader
 from yolox_deploy.streaming.summary import LiveSummary
-from yolox_deploy.streaming.video import draw_overlay
+from yolox_deploy.streaming.video import VideoWriter, draw_overlay
+from yolox_deploy.streaming.window import LiveWindow
 from yolox_deploy.types import Detections
 
 UNSEEN_ANSWERS = 2
@@ -27,13 +26,6 @@ TICK_SECONDS = 0.1
 SMOOTH_RATE = 60.0
 """Frames a second of a video beyond which nobody sees more."""
 TITLE = "yolox-deploy stream (q closes)"
-
-
-class Answer(NamedTuple):
-    """A frame and what was found in it, when."""
-
-    frame: Frame
-    event: StreamEvent
 
 
 def live_answers(
@@ -88,7 +80,8 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._answer()
+            for answer in self._feed.answers(self._detect):
+                self._put(answer)
         except Exception as error:
             self.failure = error
         finally:
@@ -99,15 +92,6 @@ class _Worker(threading.Thread):
         self._stopped.set()
         self._feed.stop()
         self.join()
-
-    def _answer(self) -> None:
-        busy, count = 0.0, 0
-        while (frame := self._feed.take(busy / count if count else 0.0)) is not None:
-            start = max(self._feed.now(), frame.appeared)
-            detections = self._detect(frame.image)
-            end = self._feed.now()
-            busy, count = busy + end - start, count + 1
-            self._put(Answer(frame, StreamEvent(frame.index, frame.appeared, start, end, detections)))
 
     def _put(self, item: Answer | None) -> None:
         while not self._stopped.is_set():
@@ -189,13 +173,9 @@ class _Sinks:
         if outputs.events is not None:
             self._events = stack.enter_context(EventWriter(outputs.events, header))
         if outputs.video is not None:
-            from yolox_deploy.streaming.video import VideoWriter
-
             rate = min(header.frame_rate, SMOOTH_RATE) if in_time else header.frame_rate
             self._video = stack.enter_context(VideoWriter(outputs.video, rate))
         if outputs.window:
-            from yolox_deploy.streaming.window import LiveWindow
-
             self._window = stack.enter_context(LiveWindow(TITLE))
 
     def record(self, answer: Answer) -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from yolox_deploy.capture import Frame, LiveSource, video_rate
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
-from yolox_deploy.sources import STOP_SECONDS, VIDEO_SUFFIXES, is_live, open_source
+from yolox_deploy.sources import VIDEO_SUFFIXES, FrameBuffer, is_live, open_source
 from yolox_deploy.streaming.policies import Newest, Policy, Queue, capacity, next_frame
+from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.streaming.sequences import AnnotatedSequence
+from yolox_deploy.types import Detections
 
 DEFAULT_RATE = 30.0
 
@@ -73,6 +79,32 @@ def sequence_source(sequence: AnnotatedSequence, rate: float) -> FeedSource:
     return FeedSource(sequence.name, frames, rate)
 
 
+def frames_source(
+    frames: Sequence[Any], name: str, rate: float, *, silence: float | None = None
+) -> FeedSource:
+    """Pictures, or whatever else a detector takes, at `rate`; each is asked for when its turn comes.
+
+    One that cannot be had ends the stream by an InputError with its number.
+    """
+
+    def in_order() -> Iterator[Frame]:
+        for index in range(len(frames)):
+            try:
+                picture = frames[index]
+            except Exception as error:
+                raise InputError(f"frame {index} of the stream cannot be read") from error
+            yield Frame(picture, index, name)
+
+    return FeedSource(name, in_order(), rate, silence=silence)
+
+
+class Answer(NamedTuple):
+    """A frame and what was found in it, when."""
+
+    frame: Frame
+    event: StreamEvent
+
+
 class LiveFeed:
     """A thread in which frames appear, and from which a detector takes those that its policy asks for.
 
@@ -86,7 +118,6 @@ class LiveFeed:
         frames: how many appear at most.
 
     Attributes:
-        appeared: frames so far.
         policy: the one in force.
     """
 
@@ -98,28 +129,24 @@ class LiveFeed:
         paced: bool = True,
         frames: int | None = None,
     ) -> None:
-        self.source, self.paced, self.appeared = source, paced or source.live, 0
+        self.source, self.paced = source, paced or source.live
         self.policy: Policy = policy if self.paced else Queue(1)
-        self._limit = frames
-        self._waiting: deque[Frame] = deque(maxlen=capacity(self.policy))
-        self._newest = self._last = -1
-        self._changed = threading.Condition()
-        self._stopped = threading.Event()
-        self._ended = False
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._feed, name=f"frames of {source.name}", daemon=True)
+        self._last = -1
+        self._buffer = FrameBuffer(
+            self._appearing(frames), source.name, capacity(self.policy), silence=source.silence
+        )
         self._zero, self._stop_time = time.monotonic(), math.inf
 
     def __enter__(self) -> LiveFeed:
         self._zero = time.monotonic()
-        self._thread.start()
+        self._buffer.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self._thread.join(STOP_SECONDS)
+        self._buffer.__exit__(kind, error, trace)
 
     def now(self) -> float:
         """Seconds since the stream began."""
@@ -130,13 +157,16 @@ class LiveFeed:
         """Seconds from the stream's begin until now, or until it was stopped."""
         return min(time.monotonic(), self._stop_time) - self._zero
 
+    @property
+    def appeared(self) -> int:
+        """How many frames appeared so far."""
+        return self._buffer.appeared
+
     def stop(self) -> None:
         """No further frame appears or is taken; may be called from any thread."""
         self._stop_time = min(self._stop_time, time.monotonic())
-        self._stopped.set()
         self.source.stop()
-        with self._changed:
-            self._changed.notify_all()
+        self._buffer.stop()
 
     def take(self, expected: float = 0.0) -> Frame | None:
         """Wait for the frame that the policy takes next; None at the end of the stream.
@@ -150,61 +180,44 @@ class LiveFeed:
         Raises:
             InputError: the source cannot be read any further.
         """
-        with self._changed:
-            idle_since = self._newest
-            while not self._stopped.is_set():
-                if (frame := self._choose(expected, awaited=self._newest > idle_since)) is not None:
-                    self._last = frame.index
-                    self._changed.notify_all()
-                    return frame
-                if self._failure is not None:
-                    raise self._failure
-                if self._ended:
-                    return None
-                if not self._changed.wait(self.source.silence):
-                    raise InputError(f"{self.source.name} gave no frame for {self.source.silence:.0f} s")
-        return None
+        frame = self._buffer.take(partial(self._is_due, expected))
+        if frame is not None:
+            self._last = frame.index
+        return frame
 
-    def _choose(self, expected: float, *, awaited: bool) -> Frame | None:
+    def answers(self, detect: Callable[[NDArray[np.uint8]], Detections]) -> Iterator[Answer]:
+        """Take frames and detect in them, in the caller's thread, until the end of the stream.
+
+        Raises:
+            InputError: the source cannot be read any further. Also whatever `detect` raises.
+        """
+        busy = 0.0
+        for count in itertools.count():
+            if (frame := self.take(busy / max(count, 1))) is None:
+                return
+            start = max(self.now(), frame.appeared)
+            detections = detect(frame.image)
+            end = self.now()
+            busy += end - start
+            yield Answer(frame, StreamEvent(frame.index, frame.appeared, start, end, detections))
+
+    def _is_due(self, expected: float, newest: Frame, awaited: bool) -> bool:
+        """Whether the policy takes a frame now; it waits in a buffer that is as long as the policy allows."""
         period = 1 / self.source.rate
         # The frame boundary that a policy looks at is where the newest frame really appeared. Whoever waited for
         # that frame is there in time: the moment it takes to wake up must not make the policy wait again, and again.
-        late = 0.0 if awaited or not self._waiting else self.now() - self._waiting[-1].appeared
-        now = self._newest * period + late
+        now = newest.index * period + (0.0 if awaited else self.now() - newest.appeared)
         chosen = next_frame(
-            self.policy, now=now, newest=self._newest, last=self._last, period=period, expected=expected
+            self.policy, now=now, newest=newest.index, last=self._last, period=period, expected=expected
         )
-        if chosen is None:
-            return None
-        # A queue is as long as what waits here: numbers that never appeared take no place in it.
-        wanted = self._last + 1 if isinstance(self.policy, Queue) else chosen
-        return next(frame for frame in self._waiting if frame.index >= wanted)
+        return chosen is not None
 
-    def _feed(self) -> None:
-        try:
-            for frame in self.source.frames:
-                if not self._appear(frame) or self.appeared == self._limit:
-                    break
-        except Exception as error:
-            self._failure = error
-        finally:
-            self.source.stop()
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
-
-    def _appear(self, frame: Frame) -> bool:
-        """Let a frame appear at its time; False where the stream was stopped meanwhile."""
-        if self.paced and not self.source.live:
-            self._stopped.wait(max(0.0, frame.index / self.source.rate - self.now()))
-        with self._changed:
+    def _appearing(self, limit: int | None) -> Generator[Frame, None, None]:
+        """The frames of the source, each at its time."""
+        for frame in itertools.islice(self.source.frames, limit):
             if not self.paced:
-                self._changed.wait_for(lambda: self._newest == self._last or self._stopped.is_set())
-            if self._stopped.is_set():
-                return False
+                self._buffer.wait_until_taken()
+            elif not self.source.live:
+                self._buffer.stopped.wait(max(0.0, frame.index / self.source.rate - self.now()))
             seconds = frame.appeared - self._zero if self.source.live else self.now()
-            self._waiting.append(dataclasses.replace(frame, appeared=max(seconds, 0.0)))
-            self._newest = frame.index
-            self.appeared += 1
-            self._changed.notify_all()
-        return True
+            yield dataclasses.replace(frame, appeared=max(seconds, 0.0))
