@@ -26,8 +26,8 @@ import numpy as np
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.clocks import SimulatedClock, simulate
+from yolox_deploy.streaming.feed import LiveFeed, open_feed_source
 from yolox_deploy.streaming.live import LiveOutputs, run_live
-from yolox_deploy.streaming.live_feed import LiveFeed, open_feed_source
 from yolox_deploy.streaming.policies import Newest
 from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader
 from yolox_deploy.streaming.summary import LiveFigures, LiveSummary

@@ -15,7 +15,7 @@ from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
-    from yolox_deploy.streaming.live_feed import LiveFeed
+    from yolox_deploy.streaming.feed import LiveFeed
     from yolox_deploy.streaming.record import StreamHeader
     from yolox_deploy.streaming.sequences import AnnotatedSequences
     from yolox_deploy.streaming.summary import LiveFigures
@@ -54,7 +54,7 @@ def live_command(asked: LiveArguments) -> None:
         UsageError, InputError, ArtifactError, MissingExtraError, RuntimeFailure: what cannot work, be read or run.
     """
     from yolox_deploy.detector import Detector
-    from yolox_deploy.streaming.live_feed import LiveFeed, open_feed_source, sequence_source
+    from yolox_deploy.streaming.feed import LiveFeed, open_feed_source, sequence_source
     from yolox_deploy.streaming.policies import parse_policy
 
     _check(asked)

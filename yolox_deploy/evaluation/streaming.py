@@ -41,7 +41,7 @@ def streaming_ap(
     no time has its offline AP; before the first answer there are no detections. Answers are used until the next one.
 
     Args:
-        annotations: JSON of annotated sequences (`streaming.annotated` tells the layout), or what was read of it.
+        annotations: JSON of annotated sequences (`streaming.sequences` tells the layout), or what was read of it.
         answers: a record or its file; several, which name their sequence by `source`; a mapping of sequence to
             record; a folder with SEQUENCE.jsonl for each; or a Detector, which then answers the pictures now.
         images_dir: of the pictures, for a file of annotations and a Detector; as of `read_sequences`.

@@ -165,7 +165,7 @@ class RealClock:
         Raises:
             InputError: a frame did not appear; what reading it raised is the cause.
         """
-        from yolox_deploy.streaming.live_feed import LiveFeed, frames_source  # OpenCV, which no record needs
+        from yolox_deploy.streaming.feed import LiveFeed, frames_source  # OpenCV, which no record needs
 
         header = StreamHeader(source, frame_rate, policy_name(policy), model or {})
         feed_source = frames_source(frames, source, frame_rate, silence=self.patience)

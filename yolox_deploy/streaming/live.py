@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.streaming.live_feed import Answer, LiveFeed
+from yolox_deploy.streaming.feed import Answer, LiveFeed
 from yolox_deploy.streaming.record import EventWriter, StreamHeader
 from yolox_deploy.streaming.summary import LiveSummary
 from yolox_deploy.streaming.video import VideoWriter, draw_overlay
@@ -107,7 +107,7 @@ class LiveOutputs:
     """Where answers go.
 
     Attributes:
-        events: record of the stream to write, see `streaming.events`.
+        events: record of the stream to write, see `streaming.record`.
         video: to write, with boxes and a line of figures.
         window: show the same on the screen.
         tell: called with the line of figures several times a second.

@@ -122,7 +122,7 @@ class SequenceFrames(Sequence[NDArray[np.uint8]]):
 
 
 def sequence_annotations(worlds: StillScenes, options: SequenceOptions) -> dict[str, Any]:
-    """The annotations of all sequences in the layout of Argoverse-HD (`streaming.annotated`)."""
+    """The annotations of all sequences in the layout of Argoverse-HD (`streaming.sequences`)."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for sid, world in enumerate(worlds.pictures):
