@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from yolox_deploy import Detections
-from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.streaming.clocks import RealClock, SimulatedClock
 from yolox_deploy.streaming.policies import Newest, Queue, ShrinkingTail
-
-BENCH = Path(__file__).resolve().parents[2] / "docs" / "data" / "bench-2core-avx2.json"
 
 
 def found(frame: int) -> Detections:
@@ -61,26 +57,6 @@ def test_drawn_latencies_depend_on_the_seed_alone() -> None:
 def test_latencies_that_cannot_be_are_refused(latencies: tuple[float, ...]) -> None:
     with pytest.raises(UsageError, match="expected at least one"):
         SimulatedClock(latencies)
-
-
-def test_a_benchmark_is_replayed() -> None:
-    clock = SimulatedClock.from_bench(BENCH, label="yolox_nano openvino fp32", seed=1)
-    [row] = [row for row in BenchReport.load(BENCH).rows if row.subject.label == "yolox_nano openvino fp32"]
-    assert clock.latencies == tuple(ms / 1000 for ms in row.scopes["e2e"].milliseconds)
-    assert clock.expected * 1000 == pytest.approx(row.scopes["e2e"].summary.mean)
-    host = SimulatedClock.from_bench(BENCH, label="yolox_nano openvino fp32", scope="host")
-    assert host.expected * 1000 == pytest.approx(row.headline.summary.mean)
-
-
-def test_a_row_that_is_not_meant_by_one_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"0 rows for .*yolox_nano openvino fp32"):
-        SimulatedClock.from_bench(BENCH, label="yolox_nano tensorrt fp16")
-    with pytest.raises(UsageError, match=r"7 rows for .*'backend': 'ncnn'"):
-        SimulatedClock.from_bench(BENCH, backend="ncnn", precision="fp32")
-    with pytest.raises(UsageError, match="it has host, e2e"):
-        SimulatedClock.from_bench(BENCH, label="yolox_nano ncnn fp32", scope="device")
-    with pytest.raises(InputError, match="no benchmark report"):
-        SimulatedClock.from_bench(tmp_path / "none.json")
 
 
 def test_a_quick_detector_answers_every_frame_in_real_time() -> None:
