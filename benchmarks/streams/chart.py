@@ -44,7 +44,7 @@ class _Axes:
         return TOP + round((1 - ap / self.top) * HEIGHT)
 
 
-def draw_tradeoff(report: SweepReport, path: Path) -> None:
+def draw(report: SweepReport, path: str | Path) -> Path:
     """Draw offline AP (hollow) and streaming AP (filled) over the median latency, joined by a line.
 
     One model on one backend is one colour, its input sizes are joined; the vertical line is the time of one frame,
@@ -53,12 +53,18 @@ def draw_tradeoff(report: SweepReport, path: Path) -> None:
     Args:
         report: of a sweep.
         path: of the picture; its suffix names the format.
+
+    Returns:
+        The path.
     """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     axes = _axes(report)
     series = list(dict.fromkeys(_series(report, row) for row in report.rows))
     panels = [_panel(report, rate, axes, series) for rate in report.best]
     body = np.hstack(panels)
     write_picture(path, np.vstack([body, _legend(series, body.shape[1])]))
+    return path
 
 
 def _axes(report: SweepReport) -> _Axes:

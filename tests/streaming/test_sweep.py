@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ToyModel
 from yolox_deploy import Detections
+from yolox_deploy.benchmarks.streams.chart import draw
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector
 from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_detectors
 from yolox_deploy.errors import UsageError
@@ -107,7 +108,7 @@ def test_what_was_found_is_told_as_json_table_and_picture(
     assert first.title == "10 frames a second (100 ms a frame)"
     assert [len(row) for row in (*first.rows, *second.rows)] == [len(first.columns)] * 4
     assert second.rows[0][0] == "toy none fp32 224"
-    image = cv2.imread(str(report.draw(tmp_path / "new" / "sweep.png")))
+    image = cv2.imread(str(draw(report, tmp_path / "new" / "sweep.png")))
     assert image.shape[1] > image.shape[0] > 300
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["sweep.json", "sweep.png"]
