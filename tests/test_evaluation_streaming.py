@@ -16,10 +16,19 @@ from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation import coco_ap, streaming_ap
 from yolox_deploy.evaluation.coco import score
 from yolox_deploy.evaluation.streaming import answers_at
-from yolox_deploy.streaming.clocks import NEWEST, RealClock, SimulatedClock
-from yolox_deploy.streaming.policies import Newest, Policy, Queue, ShrinkingTail
-from yolox_deploy.streaming.record import StreamEvent, StreamRecord
-from yolox_deploy.streaming.sequences import AnnotatedSequences, read_sequences, sequences_from_coco
+from yolox_deploy.streaming import (
+    Newest,
+    Queue,
+    RealClock,
+    ShrinkingTail,
+    SimulatedClock,
+    StreamRecord,
+    read_sequences,
+)
+from yolox_deploy.streaming.clocks import NEWEST
+from yolox_deploy.streaming.policies import Policy
+from yolox_deploy.streaming.record import StreamEvent
+from yolox_deploy.streaming.sequences import AnnotatedSequences, sequences_from_coco
 
 NAMES = ("person", "traffic light", "cat")
 CATEGORIES = [{"id": 5, "name": "traffic_light"}, {"id": 9, "name": "person"}]

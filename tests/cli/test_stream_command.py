@@ -20,8 +20,9 @@ from tests.conftest import COMMAND
 from yolox_deploy import cli, export
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.evaluation import streaming_ap
-from yolox_deploy.streaming.record import read_record
-from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
+from yolox_deploy.streaming import read_record
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.synthetic.objects import CLASS_NAMES
 
 SCENES = 12
 SIZE = (96, 128)

@@ -10,8 +10,7 @@ import pytest
 
 from yolox_deploy import Detections
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.clocks import RealClock, SimulatedClock
-from yolox_deploy.streaming.policies import Newest, Queue, ShrinkingTail
+from yolox_deploy.streaming import Newest, Queue, RealClock, ShrinkingTail, SimulatedClock
 
 
 def found(frame: int) -> Detections:

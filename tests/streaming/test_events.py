@@ -10,7 +10,8 @@ import pytest
 
 from yolox_deploy import Detections
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader, StreamRecord, read_record
+from yolox_deploy.streaming import StreamRecord, read_record
+from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader
 
 NAMES = ("cat", "dog")
 HEADER = StreamHeader("door", 30.0, "newest", {"backend": "onnxruntime", "imgsz": [416, 416]}, NAMES)

@@ -13,9 +13,10 @@ import pytest
 
 from yolox_deploy.capture import Frame
 from yolox_deploy.errors import InputError, RuntimeFailure
+from yolox_deploy.streaming import Queue, ShrinkingTail
 from yolox_deploy.streaming.feed import Answer, FeedSource, LiveFeed, open_feed_source, sequence_source
 from yolox_deploy.streaming.live import live_answers
-from yolox_deploy.streaming.policies import Policy, Queue, ShrinkingTail
+from yolox_deploy.streaming.policies import Policy
 from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.streaming.sequences import AnnotatedFrame, AnnotatedSequence
 from yolox_deploy.streaming.summary import DurationHistogram, LiveSummary

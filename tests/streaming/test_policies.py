@@ -8,17 +8,9 @@ from collections.abc import Iterable
 import pytest
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.streaming import Newest, Queue, ShrinkingTail
 from yolox_deploy.streaming.clocks import Slot, simulate
-from yolox_deploy.streaming.policies import (
-    Newest,
-    Policy,
-    Queue,
-    ShrinkingTail,
-    capacity,
-    next_frame,
-    parse_policy,
-    policy_name,
-)
+from yolox_deploy.streaming.policies import Policy, capacity, next_frame, parse_policy, policy_name
 
 RATE = 30.0
 

@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming.sequences import read_sequences
-from yolox_deploy.synthetic.camera import Motion, View, view_at
-from yolox_deploy.synthetic.sequences import (
-    SequenceFrames,
-    SequenceOptions,
-    objects_at,
-    sequence_annotations,
-    write_sequences,
-)
-from yolox_deploy.synthetic.worlds import StillScene, StillScenes, coco_worlds, scene_worlds
+from yolox_deploy.streaming import read_sequences
+from yolox_deploy.synthetic import Motion, SequenceOptions, coco_worlds, scene_worlds, write_sequences
+from yolox_deploy.synthetic.camera import View, view_at
+from yolox_deploy.synthetic.sequences import SequenceFrames, objects_at, sequence_annotations
+from yolox_deploy.synthetic.worlds import StillScene, StillScenes
 
 OPTIONS = SequenceOptions(frame_rate=10, seconds=2, size=(240, 320))
 

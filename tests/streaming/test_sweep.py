@@ -16,11 +16,10 @@ from yolox_deploy.benchmarks.streams.chart import draw
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector
 from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_detectors
 from yolox_deploy.errors import UsageError
-from yolox_deploy.streaming.policies import ShrinkingTail
+from yolox_deploy.streaming import ShrinkingTail
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_footage, stride_of
-from yolox_deploy.synthetic.camera import Motion
-from yolox_deploy.synthetic.sequences import SequenceOptions, generated_footage, write_sequences
-from yolox_deploy.synthetic.worlds import scene_worlds
+from yolox_deploy.synthetic import Motion, SequenceOptions, scene_worlds, write_sequences
+from yolox_deploy.synthetic.sequences import generated_footage
 
 WORLDS = scene_worlds(3, seed=4, size=(240, 320))
 OPTIONS = SequenceOptions(frame_rate=60, seconds=1, size=(120, 160), motion=Motion(speed=0.5))
