@@ -111,7 +111,11 @@ def imports_below(top: ast.AST, modules: dict[str, Module]) -> Iterator[tuple[as
 def lazy_blocks(module: Module) -> list[ast.If]:
     """The `if TYPE_CHECKING:` blocks where this is the lazy face of a room."""
     body = module.tree.body
-    is_lazy = any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in body)
+    is_lazy = any(
+        "__getattr__" in ast.unparse(node).partition("\n")[0]
+        for node in body
+        if isinstance(node, ast.FunctionDef | ast.Assign)
+    )
     if not (module.is_face and is_lazy) or module.name == FACE:
         return []
     return [node for node in body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]

@@ -20,7 +20,7 @@ from yolox_deploy.converters.base import TARGETS, Source
 from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
 from yolox_deploy.exporter.parity import RAW_TOLERANCE
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
-from yolox_deploy.models import fuse
+from yolox_deploy.models.fusion import fuse
 from yolox_deploy.runtimes.registry import open_runtime
 
 

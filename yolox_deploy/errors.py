@@ -25,6 +25,22 @@ import importlib
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 
+__all__ = [
+    "ArtifactError",
+    "CheckpointError",
+    "ClosedError",
+    "DeviceError",
+    "GateError",
+    "InputError",
+    "MissingExtraError",
+    "NonFiniteLossError",
+    "RegressionError",
+    "RuntimeFailure",
+    "TrainingError",
+    "UsageError",
+    "YoloxDeployError",
+]
+
 
 class YoloxDeployError(Exception):
     """Base of the tree; catch this to catch all of it."""

@@ -11,7 +11,10 @@ import torch
 
 from yolox_deploy.benchmarks.roadmap.rows import TABLE_2
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import build_model, count, fuse, get_config, identify, read_checkpoint
+from yolox_deploy.models import build_model, get_config, read_checkpoint
+from yolox_deploy.models.checkpoint import identify
+from yolox_deploy.models.complexity import count
+from yolox_deploy.models.fusion import fuse
 from yolox_deploy.models.priors import CLASSIC
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.models.zoo import ROADMAP

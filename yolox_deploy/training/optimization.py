@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import YOLOX
+from yolox_deploy.models.yolox import YOLOX
 
 DECAY = 0.9998
 RAMP_UPDATES = 2000.0
