@@ -120,8 +120,8 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"{module.split('.')[0]} cannot be imported ({error}). "
-            f"Install it with: pip install 'yolox-deploy[{extra}]'"
+            f"{module.split('.')[0]} cannot be imported ({error}); "
+            f"install it with: pip install 'yolox-deploy[{extra}]'"
         ) from error
 
 

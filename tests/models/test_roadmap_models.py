@@ -40,7 +40,7 @@ def test_counts_are_those_of_table_2(name: str) -> None:
 def test_rows_are_found_by_name() -> None:
     assert get_config("Strong-Augmentation") is get_config("decoupled_head")
     assert get_config("simota") is get_config("yolox_darknet53")
-    with pytest.raises(UsageError, match="Did you mean multi_positives"):
+    with pytest.raises(UsageError, match="did you mean multi_positives"):
         get_config("multi_positive")
 
 

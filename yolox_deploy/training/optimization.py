@@ -123,11 +123,11 @@ class WarmupCosine:
 
     def __post_init__(self) -> None:
         if min(self.peak, self.warmup, self.flat) < 0:
-            raise UsageError(f"A schedule has no negative values; found {self}.")
+            raise UsageError(f"a schedule has no negative values; found {self}")
         if self.warmup + self.flat > self.total:
             raise UsageError(
                 f"{self.warmup} iterations of warm-up and {self.flat} at the end do not fit into {self.total}; "
-                "train for more epochs or shorten them."
+                "train for more epochs or shorten them"
             )
 
 
