@@ -89,7 +89,8 @@ def complexity(model: str, classes: int, size: tuple[int, int]) -> tuple[int | N
         require("torch", "export")
     except MissingExtraError:
         return None, None
-    from yolox_deploy.models import build_model, count
+    from yolox_deploy.models import build_model
+    from yolox_deploy.models.complexity import count
 
     counted = count(build_model(model, classes), size)
     return counted.parameters, counted.gflops

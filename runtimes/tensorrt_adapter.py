@@ -166,7 +166,7 @@ def check_flavor(path: Path, info: ArtifactInfo | None, flavor: str) -> None:
         found = ", ".join(TITLES[name] for name in installed_flavors()) or "neither TensorRT nor TensorRT-RTX"
         built = f"was built with {_built_with(info)}" if info is not None else f"needs {TITLES[flavor]}"
         raise MissingExtraError(
-            f"{path} {built}, found {found}. Install it with: pip install 'yolox-deploy[{flavor}]'"
+            f"{path} {built}, found {found}; install it with: pip install 'yolox-deploy[{flavor}]'"
         )
 
 

@@ -69,6 +69,7 @@ class TorchRuntime(Runtime):
     def _load(self, path: Path) -> Loaded:
         torch = require("torch", "export")
         from yolox_deploy import models
+        from yolox_deploy.models.fusion import fuse
 
         device = choose_device(torch, self.options.device)
         if self.options.precision == "fp16" and device == "cpu":
@@ -85,7 +86,7 @@ class TorchRuntime(Runtime):
             torch.set_num_threads(self.options.threads)
         if device.startswith("cuda"):
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.options.tf32
-        network = models.fuse(network) if self.options.fused else network.eval()
+        network = fuse(network) if self.options.fused else network.eval()
         size = self.options.imgsz or checkpoint.input_size or (network.config.test_size,) * 2
         self._dtype = getattr(torch, DTYPES[self.options.precision])
         self._layout = torch.channels_last if self.options.channels_last else torch.contiguous_format

@@ -9,7 +9,7 @@ not count; a lazy face (`__getattr__`) does not depend on the modules it lists f
 name from it imports the module that defines the name. The face of `yolox_deploy` is a room like any other, because
 everything lives behind it. A module that is loaded by a string is not seen.
 
-Exit code 1 where there is a circle, a pair of rooms that import each other, or a room that `LAYERS` does not place.
+Exit code 1 where there is a circle, a pair of rooms that import each other, or a room that has no layer.
 """
 
 from __future__ import annotations
@@ -17,41 +17,32 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SETTINGS = Path(__file__).resolve().parents[1] / "pyproject.toml"
 FACE = "yolox_deploy"
 TOP_FOLDERS = ("converters", "runtimes", "benchmarks")  # installed as yolox_deploy.converters and so on
 FLAT = f"{FACE} (root)"  # its face and the rooms that are one module, as one row
 
-# From the ground up: a room imports from its own layer and from lower ones. The longest name that fits a module
-# wins. Until the house is redrawn, the rooms that will come and those that will go stand here side by side.
-LAYERS = [
-    layer.split()
-    for layer in (
-        "errors _version",
-        "files host telemetry vendors gpu tensorrt_sdk",
-        "records images capture nms matching thresholds class_names coco charts drawing",
-        "types detections sources",
-        "artifact preprocess postprocess",
-        "data",
-        "models",
-        "streaming synthetic tracking tiling",
-        "evaluation",
-        "training migrate",
-        "roadmap",
-        "cache tuned choice",
-        "runtimes.base",
-        "runtimes converters foreign conventions",
-        "detector",
-        "exporter subject verify proof serving batch",
-        "benchmarks",
-        "cli",
-        FACE,
-    )
-]
+
+def read_floors() -> dict[str, int]:
+    """The floor of each room, from the ground up, as import-linter's layers of this repository have it."""
+    contracts = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    return {room: floor for floor, rooms in enumerate(reversed(layers)) for room in re.findall(r"\w+", rooms)}
+
+
+def room_of(name: str) -> str:
+    return name.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,7 @@ class Module:
 
     @property
     def room(self) -> str:
-        return self.name.partition(".")[0]
+        return room_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -120,7 +111,11 @@ def imports_below(top: ast.AST, modules: dict[str, Module]) -> Iterator[tuple[as
 def lazy_blocks(module: Module) -> list[ast.If]:
     """The `if TYPE_CHECKING:` blocks where this is the lazy face of a room."""
     body = module.tree.body
-    is_lazy = any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in body)
+    is_lazy = any(
+        "__getattr__" in ast.unparse(node).partition("\n")[0]
+        for node in body
+        if isinstance(node, ast.FunctionDef | ast.Assign)
+    )
     if not (module.is_face and is_lazy) or module.name == FACE:
         return []
     return [node for node in body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
@@ -160,14 +155,6 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
         reached[start] = found
     groups = {frozenset(other for other in reached[name] if name in reached[other]) for name in graph}
     return sorted(sorted(group) for group in groups if len(group) > 1)
-
-
-def place(name: str) -> int | None:
-    """The layer of a module, from 0; None where `LAYERS` does not place it."""
-    floors = {room: floor for floor, layer in enumerate(LAYERS) for room in layer}
-    while name not in floors and "." in name:
-        name = name.rpartition(".")[0]
-    return floors.get(name)
 
 
 def open_names(module: Module) -> tuple[set[str], set[str]]:
@@ -227,14 +214,14 @@ def count(root: Path) -> Structure:
     rooms: dict[str, list[Module]] = {}
     for module in modules.values():
         rooms.setdefault(module.room if module.room in packages else FLAT, []).append(module)
-    floors = {name: floor for name in modules if (floor := place(name)) is not None}
+    floors = read_floors() | {FACE: len(modules)}
     return Structure(
         rooms={room: count_room(inside) for room, inside in sorted(rooms.items())},
         circles_of_modules=circles(imports),
         circles_of_rooms=circles(between),
         mutual_rooms=sorted((a, b) for a in between for b in between[a] if a < b and a in between[b]),
-        climbs=[(a, b) for a, b in edges if a in floors and b in floors and floors[a] < floors[b]],
-        unplaced=sorted({module.room for module in modules.values() if module.name not in floors}),
+        climbs=[(a, b) for a, b in edges if floors.get(room_of(a), 0) < floors.get(room_of(b), 0)],
+        unplaced=sorted({module.room for module in modules.values()} - floors.keys()),
     )
 
 
@@ -251,7 +238,7 @@ def describe(structure: Structure) -> str:
         "circles of rooms": [" ".join(circle) for circle in structure.circles_of_rooms],
         "rooms that import each other": [" <-> ".join(pair) for pair in structure.mutual_rooms],
         "imports that climb": [" -> ".join(pair) for pair in structure.climbs],
-        "rooms without a layer (give them one in tests/structure.py)": structure.unplaced,
+        "rooms without a layer (give them one in pyproject.toml)": structure.unplaced,
     }
     for title, found in lists.items():
         lines += [f"{title}: {len(found)}", *(f"  {line}" for line in found)]

@@ -20,7 +20,7 @@ from yolox_deploy.converters.base import TARGETS, Source
 from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
 from yolox_deploy.exporter.parity import RAW_TOLERANCE
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
-from yolox_deploy.models import fuse
+from yolox_deploy.models.fusion import fuse
 from yolox_deploy.runtimes.registry import open_runtime
 
 
@@ -247,7 +247,7 @@ def test_the_file_may_be_called_as_the_graph_it_is_made_from(tmp_path: Path, nam
         ({"annotations": "a.json"}, "add --images DIR"),
         ({"out": "nano.xml"}, r"--to onnx writes \.onnx files; --out is nano\.xml"),
         ({"out": "."}, r"--to onnx writes \.onnx files"),
-        ({"model": "yolox_nono"}, "Did you mean yolox_nano"),
+        ({"model": "yolox_nono"}, "did you mean yolox_nano"),
         ({"model": None}, "random weights need the name of a model"),
         ({"model": None, "weights": None}, "name a model .* or give --weights"),
     ],

@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
 import yolox_deploy
 
-PINNED = {
-    "yolox_deploy": ["Artifact", "Detections", "Detector", "__version__", "export"],
-    "yolox_deploy.evaluation": ["coco_ap", "streaming_ap"],
-    "yolox_deploy.models": [
-        *("YOLOX", "ZOO", "Checkpoint", "Complexity", "ModelConfig", "Published"),
-        *("build_model", "check_input_size", "count", "fuse", "get_config", "identify", "load_checkpoint"),
-        "read_checkpoint",
-    ],
-}
+ROOT = Path(__file__).resolve().parents[1]
+IMPORT = re.compile(r"^ *from (yolox_deploy[\w.]*) import (.+)$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("package", PINNED)
-def test_the_public_names_are_pinned(package: str) -> None:
+def public_names() -> dict[str, list[str]]:
+    """The names under each heading of docs/api.md."""
+    _, *sections = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split("\n## ")
+    return {
+        text.split("\n")[0]: re.findall(r"^\| `(\w+)` \| .+ \|$", text, re.MULTILINE) for text in sections
+    }
+
+
+PUBLIC = public_names()
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_the_page_and_the_code_have_the_same_names(package: str) -> None:
     module = importlib.import_module(package)
-    assert sorted(module.__all__) == sorted(PINNED[package])
+    assert sorted(PUBLIC[package]) == sorted(module.__all__)
     for name in module.__all__:
-        assert getattr(module, name) is not None
+        found = getattr(module, name)
+        assert found is not None
+        assert not callable(found) or found.__doc__, f"{package}.{name} has no docstring"
     assert set(module.__all__) <= set(dir(module))
+
+
+def test_the_page_names_every_package() -> None:
+    packages = {item.name for item in pkgutil.iter_modules(yolox_deploy.__path__) if item.ispkg}
+    private = {"cli", "exporter", "foreign", "vendors"}
+    assert packages - private <= {package.rpartition(".")[2] for package in PUBLIC}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_readme_and_docs_use_public_names_only(page: Path) -> None:
+    for package, names in IMPORT.findall(page.read_text(encoding="utf-8")):
+        assert set(names.split(", ")) <= set(PUBLIC.get(package, ())), f"{package}: {names}"
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

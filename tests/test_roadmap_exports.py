@@ -16,7 +16,9 @@ from yolox_deploy.converters import ncnn_target, onnx_target, openvino_target
 from yolox_deploy.converters.base import Converted, ExportOptions
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.exporter.pipeline import export, store_info
-from yolox_deploy.models import YOLOX, build_model, fuse, get_config
+from yolox_deploy.models import build_model, get_config
+from yolox_deploy.models.fusion import fuse
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.postprocess import anchor_grid, decode
 
 SIZE = (64, 96)

@@ -137,16 +137,17 @@ def test_a_room_that_no_layer_names_is_told(tmp_path: Path) -> None:
     done = run(tmp_path, {"yolox_deploy/cellar.py": ""})
     assert done.returncode == 1
     told = done.stdout.splitlines()
-    assert told[-2:] == ["rooms without a layer (give them one in tests/structure.py): 1", "  cellar"]
+    assert told[-2:] == ["rooms without a layer (give them one in pyproject.toml): 1", "  cellar"]
 
 
-def test_a_part_of_a_room_can_have_its_own_layer(tmp_path: Path) -> None:
-    made = {
-        "runtimes/__init__.py": "",
-        "runtimes/base.py": "from yolox_deploy.runtimes import registry\n",
-        "runtimes/registry.py": "",
-    }
-    assert counted(tmp_path, made)["climbs"] == [["runtimes.base", "runtimes.registry"]]
+def test_the_house_has_no_circle_and_nothing_climbs() -> None:
+    done = subprocess.run(
+        [sys.executable, str(COUNTER), "--json"], capture_output=True, text=True, timeout=60
+    )
+    found = json.loads(done.stdout)
+    faults = ("circles_of_modules", "circles_of_rooms", "mutual_rooms", "climbs", "unplaced")
+    assert {fault: found[fault] for fault in faults} == {fault: [] for fault in faults}
+    assert done.returncode == 0
 
 
 def test_a_folder_without_the_house_is_a_usage_error(tmp_path: Path) -> None:

@@ -25,6 +25,22 @@ import importlib
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 
+__all__ = [
+    "ArtifactError",
+    "CheckpointError",
+    "ClosedError",
+    "DeviceError",
+    "GateError",
+    "InputError",
+    "MissingExtraError",
+    "NonFiniteLossError",
+    "RegressionError",
+    "RuntimeFailure",
+    "TrainingError",
+    "UsageError",
+    "YoloxDeployError",
+]
+
 
 class YoloxDeployError(Exception):
     """Base of the tree; catch this to catch all of it."""
@@ -104,8 +120,8 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"{module.split('.')[0]} cannot be imported ({error}). "
-            f"Install it with: pip install 'yolox-deploy[{extra}]'"
+            f"{module.split('.')[0]} cannot be imported ({error}); "
+            f"install it with: pip install 'yolox-deploy[{extra}]'"
         ) from error
 
 

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.nms import descending, nms
 
+__all__ = ["decode", "postprocess"]
+
 STRIDES = (8, 16, 32)
 
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.types import InputConvention
 
+__all__ = ["letterbox"]
+
 
 def as_size(size: Sequence[int]) -> tuple[int, int]:
     """Return `size` as (height, width) in pixels.

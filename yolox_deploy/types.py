@@ -15,6 +15,8 @@ from yolox_deploy.errors import ArtifactError, UsageError, require
 if TYPE_CHECKING:
     import supervision
 
+__all__ = ["Detection", "Detections", "InputConvention", "TensorSpec"]
+
 
 @dataclass(frozen=True)
 class TensorSpec:

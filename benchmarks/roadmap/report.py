@@ -72,7 +72,8 @@ def gather(
         classes: of the data set.
         latencies: milliseconds by model name.
     """
-    from yolox_deploy.models import build_model, count
+    from yolox_deploy.models import build_model
+    from yolox_deploy.models.complexity import count
 
     rows = []
     for name, config in {run.row: run.config for run in runs}.items():

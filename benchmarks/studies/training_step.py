@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from yolox_deploy.models import YOLOX
+    from yolox_deploy.models.yolox import YOLOX
 
 MAX_OBJECTS = 120
 WARM_UP_ROUNDS = 2

@@ -14,7 +14,8 @@ from yolox_deploy.converters.base import TARGETS, Converted, ExportOptions, Sour
 from yolox_deploy.errors import MissingExtraError, UsageError
 from yolox_deploy.exporter.pipeline import store_info
 from yolox_deploy.exporter.source_model import load_source_model
-from yolox_deploy.models import build_model, fuse
+from yolox_deploy.models import build_model
+from yolox_deploy.models.fusion import fuse
 from yolox_deploy.runtimes.registry import RuntimeEntry, open_runtime
 
 if TYPE_CHECKING:

@@ -23,7 +23,9 @@ from yolox_deploy.converters.ncnn_target import (
     weight_records,
 )
 from yolox_deploy.errors import RuntimeFailure, UsageError
-from yolox_deploy.models import YOLOX, ModelConfig, build_model, fuse, get_config
+from yolox_deploy.models import ModelConfig, build_model, get_config
+from yolox_deploy.models.fusion import fuse
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.runtimes.ncnn_adapter import NcnnOptions, NcnnRuntime
 
 SIZE = (96, 160)

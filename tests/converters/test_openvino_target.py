@@ -23,7 +23,8 @@ from yolox_deploy.converters.calibration import CalibrationSet
 from yolox_deploy.converters.onnx_target import make_source
 from yolox_deploy.converters.openvino_target import after_last_convolutions, convert, precision_of, quantize
 from yolox_deploy.errors import InputError, RuntimeFailure, UsageError
-from yolox_deploy.models import build_model, fuse
+from yolox_deploy.models import build_model
+from yolox_deploy.models.fusion import fuse
 from yolox_deploy.runtimes.onnxruntime_adapter import OnnxRuntime
 from yolox_deploy.runtimes.openvino_adapter import OpenVino, OpenVinoOptions
 

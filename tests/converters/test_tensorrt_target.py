@@ -122,7 +122,8 @@ def test_every_model_of_the_zoo(tmp_path: Path, target: Path, sdk: Sdk, name: st
     import torch
 
     from yolox_deploy.converters.onnx_target import make_source
-    from yolox_deploy.models import build_model, fuse
+    from yolox_deploy.models import build_model
+    from yolox_deploy.models.fusion import fuse
 
     with torch.device("meta"):  # drawing 99 million random weights would take longer than the rest
         model = build_model(name)
@@ -144,7 +145,8 @@ def test_end_to_end_rows_say_that_they_need_no_suppression(
     tmp_path: Path, target: Path, sdk: Sdk, name: str
 ) -> None:
     from yolox_deploy.converters.onnx_target import make_source
-    from yolox_deploy.models import build_model, fuse
+    from yolox_deploy.models import build_model
+    from yolox_deploy.models.fusion import fuse
 
     model = build_model(name, 3)
     options = ExportOptions(precision="fp16", compute_capability=(8, 9))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from yolox_deploy.models import YOLOX, ZOO, build_model
+from yolox_deploy.models import ZOO, build_model
+from yolox_deploy.models.yolox import YOLOX
 
 
 def draw(key: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from yolox_deploy.errors import CheckpointError
-from yolox_deploy.models import YOLOX, ZOO, build_model, identify, load_checkpoint, read_checkpoint
+from yolox_deploy.models import ZOO, build_model, load_checkpoint, read_checkpoint
+from yolox_deploy.models.checkpoint import identify
 from yolox_deploy.models.safe_load import safe_load
+from yolox_deploy.models.yolox import YOLOX
 
 
 class MakeFolder:

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import YOLOX, ZOO, ModelConfig, count, fuse
+from yolox_deploy.models import ZOO, ModelConfig
+from yolox_deploy.models.complexity import count
+from yolox_deploy.models.fusion import fuse
+from yolox_deploy.models.yolox import YOLOX
 
 
 @pytest.mark.parametrize("config", ZOO.values(), ids=list(ZOO))

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import YOLOX, build_model
+from yolox_deploy.models import build_model
 from yolox_deploy.models.blocks import ConvBlock
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.postprocess import decode
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from yolox_deploy.models import YOLOX, fuse
 from yolox_deploy.models.blocks import ConvBlock, Focus
-from yolox_deploy.models.fusion import focus_kernel
+from yolox_deploy.models.fusion import focus_kernel, fuse
+from yolox_deploy.models.yolox import YOLOX
 
 
 def test_fused_model_computes_the_same(

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from yolox_deploy import models
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.zoo import ZOO, ModelConfig, check_input_size, get_config
 
@@ -16,29 +15,6 @@ def test_importing_the_zoo_does_not_import_torch() -> None:
     code = "import sys; from yolox_deploy.models import ZOO, get_config; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
-
-
-def test_exported_names_are_pinned() -> None:
-    assert models.__all__ == [
-        "YOLOX",
-        "ZOO",
-        "Checkpoint",
-        "Complexity",
-        "ModelConfig",
-        "Published",
-        "build_model",
-        "check_input_size",
-        "count",
-        "fuse",
-        "get_config",
-        "identify",
-        "load_checkpoint",
-        "read_checkpoint",
-    ]
-    assert all(callable(getattr(models, name)) for name in models.__all__ if name != "ZOO")
-    assert dir(models) == sorted(models.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = models.nothing
 
 
 @pytest.mark.parametrize("config", ZOO.values(), ids=list(ZOO))
@@ -65,12 +41,12 @@ def test_entry_is_complete(config: ModelConfig) -> None:
     ],
 )
 def test_unknown_name_suggests_the_closest(wrong: str, meant: str) -> None:
-    with pytest.raises(UsageError, match=f"no model called '{wrong}'. Did you mean {meant}\\?"):
+    with pytest.raises(UsageError, match=f"no model called '{wrong}'; .*; did you mean {meant}\\?"):
         get_config(wrong)
 
 
 def test_name_that_resembles_nothing_lists_the_models() -> None:
-    with pytest.raises(UsageError, match=r"'resnet'\. Known models: yolox_nano, yolox_tiny"):
+    with pytest.raises(UsageError, match=r"'resnet'; known models: yolox_nano, yolox_tiny"):
         get_config("resnet")
 
 

@@ -11,7 +11,10 @@ import torch
 
 from yolox_deploy.benchmarks.roadmap.rows import TABLE_2
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import build_model, count, fuse, get_config, identify, read_checkpoint
+from yolox_deploy.models import build_model, get_config, read_checkpoint
+from yolox_deploy.models.checkpoint import identify
+from yolox_deploy.models.complexity import count
+from yolox_deploy.models.fusion import fuse
 from yolox_deploy.models.priors import CLASSIC
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.models.zoo import ROADMAP
@@ -37,7 +40,7 @@ def test_counts_are_those_of_table_2(name: str) -> None:
 def test_rows_are_found_by_name() -> None:
     assert get_config("Strong-Augmentation") is get_config("decoupled_head")
     assert get_config("simota") is get_config("yolox_darknet53")
-    with pytest.raises(UsageError, match="Did you mean multi_positives"):
+    with pytest.raises(UsageError, match="did you mean multi_positives"):
         get_config("multi_positive")
 
 

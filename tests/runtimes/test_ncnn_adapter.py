@@ -20,7 +20,9 @@ from yolox_deploy.converters.base import ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import convert
 from yolox_deploy.errors import ArtifactError, ClosedError, UsageError
 from yolox_deploy.foreign.conventions import infer_info
-from yolox_deploy.models import YOLOX, build_model, fuse
+from yolox_deploy.models import build_model
+from yolox_deploy.models.fusion import fuse
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.runtimes.ncnn_adapter import NcnnOptions, NcnnRuntime
 from yolox_deploy.runtimes.ncnn_files import blob_names, input_size, parse_param, read_storage
 

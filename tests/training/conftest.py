@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from yolox_deploy.models import YOLOX, build_model
+from yolox_deploy.models import build_model
+from yolox_deploy.models.yolox import YOLOX
 
 
 def generator(name: str) -> np.random.Generator:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import YOLOX
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.training.assign.anchors import anchor_points, decode_boxes
 from yolox_deploy.training.assign.simota import simota_batch
 from yolox_deploy.training.assign.types import Predictions, Targets

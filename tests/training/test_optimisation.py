@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import YOLOX
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.training.optimization import (
     ModelEMA,
     WarmupCosine,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from yolox_deploy import __version__
 from yolox_deploy.cli import (
@@ -30,8 +32,40 @@ from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 INTERRUPTED = 130
 SYSTEM_LIBRARY = re.compile(r"lib\S+\.so\S*: cannot open shared object file")
 
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Use": {"predict": predict.predict_command, "stream": stream.stream_command},
+    "Prepare": {
+        "export": export.export_command,
+        "models": models.models_command,
+        "doctor": doctor.doctor_command,
+        "demo": demo.demo_command,
+    },
+    "Measure": {"eval": evaluate.eval_command, "bench": bench.bench_command, "tune": tune.tune_command},
+    "Train": {"train": train.train_command, "scenes": data.scenes_command},
+    "The paper": {
+        "ablate": ablate.ablate_command,
+        "assign": assign.assign_command,
+        "priors": data.priors_command,
+    },
+}
+"""The commands by what people want to do, in the order of `--help`."""
+
+
+class _Panels(TyperGroup):
+    """Lists the commands under the names of `PANELS`, in plain text."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(map(len, self.commands))
+        for panel, names in PANELS.items():
+            room = formatter.width - width - 6
+            rows = [(name.ljust(width), self.commands[name].get_short_help_str(room)) for name in names]
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="yolox-deploy",
+    cls=_Panels,
     help="YOLOX detectors from checkpoint to production.",
     no_args_is_help=True,
     add_completion=False,
@@ -40,20 +74,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 2 usage, 3 missing extra, 4 broken or incompatible artifact, "
     "5 parity or accuracy gate, 6 regression against a baseline.",
 )
-app.command("export")(export.export_command)
-app.command("predict")(predict.predict_command)
-app.command("eval")(evaluate.eval_command)
-app.command("bench")(bench.bench_command)
-app.command("tune")(tune.tune_command)
-app.command("stream")(stream.stream_command)
-app.command("train")(train.train_command)
-app.command("ablate")(ablate.ablate_command)
-app.command("assign")(assign.assign_command)
-app.command("priors")(data.priors_command)
-app.command("scenes")(data.scenes_command)
-app.command("models")(models.models_command)
-app.command("doctor")(doctor.doctor_command)
-app.command("demo")(demo.demo_command)
+for panel in PANELS.values():
+    for name, command in panel.items():
+        app.command(name)(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -51,6 +51,6 @@ def _count_all(names: list[str]) -> dict[str, dict[str, Any]]:
     except MissingExtraError as error:
         console().print(f"not counted: {error}")
         return {}
-    from yolox_deploy.models import count
+    from yolox_deploy.models.complexity import count
 
     return {name: asdict(count(name)) for name in names}

@@ -170,7 +170,7 @@ def _make_source(
     source_model: SourceModel, info: ArtifactInfo, options: ExportOptions, stage: Path, report: Report
 ) -> Source:
     from yolox_deploy.converters.onnx_target import make_source
-    from yolox_deploy.models import fuse
+    from yolox_deploy.models.fusion import fuse
 
     report("writing the ONNX graph")
     return make_source(fuse(source_model.network), info, options, stage)

@@ -124,7 +124,7 @@ def _find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
         return {str(key): tensor for key, tensor in inner.items()}
     found = f"a dict with {_listing(list(content))}" if isinstance(content, dict) else type(content).__name__
     raise CheckpointError(
-        f"{path} holds no weights: expected a state dict, alone or under the key 'model'; found {found}."
+        f"{path} holds no weights: expected a state dict, alone or under the key 'model'; found {found}"
     )
 
 
@@ -132,13 +132,11 @@ def _check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
     for key, tensor in state_dict.items():
         plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
         if not plain or tensor.is_complex() or tensor.is_quantized:
-            raise CheckpointError(
-                f"{path}: {key} is {tensor.dtype}, {tensor.layout}; expected dense numbers."
-            )
+            raise CheckpointError(f"{path}: {key} is {tensor.dtype}, {tensor.layout}; expected dense numbers")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
                 f"{path}: {key} holds NaN or infinite values, so the training that wrote it diverged; "
-                "use an earlier checkpoint."
+                "use an earlier checkpoint"
             )
 
 
@@ -147,7 +145,7 @@ def _find_class_names(content: object, num_classes: int | None, path: Path) -> t
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return None
     if num_classes is not None and len(names) != num_classes:
-        raise CheckpointError(f"{path} names {len(names)} classes but its weights predict {num_classes}.")
+        raise CheckpointError(f"{path} names {len(names)} classes but its weights predict {num_classes}")
     return tuple(names)
 
 
@@ -170,23 +168,23 @@ def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
     count = _class_count(found)
     if not missing and not foreign and all(key.startswith(_CLASS_PREDICTORS) for key in other):
         raise CheckpointError(
-            f"{checkpoint.path} predicts {count} classes, the {model.config.name} here {model.num_classes}. "
-            f"Build the model with num_classes={count} (--classes {count})."
+            f"{checkpoint.path} predicts {count} classes, the {model.config.name} here {model.num_classes}; "
+            f"build the model with num_classes={count} (--classes {count})"
         )
     differences = (("missing", missing), ("foreign", foreign), ("of another shape", other))
     details = "; ".join(f"{what}: {_listing(sorted(keys))}" for what, keys in differences if keys)
     raise CheckpointError(
-        f"{checkpoint.path} does not fit {model.config.name} with {model.num_classes} classes. "
-        f"{_advice(checkpoint)} Keys {details}."
+        f"{checkpoint.path} does not fit {model.config.name} with {model.num_classes} classes: "
+        f"{_advice(checkpoint)}; keys {details}"
     )
 
 
 def _advice(checkpoint: Checkpoint) -> str:
     if checkpoint.model_name is None:
-        return "It is none of the zoo's models."
+        return "it is none of the zoo's models"
     return (
-        f"This looks like {checkpoint.model_name} with {checkpoint.num_classes} classes: "
-        f"build_model({checkpoint.model_name!r}, num_classes={checkpoint.num_classes})."
+        f"it looks like {checkpoint.model_name} with {checkpoint.num_classes} classes: "
+        f"build_model({checkpoint.model_name!r}, num_classes={checkpoint.num_classes})"
     )
 
 

@@ -51,11 +51,11 @@ def safe_load(path: str | Path) -> object:
 
 def _check_readable(path: Path) -> None:
     if not path.exists():
-        raise CheckpointError(f"{path} does not exist; expected a PyTorch checkpoint (.pth).")
+        raise CheckpointError(f"{path} does not exist; expected a PyTorch checkpoint (.pth)")
     if not path.is_file():
-        raise CheckpointError(f"{path} is a folder; expected a PyTorch checkpoint (.pth).")
+        raise CheckpointError(f"{path} is a folder; expected a PyTorch checkpoint (.pth)")
     if path.stat().st_size == 0:
-        raise CheckpointError(f"{path} is empty (0 bytes): copy or download it again.")
+        raise CheckpointError(f"{path} is empty (0 bytes): copy or download it again")
 
 
 def _numpy_scalar(dtype: np.dtype[np.generic], data: bytes) -> np.generic:
@@ -77,17 +77,17 @@ def _explain(path: Path, error: Exception) -> str:
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
         return (
-            f"was refused: it asks to load the Python object {refused[1]}, and loading that could run code. "
-            "Expected tensors and plain values, as torch.save({'model': model.state_dict()}, path) writes."
+            f"was refused: it asks to load the Python object {refused[1]}, and loading that could run code; "
+            "expected tensors and plain values, as torch.save({'model': model.state_dict()}, path) writes"
         )
     with path.open("rb") as file:
         head = file.read(32)
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
-        return f"is truncated ({path.stat().st_size:,} bytes, its end is missing): copy or download it again."
+        return f"is truncated ({path.stat().st_size:,} bytes, its end is missing): copy or download it again"
     for signature, what in _SIGNATURES:
         if head.startswith(signature):
-            return f"is not a PyTorch checkpoint: its start is that of {what}."
+            return f"is not a PyTorch checkpoint: its start is that of {what}"
     return (
         "is not a PyTorch checkpoint that can be read safely: it is damaged, of another format, or "
-        f"holds more than tensors and plain values ({type(error).__name__})."
+        f"holds more than tensors and plain values ({type(error).__name__})"
     )

@@ -58,7 +58,7 @@ def build_model(name: str | ModelConfig, num_classes: int = 80) -> YOLOX:
     """
     config = get_config(name) if isinstance(name, str) else name
     if num_classes < 1:
-        raise UsageError(f"A model needs at least 1 class, found num_classes={num_classes}.")
+        raise UsageError(f"a model needs at least 1 class, found num_classes={num_classes}")
     backbone: PAFPN | DarknetFPN
     if config.backbone == "darknet53":
         backbone = DarknetFPN(config.width, activation=config.activation)

@@ -156,8 +156,8 @@ def get_config(name: str) -> ModelConfig:
         for guess in (key, f"yolox_{key}")
         for match in difflib.get_close_matches(guess, known, cutoff=0.8)
     ]
-    hint = f"Did you mean {close[0]}? " if close else ""
-    raise UsageError(f"There is no model called {name!r}. {hint}Known models: {', '.join(known)}.")
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise UsageError(f"there is no model called {name!r}; known models: {', '.join(known)}{hint}")
 
 
 def _with_width(config: ModelConfig, text: str) -> ModelConfig:
@@ -184,6 +184,6 @@ def check_input_size(size: tuple[int, int]) -> tuple[int, int]:
     upper = tuple(low if low == side else low + SIZE_DIVISOR for low, side in zip(lower, size, strict=True))
     found, below, above = (f"{height}x{width}" for height, width in (size, lower, upper))
     raise UsageError(
-        f"The input size {found} (height x width) does not work: both sides must divide by {SIZE_DIVISOR}. "
-        f"The nearest sizes are {below} and {above}."
+        f"the input size {found} (height x width) does not work: both sides must divide by {SIZE_DIVISOR}; "
+        f"the nearest sizes are {below} and {above}"
     )

@@ -99,7 +99,7 @@ def compute_losses(
         UsageError: the model is in evaluation mode, or shapes do not fit.
     """
     if not model.training:
-        raise UsageError("The losses need logits, and the model is in evaluation mode; call model.train().")
+        raise UsageError("the losses need logits, and the model is in evaluation mode; call model.train()")
     height, width = images.shape[-2:]
     selector = model.config.selector
     losses = losses_from_predictions(
@@ -202,10 +202,10 @@ class _Read(torch.autograd.Function):
 def _check(raw: Tensor, anchors: AnchorPoints, targets: Tensor) -> None:
     batch, total = raw.shape[0], len(anchors.points)
     if raw.shape[1] != total:
-        raise UsageError(f"Found predictions for {raw.shape[1]} anchor points; the image size makes {total}.")
+        raise UsageError(f"found predictions for {raw.shape[1]} anchor points; the image size makes {total}")
     if targets.ndim != 3 or targets.shape[0] != batch or targets.shape[2] != 5:
         raise UsageError(
-            f"Found targets of shape {tuple(targets.shape)}; expected ({batch}, M, 5): class, cx, cy, w, h."
+            f"found targets of shape {tuple(targets.shape)}; expected ({batch}, M, 5): class, cx, cy, w, h"
         )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models import YOLOX
+from yolox_deploy.models.yolox import YOLOX
 
 DECAY = 0.9998
 RAMP_UPDATES = 2000.0
@@ -123,11 +123,11 @@ class WarmupCosine:
 
     def __post_init__(self) -> None:
         if min(self.peak, self.warmup, self.flat) < 0:
-            raise UsageError(f"A schedule has no negative values; found {self}.")
+            raise UsageError(f"a schedule has no negative values; found {self}")
         if self.warmup + self.flat > self.total:
             raise UsageError(
                 f"{self.warmup} iterations of warm-up and {self.flat} at the end do not fit into {self.total}; "
-                "train for more epochs or shorten them."
+                "train for more epochs or shorten them"
             )
 
 

@@ -144,5 +144,5 @@ def _convert(value: Any, hint: Any) -> Any:
 def _unknown(name: str, known: list[str]) -> UsageError:
     short = {item.rpartition(".")[2]: item for item in known}
     close = difflib.get_close_matches(name.rpartition(".")[2], short, n=1)
-    hint = f" Did you mean {short[close[0]]}?" if close else ""
-    return UsageError(f"there is no setting called {name!r}.{hint} Settings: {', '.join(known)}")
+    hint = f"; did you mean {short[close[0]]}?" if close else ""
+    return UsageError(f"there is no setting called {name!r}; settings: {', '.join(known)}{hint}")

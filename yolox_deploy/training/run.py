@@ -18,8 +18,9 @@ from yolox_deploy.data.layouts import open_dataset
 from yolox_deploy.data.priors import load_priors
 from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import CheckpointError, UsageError
-from yolox_deploy.models import YOLOX, build_model, read_checkpoint
+from yolox_deploy.models import build_model, read_checkpoint
 from yolox_deploy.models.safe_load import safe_load
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import score
-from yolox_deploy.models import YOLOX
+from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.postprocess import anchor_grid, postprocess
 from yolox_deploy.preprocess import letterbox
 from yolox_deploy.training.distributed import Job

@@ -95,7 +95,7 @@ def anchor_points(
         UsageError: `priors` of another shape.
     """
     if priors is not None and (priors.ndim != 3 or priors.shape[0] != len(strides) or priors.shape[2] != 2):
-        raise UsageError(f"The priors have shape {tuple(priors.shape)}; expected ({len(strides)}, P, 2).")
+        raise UsageError(f"the priors have shape {tuple(priors.shape)}; expected ({len(strides)}, P, 2)")
     height, width = image_size
     repeats = 1 if priors is None else priors.shape[1]
     levels = tuple(

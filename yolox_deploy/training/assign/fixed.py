@@ -67,7 +67,7 @@ def yolov3(
         UsageError: the head has no priors, or `anchors` are not laid out in levels.
     """
     if anchors.priors is None:
-        raise UsageError("The yolov3 assigner needs an anchor-based head, and this one has no priors.")
+        raise UsageError("the yolov3 assigner needs an anchor-based head, and this one has no priors")
     starts = _starts(anchors, targets)
     shape = anchors.priors[starts]
     best = _shape_iou(targets.boxes[..., None, 2:], shape).max(dim=2).indices
@@ -83,7 +83,7 @@ def _around_centre(
     predictions: Predictions, anchors: AnchorPoints, targets: Targets, reach: int
 ) -> BatchAssignment:
     if anchors.priors is not None:
-        raise UsageError("This assigner is for an anchor-free head, and this one has priors; use yolov3.")
+        raise UsageError("this assigner is for an anchor-free head, and this one has priors; use yolov3")
     limits = STRIDES_A_SIDE * anchors.strides[_starts(anchors, targets)[:-1]]
     side = targets.boxes[..., 2:].amax(dim=2)
     level = (side.unsqueeze(2) > limits).sum(dim=2)
@@ -93,7 +93,7 @@ def _around_centre(
 def _starts(anchors: AnchorPoints, targets: Targets) -> Tensor:
     """(levels,) int64: the first anchor point of each level."""
     if not anchors.levels:
-        raise UsageError("This assigner needs anchor points in levels, such as `anchor_points` makes.")
+        raise UsageError("this assigner needs anchor points in levels, such as `anchor_points` makes")
     counts = [0, *(level.height * level.width for level in anchors.levels[:-1])]
     return torch.tensor(counts, device=targets.boxes.device).cumsum(dim=0)
 
