@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,14 @@ def test_the_page_and_the_code_have_the_same_names(package: str) -> None:
         assert found is not None
         assert not callable(found) or found.__doc__, f"{package}.{name} has no docstring"
     assert set(module.__all__) <= set(dir(module))
+
+
+def test_importing_the_faces_loads_nothing_behind_them() -> None:
+    faces = [package for package in PUBLIC if hasattr(importlib.import_module(package), "__path__")]
+    code = f"import sys, {', '.join(faces)}; print(*sorted(m for m in sys.modules if m.startswith('yolox_deploy.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ground = {"yolox_deploy._lazy", "yolox_deploy.errors", "yolox_deploy.types"}
+    assert set(done.stdout.split()) <= {*faces, *ground}
 
 
 def test_the_page_names_every_package() -> None:

@@ -17,9 +17,9 @@ from yolox_deploy.benchmarks.streams.report import MeasuredDetector
 from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_detectors
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming import ShrinkingTail
-from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_footage, stride_of
+from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_video, stride_of
 from yolox_deploy.synthetic import Motion, SequenceOptions, scene_worlds, write_sequences
-from yolox_deploy.synthetic.sequences import generated_footage
+from yolox_deploy.synthetic.sequences import generated_video
 
 WORLDS = scene_worlds(3, seed=4, size=(240, 320))
 OPTIONS = SequenceOptions(frame_rate=60, seconds=1, size=(120, 160), motion=Motion(speed=0.5))
@@ -27,7 +27,7 @@ OPTIONS = SequenceOptions(frame_rate=60, seconds=1, size=(120, 160), motion=Moti
 
 @pytest.fixture(scope="module")
 def footage() -> AnnotatedVideo:
-    return generated_footage(WORLDS, OPTIONS, "scenes")
+    return generated_video(WORLDS, OPTIONS, "scenes")
 
 
 def detector(footage: AnnotatedVideo, size: int, milliseconds: float, share: float) -> MeasuredDetector:
@@ -129,7 +129,7 @@ def test_lower_rates_are_every_so_many_th_frame(footage: AnnotatedVideo) -> None
 def test_footage_is_read_from_disk(tmp_path: Path) -> None:
     options = replace(OPTIONS, seconds=0.1)
     file = write_sequences(tmp_path / "made", WORLDS, options)
-    footage = read_footage(file)
+    footage = read_video(file)
     assert [len(frames) for frames in footage.frames] == [6, 6, 6]
     assert footage.frames[2][5].shape == (120, 160, 3)
     assert footage.data.frame_rate == 60
@@ -144,7 +144,7 @@ def test_real_files_are_measured_and_scored(
         [(5, (0.5, 0.5, 1.2, 1.0, 0.9, 0.1, 0.9))],
         classes=len(footage.data.class_names),
     )
-    small = generated_footage(WORLDS, replace(OPTIONS, seconds=0.2), "scenes")
+    small = generated_video(WORLDS, replace(OPTIONS, seconds=0.2), "scenes")
     report = run_sweep(SweepOptions(small, models=(str(model),), frame_rates=(30.0,), threads=1))
     [found] = report.detectors
     assert (found.model, found.backend, found.size) == ("toy", "onnxruntime", (64, 96))

@@ -109,8 +109,8 @@ def common_rate(rates: tuple[float, ...]) -> float:
 
 def _footage(asked: SweepArguments, rate: float) -> AnnotatedVideo:
     """Annotated sequences as they are; still pictures, read or drawn, under a camera that moves."""
-    from yolox_deploy.streaming.recording import read_footage
-    from yolox_deploy.synthetic.sequences import SequenceOptions, generated_footage
+    from yolox_deploy.streaming.recording import read_video
+    from yolox_deploy.synthetic.sequences import SequenceOptions, generated_video
     from yolox_deploy.synthetic.worlds import coco_worlds, scene_worlds
 
     moving = SequenceOptions(frame_rate=rate, seconds=asked.seconds)
@@ -120,11 +120,11 @@ def _footage(asked: SweepArguments, rate: float) -> AnnotatedVideo:
                 f"--sweep scores against annotations: name those of {asked.source} by --annotations, or give "
                 f"{SCENES!r} as the source, which are drawn"
             )
-        return generated_footage(scene_worlds(asked.pictures), moving, "generated scenes, moving camera")
+        return generated_video(scene_worlds(asked.pictures), moving, "generated scenes, moving camera")
     if _has_sequences(asked.annotations):
-        return read_footage(asked.annotations, asked.source)
+        return read_video(asked.annotations, asked.source)
     worlds = coco_worlds(asked.annotations, asked.source, asked.pictures)
-    return generated_footage(worlds, moving, f"{asked.annotations}, moving camera")
+    return generated_video(worlds, moving, f"{asked.annotations}, moving camera")
 
 
 def _has_sequences(annotations: Path) -> bool:

@@ -108,7 +108,7 @@ class AnnotatedVideo:
     name: str
 
 
-def read_footage(
+def read_video(
     annotations: str | Path, images_dir: str | Path | None = None, *, frame_rate: float | None = None
 ) -> AnnotatedVideo:
     """Annotated sequences on disk; arguments and errors as of `read_sequences`.

@@ -1,12 +1,10 @@
-"""Generated pictures and sequences with exact boxes: scenes to train on, streams with known truth.
-
-Names are resolved on first use, so importing this package loads nothing.
-"""
+"""Generated pictures and sequences with exact boxes: scenes to train on, streams with known truth."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from yolox_deploy._lazy import lazy_face
 
 if TYPE_CHECKING:
     from yolox_deploy.synthetic.camera import Motion
@@ -25,21 +23,13 @@ __all__ = [
     "write_sequences",
 ]
 
-_MODULES = {
-    "camera": ("Motion",),
-    "drawing": ("draw_scene",),
-    "scenes": ("write_scenes",),
-    "sequences": ("SequenceOptions", "write_sequences"),
-    "worlds": ("coco_worlds", "scene_worlds"),
-}
-
-
-def __getattr__(name: str) -> object:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "camera": ("Motion",),
+        "drawing": ("draw_scene",),
+        "scenes": ("write_scenes",),
+        "sequences": ("SequenceOptions", "write_sequences"),
+        "worlds": ("coco_worlds", "scene_worlds"),
+    },
+)

@@ -218,7 +218,7 @@ def _rows(found: FrameObjects, image_id: int, first_id: int) -> list[dict[str, A
     ]
 
 
-def generated_footage(worlds: StillScenes, options: SequenceOptions, name: str) -> AnnotatedVideo:
+def generated_video(worlds: StillScenes, options: SequenceOptions, name: str) -> AnnotatedVideo:
     """Sequences of a moving camera, drawn frame by frame and never written."""
     data = sequences_from_coco(sequence_annotations(worlds, options), Path())
     frames = tuple(SequenceFrames(world, options, i) for i, world in enumerate(worlds.pictures))
