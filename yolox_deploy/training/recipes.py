@@ -11,11 +11,13 @@ from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy import records
+from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
 from yolox_deploy.records import in_words
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
 
+SETTINGS = records.FileKind("expected a TOML file of settings such as `epochs = 50`")
 _GROUP = "augmentation."
 
 
@@ -84,10 +86,7 @@ def load_toml(path: Path) -> dict[str, object]:
         MissingExtraError: Python 3.10 without tomli.
     """
     toml = importlib.import_module("tomllib") if sys.version_info >= (3, 11) else require("tomli", "train")
-    try:
-        return _flatten(toml.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"the settings in {path} cannot be read: {error}") from error
+    return _flatten(records.read(path, SETTINGS, toml.loads))
 
 
 def from_dict(values: Mapping[str, Any]) -> TrainConfig:
