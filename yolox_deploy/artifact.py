@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class ArtifactInfo:
 
     def to_json(self, **extra: Any) -> str:
         """A JSON text that `from_json` reads back; `extra` keys stand beside the description."""
-        return json.dumps(records.to_plain(self, DESCRIPTION, **extra), indent=1, sort_keys=True)
+        return json.dumps({**DESCRIPTION.header, **asdict(self), **extra}, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ArtifactInfo:
@@ -126,7 +126,7 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
     sidecar = sidecar_path(path)
     if path.suffix in SELF_DESCRIBED or not sidecar.is_file():
         return None
-    content = records.read(sidecar, DESCRIPTION)
+    content = records.read(sidecar, DESCRIPTION, lambda text: json.loads(text.decode(errors="replace")))
     if not isinstance(content, dict) or "schema_version" not in content:
         return None  # another tool's
     info = records.decode(ArtifactInfo, content, sidecar, DESCRIPTION)

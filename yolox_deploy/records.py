@@ -41,6 +41,7 @@ class FileKind:
     Attributes:
         cure: what to do about it, such as "make one with: yolox-deploy bench --out FILE".
         foreign: said, after its name, of a file of another kind.
+        missing: said, before its name, of one that cannot be opened; None for what is said of a foreign one.
         error: the class of all that is raised.
         schema, version: what stands under "schema" and "schema_version", the newest that can be read; None for nothing.
         beside: keys beside these and the record's: all are there, and no others. None lets any stand.
@@ -48,6 +49,7 @@ class FileKind:
 
     cure: str
     foreign: str = "cannot be read"
+    missing: str | None = None
     error: type[YoloxDeployError] = InputError
     schema: str | None = None
     version: int | None = None
@@ -60,6 +62,9 @@ class FileKind:
         return {key: value for key, value in both.items() if value is not None}
 
 
+ANNOTATIONS = FileKind("expected COCO's JSON", foreign="is not JSON", missing="no annotation file at")
+
+
 def load(target: type[_T], path: Path, kind: FileKind) -> _T:
     """The record of the dataclass `target` in a JSON file; errors as of `decode`."""
     return decode(target, read(path, kind), path, kind)
@@ -68,21 +73,16 @@ def load(target: type[_T], path: Path, kind: FileKind) -> _T:
 def save(value: Any, path: Path, kind: FileKind, **beside: Any) -> None:
     """Write a record for `load`; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(to_plain(value, kind, **beside), indent=1) + "\n")
+    write_atomically(path, json.dumps({**kind.header, **asdict(value), **beside}, indent=1) + "\n")
 
 
-def to_plain(value: Any, kind: FileKind, **beside: Any) -> dict[str, Any]:
-    """The dataclass `value` and what stands beside it, for JSON that `decode` reads."""
-    return {**kind.header, **asdict(value), **beside}
+def read(path: Path, kind: FileKind, parser: Callable[[Any], Any] = json.loads) -> Any:
+    """What a file holds, read by `parser` (JSON: of its bytes); the error of `kind` where that cannot be."""
+    with _refusing(kind, path, kind.foreign):
+        return parse(path.read_bytes(), parser)
 
 
-def read(path: Path, kind: FileKind, parser: Callable[[str], Any] = json.loads) -> Any:
-    """What a UTF-8 file holds, read by `parser`; the error of `kind` where it is missing or cannot be read."""
-    with _refusing(kind, f"{path} {kind.foreign}"):
-        return parse(path.read_text(encoding="utf-8"), parser)
-
-
-def parse(text: str, parser: Callable[[str], Any] = json.loads) -> Any:
+def parse(text: str | bytes, parser: Callable[[Any], Any] = json.loads) -> Any:
     """The values in a text; ValueError where `parser` refuses it."""
     try:
         return parser(text)
@@ -91,12 +91,11 @@ def parse(text: str, parser: Callable[[str], Any] = json.loads) -> Any:
 
 
 def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
-    """The record of the dataclass `target` in the values of a JSON file, or in their text; `where` they come from.
+    """The record of the dataclass `target` in JSON's values, or in their text; `where` they come from.
 
-    Raises:
-        the error of `kind`: a file of another kind, of a newer version, or damaged; names the field.
+    The error of `kind` where they are of another kind, of a newer version, or damaged: names the field.
     """
-    with _refusing(kind, f"{where} {kind.foreign}"):
+    with _refusing(kind, where, kind.foreign):
         table = convert(parse(values) if isinstance(values, str) else values, Mapping[str, Any])
         if kind.schema not in (None, table.get("schema")):
             raise _Mismatch("schema", repr(kind.schema), table.get("schema", MISSING))
@@ -108,7 +107,7 @@ def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
         )
     rest = {key: value for key, value in table.items() if key not in kind.header}
     # Without a header nothing tells a damaged file from one of another kind.
-    with _refusing(kind, f"{where} {'is damaged' if kind.header else kind.foreign}"):
+    with _refusing(kind, where, "is damaged" if kind.header else kind.foreign):
         record: _T = convert(rest, target, beside=kind.beside)
     return record
 
@@ -116,8 +115,7 @@ def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
 def convert(value: Any, hint: Any, at: str = "", beside: Collection[str] | None = None) -> Any:
     """`value` as the type `hint`: a list becomes a tuple, a table a dataclass, a whole number a number.
 
-    Raises:
-        ValueError: it is none; says what was expected and found, and where: in the field `at`.
+    ValueError where it is none: names the field `at`, what was expected and found. `beside` is as of `FileKind`.
     """
     origin, options = get_origin(hint), get_args(hint)
     if hint is Any or type(value) is hint:
@@ -201,9 +199,9 @@ def _dataclass(value: Mapping[str, Any], hint: Any, at: str, beside: Collection[
 
 
 @contextmanager
-def _refusing(kind: FileKind, said: str) -> Iterator[None]:
+def _refusing(kind: FileKind, where: object, said: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise kind.error(f"{said} ({reason}); {kind.cure}") from error
+        told = f"{kind.missing} {where}" if kind.missing and isinstance(error, OSError) else f"{where} {said}"
+        raise kind.error(f"{told} ({getattr(error, 'strerror', error)}); {kind.cure}") from error

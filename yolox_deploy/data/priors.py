@@ -98,9 +98,7 @@ def load_priors(path: Path, imgsz: tuple[int, int]) -> NDArray[np.float32]:
     saved = records.load(_PriorFile, path, PRIORS)
     priors = np.array(saved.priors, np.float32)
     if not (np.isfinite(priors).all() and (priors > 0).all()):
-        raise InputError(
-            f"{path} holds priors of {priors.min():g} to {priors.max():g}; expected all above 0; {PRIORS.cure}"
-        )
+        raise InputError(f"{path} holds a side of {priors.min():g}; expected all above 0; {PRIORS.cure}")
     height, width = saved.imgsz
     if (height, width) != imgsz:
         wanted = f"{imgsz[0]}x{imgsz[1]}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -25,6 +25,7 @@ from yolox_deploy.types import Detections
 RECORD = records.FileKind(
     "make one with: yolox-deploy stream --save-events FILE",
     foreign="is no record of a stream",
+    missing="no record of a stream at",
     schema="yolox-deploy/stream",
     version=1,
 )
@@ -150,7 +151,7 @@ class EventWriter:
             self._file: IO[str] = self._part.open("w", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"{self._part} cannot be written ({error.strerror})") from error
-        self._write(records.to_plain(header, RECORD))
+        self._write({**RECORD.header, **asdict(header)})
 
     def add(self, event: StreamEvent) -> None:
         """Append one answer.
@@ -200,9 +201,7 @@ def read_record(path: str | Path) -> StreamRecord:
         InputError: the file is missing, no record, damaged (names the line), or of a newer schema.
     """
     file = Path(path)
-    if not file.exists():
-        raise InputError(f"no record of a stream at {file}")
-    lines = records.read(file, RECORD, str.splitlines)
+    lines = records.read(file, RECORD, lambda content: content.decode().splitlines())
     header = records.decode(StreamHeader, lines[0] if lines else "", file, RECORD)
     events: list[StreamEvent] = []
     counts: tuple[int, int] | None = None

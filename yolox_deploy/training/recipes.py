@@ -86,7 +86,7 @@ def load_toml(path: Path) -> dict[str, object]:
         MissingExtraError: Python 3.10 without tomli.
     """
     toml = importlib.import_module("tomllib") if sys.version_info >= (3, 11) else require("tomli", "train")
-    return _flatten(records.read(path, SETTINGS, toml.loads))
+    return _flatten(records.read(path, SETTINGS, lambda content: toml.loads(content.decode())))
 
 
 def from_dict(values: Mapping[str, Any]) -> TrainConfig:
