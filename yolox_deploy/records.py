@@ -92,7 +92,6 @@ def parse(text: str | bytes, parser: Callable[[Any], Any] = json.loads) -> Any:
 
 def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
     """The record of the dataclass `target` in JSON's values, or in their text; `where` they come from.
-
     The error of `kind` where they are of another kind, of a newer version, or damaged: names the field.
     """
     with _refusing(kind, where, kind.foreign):
@@ -114,7 +113,6 @@ def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
 
 def convert(value: Any, hint: Any, at: str = "", beside: Collection[str] | None = None) -> Any:
     """`value` as the type `hint`: a list becomes a tuple, a table a dataclass, a whole number a number.
-
     ValueError where it is none: names the field `at`, what was expected and found. `beside` is as of `FileKind`.
     """
     origin, options = get_origin(hint), get_args(hint)
@@ -192,8 +190,7 @@ def _dataclass(value: Mapping[str, Any], hint: Any, at: str, beside: Collection[
             found[field.name] = convert(value[key], hints[field.name], f"{at}.{key}", () if exact else None)
         elif exact or field.default is field.default_factory is MISSING:
             raise _Mismatch(f"{at}.{key}", in_words(hints[field.name]))
-    wrong = () if beside is None else sorted(known ^ value.keys())
-    for key in wrong:
+    for key in () if beside is None else sorted(known ^ value.keys()):
         raise _Mismatch(f"{at}.{key}", "no such key" if key in value else "a value", value.get(key, MISSING))
     return hint(**found)
 

@@ -23,7 +23,6 @@ ROUNDS = 300
 """Most rounds of k-means; it usually settles within 50."""
 
 PRIORS = records.FileKind("make them with: yolox-deploy priors DATA", foreign="holds no priors")
-
 _Level = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy import records
-from yolox_deploy.errors import InputError, UsageError, YoloxDeployError
+from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.types import Detections
 
 RECORD = records.FileKind(
@@ -29,7 +29,6 @@ RECORD = records.FileKind(
     schema="yolox-deploy/stream",
     version=1,
 )
-_MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +211,7 @@ def read_record(path: str | Path) -> StreamRecord:
                 counts = (int(values["frames"]), int(values["dropped"]))
                 break
             events.append(_event(values, header.class_names))
-        except (*_MALFORMED, YoloxDeployError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             if number == len(lines):  # broken off in the middle of a line
                 break
             raise InputError(f"{file}, line {number}: not an answer of a stream ({error})") from error

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from yolox_deploy import records
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
-from yolox_deploy.records import in_words
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
 
 SETTINGS = records.FileKind("expected a TOML file of settings such as `epochs = 50`")
@@ -69,7 +68,7 @@ def override(config: TrainConfig, values: Mapping[str, object]) -> TrainConfig:
         try:
             converted = _convert(value, hints[name])
         except (ValueError, TypeError, KeyError) as error:
-            raise UsageError(f"{name} is {value!r}; expected {in_words(hints[name])}") from error
+            raise UsageError(f"{name} is {value!r}; expected {records.in_words(hints[name])}") from error
         (inner if name.startswith(_GROUP) else outer)[name.removeprefix(_GROUP)] = converted
     if "imgsz" in outer and config.multiscale is not None:
         height = (outer["imgsz"] or replace(config, imgsz=None).size)[0]
