@@ -6,18 +6,21 @@ An ONNX file carries this as one JSON text in its metadata under `METADATA_KEY`.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy import records
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import sha256, write_atomically
 from yolox_deploy.types import InputConvention
 
 SCHEMA_VERSION = 1
+DESCRIPTION = records.FileKind(
+    "copy the model with all its files again, or export it again", error=ArtifactError, version=SCHEMA_VERSION
+)
 METADATA_KEY = "yolox_deploy"
 SELF_DESCRIBED = (".onnx", ".pth", ".pt")
 """Suffixes of files with room for a description: a `.json` beside one is not ours."""
@@ -53,7 +56,7 @@ class ArtifactInfo:
     class_names: tuple[str, ...]
     input_size: tuple[int, int]
     batch: int | None = 1
-    input: InputConvention = field(default_factory=InputConvention)
+    input: InputConvention = field(default_factory=InputConvention, metadata={"exact": True})
     boxes: str = "raw"
     suppression: str = "none"
     precision: str = "fp32"
@@ -87,9 +90,7 @@ class ArtifactInfo:
 
     def to_json(self, **extra: Any) -> str:
         """A JSON text that `from_json` reads back; `extra` keys stand beside the description."""
-        return json.dumps(
-            {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), **extra}, indent=1, sort_keys=True
-        )
+        return json.dumps({**DESCRIPTION.header, **asdict(self), **extra}, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ArtifactInfo:
@@ -98,29 +99,7 @@ class ArtifactInfo:
         Raises:
             ArtifactError: not such a text, or of a newer schema than this version knows.
         """
-        try:
-            values = dict(json.loads(text))
-            version = int(values["schema_version"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise ArtifactError(f"the model's yolox-deploy metadata cannot be read ({error})") from error
-        if version > SCHEMA_VERSION:
-            raise ArtifactError(
-                f"the model's metadata has schema version {version}, this yolox-deploy reads up to "
-                f"{SCHEMA_VERSION}; update it with: pip install -U yolox-deploy"
-            )
-        known = {f.name for f in dataclasses.fields(cls)}
-        try:
-            values = {key: value for key, value in values.items() if key in known}
-            convention: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in values["input"].items()
-            }
-            values["input"] = InputConvention(**convention)
-            values["class_names"] = tuple(values["class_names"])
-            height, width = values["input_size"]
-            values["input_size"] = (int(height), int(width))
-            return cls(**values)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ArtifactError(f"the model's yolox-deploy metadata is damaged ({error})") from error
+        return records.decode(cls, text, "the model's yolox-deploy metadata", DESCRIPTION)
 
 
 def sidecar_path(path: Path) -> Path:
@@ -147,17 +126,10 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
     sidecar = sidecar_path(path)
     if path.suffix in SELF_DESCRIBED or not sidecar.is_file():
         return None
-    text = sidecar.read_text(encoding="utf-8", errors="replace")
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ArtifactError(f"{sidecar} is damaged ({error}); copy the set again or export again") from error
+    content = records.read(sidecar, DESCRIPTION, lambda text: json.loads(text.decode(errors="replace")))
     if not isinstance(content, dict) or "schema_version" not in content:
         return None  # another tool's
-    try:
-        info = ArtifactInfo.from_json(text)
-    except ArtifactError as error:
-        raise ArtifactError(f"{sidecar}: {error}") from error
+    info = records.decode(ArtifactInfo, content, sidecar, DESCRIPTION)
     files = content.get("files", {})
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise ArtifactError(f"{sidecar} is damaged: 'files' is no list of SHA-256; export again")

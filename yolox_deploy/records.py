@@ -1,14 +1,25 @@
-"""Plain values of JSON and TOML into frozen dataclasses, guided by their type hints, and these types in words."""
+"""Records of ours: frozen dataclasses as files of JSON or TOML and back, guided by their type hints.
+
+All that is read goes through `parse`, and `convert` alone knows whether a value is of a type. A field's metadata may
+say "was" (its name in files from before it was renamed) and "exact" (it has to be there, without unknown keys in it).
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections.abc import Mapping
+import json
+import reprlib
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from yolox_deploy.errors import InputError, YoloxDeployError
+from yolox_deploy.files import write_atomically
+
+_T = TypeVar("_T")
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -17,66 +28,122 @@ _WORDS: dict[Any, str] = {
     str: "a text",
     Path: "a pathlib.Path",
     NoneType: "none",
+    Mapping: "names with values",
     tuple[int, int]: "two whole numbers, such as 480,640",
     tuple[float, float]: "two numbers, such as 0.5,1.5",
 }
 
 
-def from_plain(kind: Any, value: Any) -> Any:
-    """`value` as an instance of `kind`: a dataclass, tuple, mapping, optional or plain type.
+@dataclass(frozen=True)
+class FileKind:
+    """Files of one kind: what tells them from others, and what is said of one that cannot be used.
 
-    Keys that the dataclass does not know are left out; missing ones take their default.
-
-    Raises:
-        TypeError, ValueError, KeyError: the value is not of that shape.
+    Attributes:
+        cure: what to do about it, such as "make one with: yolox-deploy bench --out FILE".
+        foreign: said, after its name, of a file of another kind.
+        missing: said, before its name, of one that cannot be opened; None for what is said of a foreign one.
+        error: the class of all that is raised.
+        schema, version: what stands under "schema" and "schema_version", the newest that can be read; None for nothing.
+        beside: keys beside these and the record's: all are there, and no others. None lets any stand.
     """
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        inner = [argument for argument in arguments if argument is not type(None)]
-        return None if value is None else from_plain(inner[0], value)
-    if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, value)
-    if origin is tuple:
-        items = arguments if arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
-        return tuple(from_plain(item, part) for item, part in zip(items, value, strict=True))
-    if origin is Mapping:
-        return {str(key): from_plain(arguments[1], item) for key, item in value.items()}
-    return _checked(kind, value)
+
+    cure: str
+    foreign: str = "cannot be read"
+    missing: str | None = None
+    error: type[YoloxDeployError] = InputError
+    schema: str | None = None
+    version: int | None = None
+    beside: Collection[str] | None = None
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The schema and the version, as they stand in each file."""
+        both = {"schema": self.schema, "schema_version": self.version}
+        return {key: value for key, value in both.items() if value is not None}
 
 
-def _dataclass(kind: Any, value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected the fields of {kind.__name__}, found {type(value).__name__}")
-    hints = typing.get_type_hints(kind)
-    found = {f.name: _key(f, value) for f in dataclasses.fields(kind)}
-    return kind(**{name: from_plain(hints[name], value[key]) for name, key in found.items() if key in value})
+ANNOTATIONS = FileKind("expected COCO's JSON", foreign="is not JSON", missing="no annotation file at")
 
 
-def _key(field: dataclasses.Field[Any], value: Mapping[str, Any]) -> str:
-    """The key of a field; files from before it was renamed have the name in its metadata under "was"."""
-    return field.name if field.name in value else field.metadata.get("was", field.name)
+def load(target: type[_T], path: Path, kind: FileKind) -> _T:
+    """The record of the dataclass `target` in a JSON file; errors as of `decode`."""
+    return decode(target, read(path, kind), path, kind)
 
 
-def _checked(kind: Any, value: Any) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+def save(value: Any, path: Path, kind: FileKind, **beside: Any) -> None:
+    """Write a record for `load`; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({**kind.header, **asdict(value), **beside}, indent=1) + "\n")
+
+
+def read(path: Path, kind: FileKind, parser: Callable[[Any], Any] = json.loads) -> Any:
+    """What a file holds, read by `parser` (JSON: of its bytes); the error of `kind` where that cannot be."""
+    with _refusing(kind, path, kind.foreign):
+        return parse(path.read_bytes(), parser)
+
+
+def parse(text: str | bytes, parser: Callable[[Any], Any] = json.loads) -> Any:
+    """The values in a text; ValueError where `parser` refuses it."""
+    try:
+        return parser(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
+    """The record of the dataclass `target` in JSON's values, or in their text; `where` they come from.
+    The error of `kind` where they are of another kind, of a newer version, or damaged: names the field.
+    """
+    with _refusing(kind, where, kind.foreign):
+        table = convert(parse(values) if isinstance(values, str) else values, Mapping[str, Any])
+        if kind.schema not in (None, table.get("schema")):
+            raise _Mismatch("schema", repr(kind.schema), table.get("schema", MISSING))
+        version = convert(table.get("schema_version"), int, "schema_version") if kind.version else 0
+    if version > (kind.version or 0):
+        raise kind.error(
+            f"{where} has schema version {version}, this yolox-deploy reads {kind.version}; "
+            "update it with: pip install -U yolox-deploy"
+        )
+    rest = {key: value for key, value in table.items() if key not in kind.header}
+    # Without a header nothing tells a damaged file from one of another kind.
+    with _refusing(kind, where, "is damaged" if kind.header else kind.foreign):
+        record: _T = convert(rest, target, beside=kind.beside)
+    return record
+
+
+def convert(value: Any, hint: Any, at: str = "", beside: Collection[str] | None = None) -> Any:
+    """`value` as the type `hint`: a list becomes a tuple, a table a dataclass, a whole number a number.
+    ValueError where it is none: names the field `at`, what was expected and found. `beside` is as of `FileKind`.
+    """
+    origin, options = get_origin(hint), get_args(hint)
+    if hint is Any or type(value) is hint:
+        return value
+    if origin in (Union, UnionType):
+        return _first_fitting(value, hint, at)
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        return _dataclass(value, hint, at, beside)
+    if origin is Mapping and isinstance(value, Mapping):
+        return {key: convert(item, options[1], f"{at}.{key}") for key, item in value.items()}
+    if origin is tuple and isinstance(value, list | tuple):
+        hints = options[:1] * len(value) if options[-1] is Ellipsis else options
+        if len(hints) == len(value):
+            return tuple(convert(item, hints[i], f"{at}[{i}]") for i, item in enumerate(value))
+    if origin is Literal and any(value == option and type(value) is type(option) for option in options):
+        return value
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
-    if kind is not Any and not isinstance(value, kind):
-        raise TypeError(f"expected {kind.__name__}, found {value!r}")
-    return value
+    if origin is None and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise _Mismatch(at, in_words(hint), value)
 
 
 def fits(value: object, hint: Any) -> bool:
-    """Whether `value` is of the type `hint`; a whole number is a number too, a truth value is none."""
-    options = get_args(hint)
-    if get_origin(hint) in (Union, UnionType):
-        return any(fits(value, option) for option in options)
-    if get_origin(hint) is Literal:
-        return value in options
-    if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and len(value) == len(options) and all(map(fits, value, options))
-    if hint in (int, float):
-        return isinstance(value, int | hint) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    """Whether `value` is of the type `hint` as it stands; a whole number is a number too, a list no tuple."""
+    try:
+        found = convert(value, hint)
+    except ValueError:
+        return False
+    return bool(found is value or found == value)
 
 
 def in_words(hint: Any) -> str:
@@ -86,6 +153,52 @@ def in_words(hint: Any) -> str:
 
 
 def _words(hint: Any) -> list[str]:
-    if get_origin(hint) in (Union, UnionType, Literal):
-        return [word for option in get_args(hint) for word in _words(option)]
-    return [_WORDS.get(hint) or str(hint)]
+    origin, options = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType, Literal):
+        return [word for option in options for word in _words(option)]
+    if is_dataclass(hint) and isinstance(hint, type):
+        return [f"the fields of {hint.__name__}"]
+    if origin is tuple and hint not in _WORDS:
+        return ["a list" if options[-1] is Ellipsis else f"a list of {len(options)}"]
+    return [_WORDS.get(hint) or _WORDS.get(origin) or str(hint)]
+
+
+class _Mismatch(ValueError):
+    def __init__(self, at: str, expected: str, found: object = MISSING) -> None:
+        self.at = at
+        shown = "nothing" if found is MISSING else reprlib.repr(found)
+        super().__init__(f"{at}: expected {expected}, found {shown}".lstrip(":. "))
+
+
+def _first_fitting(value: Any, hint: Any, at: str) -> Any:
+    wrong = []
+    for option in get_args(hint):
+        try:
+            return convert(value, option, at)
+        except _Mismatch as error:
+            wrong.append(error)
+    raise next((error for error in wrong if error.at != at), _Mismatch(at, in_words(hint), value))
+
+
+def _dataclass(value: Mapping[str, Any], hint: Any, at: str, beside: Collection[str] | None) -> Any:
+    hints, found, known = get_type_hints(hint), {}, set(beside or ())
+    for field in fields(hint):
+        key = field.name if field.name in value else field.metadata.get("was", field.name)
+        exact = field.metadata.get("exact", False)
+        if key in value:
+            known.add(key)
+            found[field.name] = convert(value[key], hints[field.name], f"{at}.{key}", () if exact else None)
+        elif exact or field.default is field.default_factory is MISSING:
+            raise _Mismatch(f"{at}.{key}", in_words(hints[field.name]))
+    for key in () if beside is None else sorted(known ^ value.keys()):
+        raise _Mismatch(f"{at}.{key}", "no such key" if key in value else "a value", value.get(key, MISSING))
+    return hint(**found)
+
+
+@contextmanager
+def _refusing(kind: FileKind, where: object, said: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        told = f"{kind.missing} {where}" if kind.missing and isinstance(error, OSError) else f"{where} {said}"
+        raise kind.error(f"{told} ({getattr(error, 'strerror', error)}); {kind.cure}") from error

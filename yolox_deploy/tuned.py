@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy import records
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.files import cache_dir, sha256, write_atomically
+from yolox_deploy.files import cache_dir, sha256
 
-SCHEMA_VERSION = 2
+CHOICE = records.FileKind(
+    "delete it, or run `yolox-deploy tune` again",
+    foreign="is damaged",
+    error=ArtifactError,
+    version=2,
+    beside=("machine", "model", "content"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,8 @@ def tuned_path(model: Path) -> Path:
 def write_tuned(model: Path, choice: TunedOpening) -> Path:
     """Keep the choice for `model`; returns the file written."""
     path = tuned_path(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"schema_version": SCHEMA_VERSION, "machine": machine(), "model": str(model), **asdict(choice)}
-    content["content"] = _content(Path(choice.path))
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
+    made = {"machine": machine(), "model": str(model), "content": _content(Path(choice.path))}
+    records.save(choice, path, CHOICE, **made)
     return path
 
 
@@ -66,19 +70,13 @@ def read_tuned(model: Path) -> TunedOpening | None:
     path = tuned_path(model)
     if not path.is_file():
         return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if (values.pop("schema_version"), values.pop("machine")) != (SCHEMA_VERSION, machine()):
-            return None
-        values.pop("model")
-        content = values.pop("content")
-        choice = TunedOpening(**values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArtifactError(
-            f"{path} is damaged ({error!r}); delete it, or run `yolox-deploy tune` again"
-        ) from error
+    values = records.read(path, CHOICE)
+    here = {**CHOICE.header, "machine": machine()}
+    if isinstance(values, dict) and any(values.get(key, now) != now for key, now in here.items()):
+        return None
+    choice = records.decode(TunedOpening, values, path, CHOICE)
     chosen = Path(choice.path)
-    return choice if chosen.is_file() and _content(chosen) == content else None
+    return choice if chosen.is_file() and _content(chosen) == values["content"] else None
 
 
 def tuned_opening(model: Path, options: Mapping[str, Any]) -> tuple[Path, str | None, dict[str, Any]]:

@@ -6,13 +6,13 @@ ours: a Tesla V100 in FP16 at batch 1, timed without post-processing. AP is in p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from yolox_deploy import records
 from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.report.tables import ABSENT, Table
 
@@ -58,13 +58,8 @@ class PublishedPoint:
 @cache
 def published() -> tuple[str, tuple[PaperTable, ...]]:
     """The source of the published numbers and the tables."""
-    file = resources.files("yolox_deploy.benchmarks.report") / "paper_tables.json"
-    content = json.loads(file.read_text(encoding="utf-8"))
-    found = [
-        PaperTable(**{**table, "columns": tuple(table["columns"]), "rows": tuple(table["rows"])})
-        for table in content["tables"]
-    ]
-    return str(content["source"]), tuple(found)
+    content = records.parse((resources.files(__package__) / "paper_tables.json").read_text(encoding="utf-8"))
+    return str(content["source"]), records.convert(content["tables"], tuple[PaperTable, ...])
 
 
 def figure_points() -> list[PublishedPoint]:

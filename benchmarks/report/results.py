@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy import records
 from yolox_deploy.benchmarks.machine.facts import Environment, Gpu, MachineState, Peak
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
 from yolox_deploy.benchmarks.stats import (
@@ -28,9 +29,7 @@ from yolox_deploy.benchmarks.stats import (
     round_medians,
     summarize,
 )
-from yolox_deploy.errors import InputError
 from yolox_deploy.files import write_atomically
-from yolox_deploy.records import from_plain
 
 __all__ = [
     "Accuracy",
@@ -49,8 +48,13 @@ __all__ = [
     "ThroughputRow",
 ]
 
-SCHEMA = "yolox-deploy/bench"
 SCHEMA_VERSION = 1
+REPORT = records.FileKind(
+    "make one with: yolox-deploy bench --out FILE",
+    foreign="is no benchmark report",
+    schema="yolox-deploy/bench",
+    version=SCHEMA_VERSION,
+)
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,7 @@ class BenchReport:
         """Plain values for JSON, with what follows from them for readers: each `Samples`' `summary`, each row's
         `struck_out`, each accuracy's `passed`."""
         plain: dict[str, Any] = _plain(self)
-        return {"schema": SCHEMA, **plain}
+        return {**REPORT.header, **plain}
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, under a temporary name first."""
@@ -263,23 +267,7 @@ class BenchReport:
         Raises:
             InputError: the file is missing, no benchmark report, damaged, or of a newer schema.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is no benchmark report that can be read: {error}") from error
-        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-            raise InputError(f"{path} is no benchmark report; expected a file of `yolox-deploy bench --out`")
-        version = values.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {version}, this yolox-deploy reads {SCHEMA_VERSION}; run the "
-                "benchmark again, or update with: pip install -U yolox-deploy"
-            )
-        try:
-            report: BenchReport = from_plain(cls, values)
-        except (TypeError, ValueError, KeyError) as error:
-            raise InputError(f"{path} is a damaged benchmark report: {error}") from error
-        return report
+        return records.load(cls, Path(path), REPORT)
 
 
 def _plain(value: Any) -> Any:

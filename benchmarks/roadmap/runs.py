@@ -5,21 +5,21 @@ Each run has a folder `OUT/ROW-sSEED`, as `yolox-deploy train` writes one, and e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy import records
 from yolox_deploy.benchmarks.roadmap.recipes import row_config
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, find_row, row_name
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.files import write_atomically
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
 from yolox_deploy.training.progress import Progress
 
+RESULT = records.FileKind("remove it to train the row again", foreign="is no result of a run", beside=())
 MAY_DIFFER = frozenset(("out", "device", "workers", "accumulate"))
 """Settings in which a finished run may differ from the one that is asked for."""
 EVALUATIONS = 10
@@ -60,12 +60,12 @@ class RunResult:
 
     row: str
     seed: int
-    figures: dict[str, float]
-    curve: list[tuple[int, float]]
+    figures: Mapping[str, float]
+    curve: tuple[tuple[int, float], ...]
     epochs: int
     steps: int
     seconds: float
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
 
 
 def plan_runs(
@@ -132,7 +132,7 @@ def run_to_end(run: Run, progress: Progress | None = None, *, checked: bool = Fa
     trainer = Trainer(run.config, progress=progress, resume=run.last.is_file(), checked=checked)
     trainer.fit()
     result = _collect(run, steps=run.config.epochs * trainer.plan.steps)
-    write_atomically(run.result_path, json.dumps(asdict(result), indent=1))
+    records.save(result, run.result_path, RESULT)
     return result
 
 
@@ -146,19 +146,11 @@ def read_result(run: Run) -> RunResult | None:
     path = run.result_path
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        curve = [(int(epoch), float(ap)) for epoch, ap in content.pop("curve")]
-        result = RunResult(**content, curve=curve)
-        saved = dict(result.settings)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path} is no result of a run ({error!r}); remove it to train the row again"
-        ) from error
+    result = records.load(RunResult, path, RESULT)
     for name, value in to_dict(run.config).items():
-        if name not in MAY_DIFFER and saved.get(name) != value:
+        if name not in MAY_DIFFER and result.settings.get(name) != value:
             raise UsageError(
-                f"{run.config.out} holds a run whose {name} was {saved.get(name)!r}, not {value!r}; "
+                f"{run.config.out} holds a run whose {name} was {result.settings.get(name)!r}, not {value!r}; "
                 "name another folder by --out"
             )
     return result
@@ -174,7 +166,7 @@ def _collect(run: Run, steps: int) -> RunResult:
         row=run.row,
         seed=config.seed,
         figures={name: epochs[-1][name] for name in METRICS},
-        curve=[(int(row["epoch"]) + 1, row["AP"]) for row in epochs],
+        curve=tuple((int(row["epoch"]) + 1, row["AP"]) for row in epochs),
         epochs=config.epochs,
         steps=steps,
         seconds=sum(row["seconds"] for row in read_table(folder / "steps.csv", STEP_COLUMNS)),

@@ -206,12 +206,14 @@ def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: 
     """Milliseconds by model name, measured now or kept from the last time."""
     from yolox_deploy.benchmarks.roadmap.report import measure_latencies
     from yolox_deploy.files import write_atomically
+    from yolox_deploy.records import FileKind, read
 
     file = out / LATENCIES
     if measure:
         with status("measuring latency"):
             write_atomically(file, json.dumps(measure_latencies(runs, threads=threads), indent=1))
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    kept = FileKind("measure again with: yolox-deploy ablate --latency")
+    return dict(read(file, kept)) if file.is_file() else {}
 
 
 def _notes(runs: Sequence[Run], results: Sequence[RunResult], latency: bool) -> list[str]:

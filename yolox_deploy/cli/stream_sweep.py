@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from yolox_deploy.cli.bench import numbers, steps
 from yolox_deploy.cli.bench_output import print_tables, without_samples
 from yolox_deploy.cli.common import console, print_json
 from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy.records import ANNOTATIONS, read
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.streams.report import SweepReport
@@ -129,12 +129,10 @@ def _footage(asked: SweepArguments, rate: float) -> AnnotatedVideo:
 
 def _has_sequences(annotations: Path) -> bool:
     """Whether the images of an annotation file are frames, rather than stills."""
+    content = read(annotations, ANNOTATIONS)
     try:
-        content = json.loads(annotations.read_bytes())
         return "sequences" in content or any("fid" in image for image in content["images"])
-    except OSError as error:
-        raise InputError(f"no annotation file at {annotations} ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{annotations} is not a COCO annotation file ({error!r})") from error
 
 

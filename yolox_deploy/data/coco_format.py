@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from array import array
@@ -14,6 +13,7 @@ from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, d
 from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.data.report import Tally
 from yolox_deploy.errors import InputError
+from yolox_deploy.records import ANNOTATIONS, read
 
 Content = dict[str, Any]
 
@@ -34,8 +34,9 @@ def read_coco(annotations: str | Path, images_dir: str | Path | Sequence[Path]) 
     Raises:
         InputError: the file is not COCO's format; names the picture or annotation at fault.
     """
+    file = Path(annotations)
     folders = [Path(images_dir)] if isinstance(images_dir, str | Path) else list(images_dir)
-    return dataset_from_coco(_load(Path(annotations)), source=Path(annotations), folders=folders)
+    return dataset_from_coco(read(file, ANNOTATIONS), source=file, folders=folders)
 
 
 def dataset_from_coco(content: Content, *, source: Path, folders: Sequence[Path]) -> DetectionDataset:
@@ -54,15 +55,6 @@ def dataset_from_coco(content: Content, *, source: Path, folders: Sequence[Path]
         category_ids=ids,
         tally=tally,
     )
-
-
-def _load(file: Path) -> Any:
-    try:
-        return json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"no annotation file at {file} ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON ({error})") from error
 
 
 def _check_keys(file: Path, content: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy import records
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.files import write_atomically
@@ -20,6 +21,17 @@ SHAPE = (3, 3, 2)
 
 ROUNDS = 300
 """Most rounds of k-means; it usually settles within 50."""
+
+PRIORS = records.FileKind("make them with: yolox-deploy priors DATA", foreign="holds no priors")
+_Level = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class _PriorFile:
+    """What `load_priors` needs of a file; the fields as of `FittedPriors`."""
+
+    priors: tuple[_Level, _Level, _Level]
+    imgsz: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +94,11 @@ def load_priors(path: Path, imgsz: tuple[int, int]) -> NDArray[np.float32]:
         InputError: it cannot be read or holds no such priors.
         UsageError: they were fitted for another input than `imgsz` (height, width).
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        priors = np.array(content["priors"], np.float32)
-        height, width = map(int, content["imgsz"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"the priors in {path} cannot be read ({error!r}); make them with: yolox-deploy priors DATA"
-        ) from error
-    if priors.shape != SHAPE or not (np.isfinite(priors).all() and (priors > 0).all()):
-        raise InputError(f"{path} holds priors of shape {priors.shape}; expected {SHAPE}, all above 0")
+    saved = records.load(_PriorFile, path, PRIORS)
+    priors = np.array(saved.priors, np.float32)
+    if not (np.isfinite(priors).all() and (priors > 0).all()):
+        raise InputError(f"{path} holds a side of {priors.min():g}; expected all above 0; {PRIORS.cure}")
+    height, width = saved.imgsz
     if (height, width) != imgsz:
         wanted = f"{imgsz[0]}x{imgsz[1]}"
         raise UsageError(

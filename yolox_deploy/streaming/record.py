@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -18,13 +18,17 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.errors import InputError, UsageError, YoloxDeployError
+from yolox_deploy import records
+from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.types import Detections
 
-SCHEMA = "yolox-deploy/stream"
-SCHEMA_VERSION = 1
-
-_MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
+RECORD = records.FileKind(
+    "make one with: yolox-deploy stream --save-events FILE",
+    foreign="is no record of a stream",
+    missing="no record of a stream at",
+    schema="yolox-deploy/stream",
+    version=1,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +150,7 @@ class EventWriter:
             self._file: IO[str] = self._part.open("w", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"{self._part} cannot be written ({error.strerror})") from error
-        self._write({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **_plain_header(header)})
+        self._write({**RECORD.header, **asdict(header)})
 
     def add(self, event: StreamEvent) -> None:
         """Append one answer.
@@ -196,79 +200,27 @@ def read_record(path: str | Path) -> StreamRecord:
         InputError: the file is missing, no record, damaged (names the line), or of a newer schema.
     """
     file = Path(path)
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"no record of a stream at {file} ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise _foreign(file) from error
-    header = _read_header(file, lines[0] if lines else "")
+    lines = records.read(file, RECORD, lambda content: content.decode().splitlines())
+    header = records.decode(StreamHeader, lines[0] if lines else "", file, RECORD)
     events: list[StreamEvent] = []
     counts: tuple[int, int] | None = None
     for number, line in enumerate(lines[1:], start=2):
         try:
-            values = json.loads(line)
+            values = records.parse(line)
             if "detections" not in values:
                 counts = (int(values["frames"]), int(values["dropped"]))
                 break
             events.append(_event(values, header.class_names))
-        except (*_MALFORMED, YoloxDeployError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             if number == len(lines):  # broken off in the middle of a line
                 break
             raise InputError(f"{file}, line {number}: not an answer of a stream ({error})") from error
     frames = max((event.frame + 1 for event in events), default=0)
     frames, dropped = counts or (frames, frames - len(events))
     try:
-        return StreamRecord(
-            header.source,
-            header.frame_rate,
-            frames,
-            dropped,
-            header.policy,
-            header.model,
-            header.class_names,
-            tuple(events),
-        )
+        return StreamRecord(frames=frames, dropped=dropped, events=tuple(events), **vars(header))
     except UsageError as error:
         raise InputError(f"{file}: {error}") from error
-
-
-def _read_header(file: Path, line: str) -> StreamHeader:
-    try:
-        values = json.loads(line)
-    except ValueError as error:
-        raise _foreign(file) from error
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise _foreign(file)
-    if (version := values.get("schema_version")) != SCHEMA_VERSION:
-        raise InputError(
-            f"{file} has schema version {version}, this yolox-deploy reads {SCHEMA_VERSION}; record the stream "
-            "again, or update with: pip install -U yolox-deploy"
-        )
-    try:
-        return StreamHeader(
-            source=str(values["source"]),
-            frame_rate=float(values["frame_rate"]),
-            policy=str(values["policy"]),
-            model=dict(values["model"]),
-            class_names=tuple(map(str, values["class_names"])),
-        )
-    except (*_MALFORMED, YoloxDeployError) as error:
-        raise InputError(f"{file}, line 1: the header is damaged ({error!r})") from error
-
-
-def _foreign(file: Path) -> InputError:
-    return InputError(f"{file} is no record of a stream; expected the JSON Lines of `yolox-deploy stream`")
-
-
-def _plain_header(header: StreamHeader) -> dict[str, Any]:
-    return {
-        "source": header.source,
-        "frame_rate": header.frame_rate,
-        "policy": header.policy,
-        "model": dict(header.model),
-        "class_names": list(header.class_names),
-    }
 
 
 def _plain_event(event: StreamEvent) -> dict[str, Any]:

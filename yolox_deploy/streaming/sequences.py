@@ -8,7 +8,6 @@ and `name` (of its picture in the sequence's folder). Also taken: `file_name` in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from yolox_deploy.class_names import match_classes
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.records import ANNOTATIONS, read
 
 ARGOVERSE_RATE = 30.0
 """Frames a second where the file does not say."""
@@ -89,12 +89,7 @@ def read_sequences(
         UsageError: the frame rate cannot work.
     """
     file = Path(annotations)
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"no annotation file at {file} ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON ({error})") from error
+    content = read(file, ANNOTATIONS)
     folder = Path(images_dir) if images_dir is not None else _folder_of(file)
     try:
         return sequences_from_coco(content, folder, frame_rate=frame_rate)

@@ -11,11 +11,12 @@ from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy import records
+from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
-from yolox_deploy.records import in_words
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
 
+SETTINGS = records.FileKind("expected a TOML file of settings such as `epochs = 50`")
 _GROUP = "augmentation."
 
 
@@ -67,7 +68,7 @@ def override(config: TrainConfig, values: Mapping[str, object]) -> TrainConfig:
         try:
             converted = _convert(value, hints[name])
         except (ValueError, TypeError, KeyError) as error:
-            raise UsageError(f"{name} is {value!r}; expected {in_words(hints[name])}") from error
+            raise UsageError(f"{name} is {value!r}; expected {records.in_words(hints[name])}") from error
         (inner if name.startswith(_GROUP) else outer)[name.removeprefix(_GROUP)] = converted
     if "imgsz" in outer and config.multiscale is not None:
         height = (outer["imgsz"] or replace(config, imgsz=None).size)[0]
@@ -84,10 +85,7 @@ def load_toml(path: Path) -> dict[str, object]:
         MissingExtraError: Python 3.10 without tomli.
     """
     toml = importlib.import_module("tomllib") if sys.version_info >= (3, 11) else require("tomli", "train")
-    try:
-        return _flatten(toml.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"the settings in {path} cannot be read: {error}") from error
+    return _flatten(records.read(path, SETTINGS, lambda content: toml.loads(content.decode())))
 
 
 def from_dict(values: Mapping[str, Any]) -> TrainConfig:
