@@ -51,6 +51,7 @@ class ToyModel(Protocol):
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -153,6 +154,22 @@ def run() -> Run:
             timeout=120,
             check=False,
         )
+
+    return start
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command line in this process: (exit code, standard output, standard error)."""
+
+    def start(*arguments: object) -> tuple[int, str, str]:
+        from yolox_deploy import cli
+
+        monkeypatch.setattr(sys, "argv", ["yolox-deploy", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
 
     return start
 

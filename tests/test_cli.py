@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import yolox_deploy
-from yolox_deploy import cli, exporter
+from yolox_deploy import exporter
 from yolox_deploy.cli.common import parse_size, read_class_names
 from yolox_deploy.cli.predict import output_names
 from yolox_deploy.errors import GateError, InputError, UsageError
@@ -43,20 +43,6 @@ COMMANDS = (
 FOUND = [(14, [0.5, 0.5, 0.7, 0.7, 0.9, 0, 1, 0])]  # one object of class 1, whatever the picture
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs the command line in this process: (exit code, standard output, standard error)."""
-
-    def start(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["yolox-deploy", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return start
 
 
 @pytest.fixture
