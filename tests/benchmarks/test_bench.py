@@ -167,10 +167,8 @@ def test_generated_pictures_are_distinct_and_the_same_for_a_seed() -> None:
     assert "64 generated" in first.description
 
 
-def test_generated_pictures_hold_objects(nano_onnx: Path, has_real_weights: bool) -> None:
-    if not has_real_weights:
-        pytest.skip("needs the trained weights in ../shared")
-    with Detector(nano_onnx) as detector:
+def test_generated_pictures_hold_objects(coco_nano_onnx: Path) -> None:
+    with Detector(coco_nano_onnx) as detector:
         found = [len(detector.predict(image)) for image in generated(12, 20210718).images]
     assert sum(count > 0 for count in found) >= 9
 
