@@ -19,7 +19,7 @@ from yolox_deploy.benchmarks.pictures import from_folder, generated
 from yolox_deploy.benchmarks.plan import with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Samples
-from yolox_deploy.benchmarks.report.tables import notes, tables
+from yolox_deploy.benchmarks.report.tables import Note, notes, tables
 from yolox_deploy.benchmarks.rows import check_accuracy, complexity, unique_labels
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.stats import Comparison, Interval
@@ -351,7 +351,9 @@ def test_tables_keep_scopes_apart(make_report: MakeReport, make_row: MakeRow) ->
 
 def test_one_reason_is_told_once(make_report: MakeReport, make_row: MakeRow) -> None:
     rows = [make_row(fields={"warnings": ("random weights",)}, label=label) for label in ("one", "two")]
-    assert "warning: one, two: random weights" in notes(make_report(*rows))
+    note = Note("warning", "one, two: random weights")
+    assert note in notes(make_report(*rows))
+    assert str(note) == "warning: one, two: random weights"
 
 
 def test_tables_mark_what_was_struck_out(make_report: MakeReport, make_row: MakeRow) -> None:
@@ -359,7 +361,9 @@ def test_tables_mark_what_was_struck_out(make_report: MakeReport, make_row: Make
     report = make_report(make_row(), bad)
     assert tables(report)[0].struck == {1}
     assert "bad (struck out)" in tables(report)[0].rows[1][0]
-    assert any("AP 0.1000, at least 0.3000" in note for note in notes(report))
+    note = notes(report)[-1]
+    assert note.kind == "struck out"
+    assert str(note).startswith("struck out: bad: AP 0.1000, at least 0.3000")
 
 
 def test_mlperf_adds_its_estimate(make_report: MakeReport, make_row: MakeRow) -> None:

@@ -46,7 +46,7 @@ def show(report: BenchReport, as_json: bool, paper: bool = False, compared: Comp
             content["missing"] = compared.missing
         print_json(content)
         return
-    print_tables(tables(report), notes(report))
+    print_tables(tables(report), [str(note) for note in notes(report)])
     if paper:
         print_tables(paper_tables(report), paper_notes(report))
     if compared is not None:
