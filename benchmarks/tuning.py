@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+from yolox_deploy.benchmarks.measuring import BenchOptions, run_bench
 from yolox_deploy.benchmarks.plan import usable_entries, with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport, Row

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
-from yolox_deploy.benchmarks.bench import load_pictures
+from yolox_deploy.benchmarks.measuring import load_pictures
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest, run_session

@@ -14,7 +14,7 @@ import pytest
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
 from yolox_deploy import Detector
 from yolox_deploy.benchmarks.accuracy import Truth, hold
-from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+from yolox_deploy.benchmarks.measuring import BenchOptions, run_bench
 from yolox_deploy.benchmarks.pictures import from_folder, generated
 from yolox_deploy.benchmarks.plan import with_threads
 from yolox_deploy.benchmarks.protocol import Protocol

@@ -90,7 +90,7 @@ def bench_command(
 
     Ends with code 5 when a row is struck out (AP, or the proof stored in its file), with 6 on a regression.
     """
-    from yolox_deploy.benchmarks import bench as harness
+    from yolox_deploy.benchmarks import measuring as harness
     from yolox_deploy.benchmarks.accuracy import Truth
     from yolox_deploy.benchmarks.machine.environment import describe
     from yolox_deploy.benchmarks.plan import PlanOptions, plan_models, with_threads, without_fixed_batches

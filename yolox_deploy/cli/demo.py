@@ -125,7 +125,7 @@ def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> N
 
 def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> None:
     """The latency tables of a short benchmark in which the backends take turns."""
-    from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+    from yolox_deploy.benchmarks.measuring import BenchOptions, run_bench
     from yolox_deploy.benchmarks.protocol import Protocol
     from yolox_deploy.benchmarks.report.tables import tables
     from yolox_deploy.cli.bench_output import print_tables

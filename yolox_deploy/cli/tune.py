@@ -35,7 +35,7 @@ def tune_command(
     as_json: AsJson = False,
 ) -> None:
     """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
-    from yolox_deploy.benchmarks.bench import BenchOptions
+    from yolox_deploy.benchmarks.measuring import BenchOptions
     from yolox_deploy.benchmarks.tuning import tune
     from yolox_deploy.tuned import read_tuned
 
