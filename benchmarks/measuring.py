@@ -1,4 +1,4 @@
-"""One run of the benchmark, from model files to a report."""
+"""One run of the benchmark: from files or names of models to a report."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from pathlib import Path
 
 from yolox_deploy.benchmarks.accuracy import Truth, check_truth, measure_accuracy
 from yolox_deploy.benchmarks.machine import environment as machine
+from yolox_deploy.benchmarks.machine.facts import Environment, MachineState, Peak
 from yolox_deploy.benchmarks.machine.peak import measure_peaks
 from yolox_deploy.benchmarks.machine.processor import CpuClock, own_cores, use_by_others
-from yolox_deploy.benchmarks.pictures import Pictures, from_folder, generated
-from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.report.results import (
-    BenchReport,
-    Environment,
-    MachineState,
-    Peak,
-    Samples,
-    Startup,
+from yolox_deploy.benchmarks.pictures import Pictures, load_pictures
+from yolox_deploy.benchmarks.plan import (
+    DEFAULT_MODEL,
+    BenchPlan,
+    Files,
+    PlanOptions,
+    files_and_names,
+    listed,
+    make_plan,
 )
+from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks.report.compare import check_comparable
+from yolox_deploy.benchmarks.report.results import BenchReport, Samples, Startup
 from yolox_deploy.benchmarks.rows import build_rows
 from yolox_deploy.benchmarks.session import ModelUnderTest, Session, run_session
 from yolox_deploy.benchmarks.startup import measure_startup
+from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.timing import overhead_us
+from yolox_deploy.errors import UsageError
 
 Report = Callable[[str], None]
 
@@ -37,40 +43,120 @@ class BenchOptions:
     Attributes:
         protocol: how latency is measured.
         images: folder or glob of pictures; None for generated ones.
-        annotations: COCO file of `images`: AP is measured too.
-        max_ap_drop: AP (0-1) that a row may lose against its model's float32 row before it is struck out.
+        truth: what AP is measured against; None leaves it out.
         startup: measure loading, first inference and memory in a process for each file.
         peaks: measure the machine's matrix-multiply peak.
+        throughput: measure images per second with several at once, as this says; None leaves it out.
     """
 
     protocol: Protocol = field(default_factory=Protocol)
     images: Path | None = None
-    annotations: Path | None = None
-    max_ap_drop: float = 0.01
+    truth: Truth | None = None
     startup: bool = True
     peaks: bool = True
+    throughput: ThroughputOptions | None = None
 
 
-def run_bench(
-    candidates: Sequence[ModelUnderTest],
+def bench(
+    models: Files = DEFAULT_MODEL,
+    *,
+    protocol: Protocol | None = None,
+    backends: Sequence[str] | None = None,
+    precisions: Sequence[str] | None = None,
+    weights: str | Path | None = None,
+    imgsz: int | tuple[int, int] | None = None,
+    calib: str | Path | None = None,
+    device: str = "auto",
+    threads: Sequence[int] = (),
+    images: str | Path | None = None,
+    annotations: str | Path | None = None,
+    max_ap_drop: float = 0.01,
+    startup: bool = True,
+    peaks: bool = True,
+    throughput: bool = False,
+    batches: Sequence[int] = (1, 4, 8),
+    streams: Sequence[int] = (),
+    baseline: BenchReport | None = None,
+    command: str = "",
+    report: Report = lambda message: None,
+) -> BenchReport:
+    """Measure latency by a protocol that others can repeat; what `yolox-deploy bench` does.
+
+    Model files run as they are. Models of the zoo are exported to every backend and precision that this machine
+    has, into the cache, with the official weights where they are there, else random ones (timing only).
+    Nothing is raised for a row whose accuracy failed, nor for a slow one: `BenchReport.check_accuracy()` and
+    `compare(baseline, report).check()` do that.
+
+    Args:
+        models: one or several model files, or names in the zoo (texts without a suffix).
+        protocol: how long and how often; None for `Protocol()`, a minute a row. `Protocol.quick()`: 3 s.
+        backends: names of runtimes; None for each file's own, or all that are installed.
+        precisions: of exported files: fp32, fp16, bf16, int8; None for those that suit this machine.
+        weights: a checkpoint for the one model of the zoo.
+        imgsz: side or (H, W) in pixels of exported files.
+        calib: folder of pictures for exports to INT8.
+        device: as of `Detector`.
+        threads: CPU threads of one inference; several are measured one after the other.
+        images: folder or glob of pictures; None for generated ones.
+        annotations: COCO file of the folder `images`: each row gets the AP of its file.
+        max_ap_drop: AP (0-1) that a row may lose against its model's float32 row before it is struck out.
+        startup: also measure loading, the first inference and memory, in a fresh process for each file.
+        peaks: also measure the machine's matrix-multiply peak.
+        throughput: also measure images per second with several at once, in a table of its own.
+        batches: sizes to try for `throughput`, on files whose batch is free or that size.
+        streams: inferences at once to try for `throughput`; empty for one, and as many as there are cores.
+        baseline: a report that this one is to be compared with.
+        command: how to run it again, for the report.
+        report: called with a sentence at each step.
+
+    Raises:
+        UsageError: nothing to measure, annotations without pictures, or a baseline of another protocol or
+            machine, before anything is exported or measured.
+        InputError: pictures or annotations that cannot be read, before anything is measured.
+        ArtifactError, MissingExtraError, RuntimeFailure: a file that cannot be opened or run.
+    """
+    protocol = protocol or Protocol()
+    pictures = None if images is None else Path(images)
+    truth = Truth.of(pictures, None if annotations is None else Path(annotations), max_ap_drop)
+    if baseline is not None:
+        check_comparable(baseline, protocol, machine.describe())
+    files, names = files_and_names(models)
+    if bool(files) == bool(names):
+        raise UsageError(
+            f"the models are {[str(one) for one in listed(models)]}; expected model files, or names of the zoo "
+            "(`yolox-deploy models`), not both"
+        )
+    wanted = PlanOptions(
+        models=names,
+        backends=None if backends is None else tuple(backends),
+        precisions=None if precisions is None else tuple(precisions),
+        weights=None if weights is None else Path(weights),
+        fetch=truth is not None,
+        imgsz=(imgsz, imgsz) if isinstance(imgsz, int) else imgsz,
+        calib=None if calib is None else Path(calib),
+        device=device,
+        files=files,
+        threads=tuple(threads),
+    )
+    several = ThroughputOptions(tuple(batches), tuple(streams)) if throughput else None
+    plan = make_plan(wanted, throughput=throughput, report=report)
+    options = BenchOptions(protocol, pictures, truth, startup, peaks, several)
+    return measure(plan, options, command=command, report=report)
+
+
+def measure(
+    plan: BenchPlan,
     options: BenchOptions,
     *,
     command: str = "",
     report: Report = lambda message: None,
 ) -> BenchReport:
-    """Measure the candidates in turn and describe them and the machine.
-
-    Args:
-        command: how to run it again, for the report.
-        report: called with a sentence at each step.
+    """Measure what was planned in turn and describe it and the machine.
 
     Raises:
-        UsageError: nothing to measure, or annotations without pictures.
-        InputError: pictures or annotations that cannot be read, before anything is measured.
-        ArtifactError, MissingExtraError, RuntimeFailure: a file that cannot be opened or run.
+        UsageError, InputError, ArtifactError, MissingExtraError, RuntimeFailure: as `bench`.
     """
-    protocol = options.protocol
-    truth = Truth.of(options.images, options.annotations, options.max_ap_drop)
+    protocol, truth, candidates = options.protocol, options.truth, plan.candidates
     if truth is not None:
         check_truth(candidates, truth)
     pictures = load_pictures(options.images, protocol)
@@ -82,27 +168,27 @@ def run_bench(
     if truth is not None:
         report("measuring accuracy")
         rows = measure_accuracy(rows, candidates, truth, report)
+    throughput = (
+        run_throughput(plan.several, protocol, options.throughput, pictures, report=report)
+        if options.throughput
+        else ()
+    )
     environment = replace(environment, peaks=peaks)
+    warnings = machine.warnings(environment, any(row.subject.device.startswith("cuda") for row in rows))
     return BenchReport(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,
         protocol=protocol,
         environment=environment,
         rows=tuple(rows),
-        image_decoding=decoding_samples(pictures),
+        throughput=throughput,
+        image_decoding=_decoding(pictures),
         overhead_us=overhead,
-        warnings=machine.warnings(environment, any(row.subject.device.startswith("cuda") for row in rows)),
+        warnings=(*warnings, *(f"left out: {text}" for text in plan.skipped)),
     )
 
 
-def load_pictures(images: Path | None, protocol: Protocol) -> Pictures:
-    """The user's pictures, or generated ones."""
-    if images is not None:
-        return from_folder(images, protocol.images)
-    return generated(protocol.images, protocol.seed)
-
-
-def decoding_samples(pictures: Pictures) -> Samples | None:
+def _decoding(pictures: Pictures) -> Samples | None:
     """How long the files of the run's folder took to decode."""
     times = pictures.decoding_ms
     return Samples(times, len(times)) if times else None

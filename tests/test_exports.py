@@ -11,6 +11,7 @@ import yolox_deploy
 
 PINNED = {
     "yolox_deploy": ["Artifact", "Detections", "Detector", "__version__", "export"],
+    "yolox_deploy.benchmarks": ["BenchReport", "Protocol", "bench", "compare", "sweep", "tune"],
     "yolox_deploy.evaluation": ["coco_ap", "streaming_ap"],
     "yolox_deploy.models": [
         *("YOLOX", "ZOO", "Checkpoint", "Complexity", "ModelConfig", "Published"),

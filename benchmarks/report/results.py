@@ -28,7 +28,7 @@ from yolox_deploy.benchmarks.stats import (
     round_medians,
     summarize,
 )
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import GateError, InputError
 from yolox_deploy.files import write_atomically
 from yolox_deploy.records import from_plain
 
@@ -248,6 +248,18 @@ class BenchReport:
         `struck_out`, each accuracy's `passed`."""
         plain: dict[str, Any] = _plain(self)
         return {"schema": SCHEMA, **plain}
+
+    def check_accuracy(self) -> None:
+        """The gate of a finished run.
+
+        Raises:
+            GateError: a row is struck out.
+        """
+        struck = [row.subject.label for row in self.rows if row.rejected]
+        if struck:
+            raise GateError(
+                f"struck out for its accuracy, so that its speed is of no use: {', '.join(struck)}"
+            )
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, under a temporary name first."""

@@ -12,8 +12,9 @@ import pytest
 
 from tests.conftest import ToyModel
 from yolox_deploy import Detections
+from yolox_deploy.benchmarks import sweep
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector
-from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_detectors
+from yolox_deploy.benchmarks.streams.sweep import SweepOptions, score_detectors
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.policies import ShrinkingTail
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_footage, stride_of
@@ -145,7 +146,7 @@ def test_real_files_are_measured_and_scored(
         classes=len(footage.data.class_names),
     )
     small = generated_footage(WORLDS, replace(OPTIONS, seconds=0.2), "scenes")
-    report = run_sweep(SweepOptions(small, models=(str(model),), frame_rates=(30.0,), threads=1))
+    report = sweep(small, model, frame_rates=(30.0,), threads=1)
     [found] = report.detectors
     assert (found.model, found.backend, found.size) == ("toy", "onnxruntime", (64, 96))
     assert len(found.milliseconds) == 36
@@ -166,4 +167,4 @@ def test_what_cannot_be_compared_is_refused(
     footage: AnnotatedVideo, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        run_sweep(replace(SweepOptions(footage), **changes))
+        sweep(footage, **changes)  # type: ignore[arg-type]

@@ -125,7 +125,8 @@ def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> N
 
 def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> None:
     """The latency tables of a short benchmark in which the backends take turns."""
-    from yolox_deploy.benchmarks.measuring import BenchOptions, run_bench
+    from yolox_deploy.benchmarks.measuring import BenchOptions, measure
+    from yolox_deploy.benchmarks.plan import BenchPlan
     from yolox_deploy.benchmarks.protocol import Protocol
     from yolox_deploy.benchmarks.report.tables import tables
     from yolox_deploy.cli.bench_output import print_tables
@@ -133,7 +134,7 @@ def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> Non
     protocol = Protocol(name="quick", seconds=1.0, rounds=12, images=len(pictures))
     options = BenchOptions(protocol, images=pictures[0].parent, startup=False, peaks=False)
     with console().status("timing"):
-        report = run_bench(candidates, options)
+        report = measure(BenchPlan(tuple(candidates)), options)
     print_tables([table for table in tables(report) if "ms" in table.columns], ())
     typer.echo("one second each: a first look; `yolox-deploy bench` measures properly")
 
