@@ -17,17 +17,12 @@ from yolox_deploy.benchmarks.model_files import (
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.converters.base import TARGETS, get_target
-from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
+from yolox_deploy.benchmarks.ways import Variant, check_precision, on_backends, usable_entries, variants
+from yolox_deploy.converters.base import get_target
+from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
-from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 
 DEFAULT_MODEL = "yolox_s"
-DEFAULT_PRECISIONS = ("fp32", "bf16")
-GPU_BACKEND, GPU_PRECISIONS = "tensorrt", ("fp16",)
-"""On a GPU with TensorRT the paper's protocol: FP16, batch 1, the model's test size."""
-
-CHECKPOINT_SUFFIX = ".pth"
 
 Files = str | Path | Sequence[str | Path]
 
@@ -63,15 +58,6 @@ class PlanOptions:
     device: str = "auto"
     files: tuple[Path, ...] = ()
     threads: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to run a model here; `target` None runs the checkpoint itself."""
-
-    backend: str
-    precision: str
-    target: str | None
 
 
 @dataclass(frozen=True)
@@ -126,16 +112,6 @@ def plan_files(options: PlanOptions) -> BenchPlan:
     return BenchPlan(tuple(found))
 
 
-def on_backends(files: Sequence[Path], backends: Sequence[RuntimeEntry], device: str) -> list[ModelUnderTest]:
-    """Each file on each of the backends that opens it."""
-    return [
-        ModelUnderTest(file, entry.name, device=device)
-        for file in files
-        for entry in backends
-        if file.suffix in entry.suffixes
-    ]
-
-
 def files_and_names(models: Files) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Model files, and names in the zoo: texts without a suffix."""
     names = tuple(one for one in listed(models) if isinstance(one, str) and not Path(one).suffix)
@@ -162,7 +138,7 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
     candidates: list[ModelUnderTest] = []
     skipped: list[tuple[str, str]] = []
     kinds: set[type[YoloxDeployError]] = set()
-    ways = variants(options)
+    ways = variants(options.backends, options.precisions)
     for config in configs:
         weights, origin = find_weights(config, options.weights, fetch=options.fetch)
         size = options.imgsz or trained_size(weights) or (config.test_size, config.test_size)
@@ -177,53 +153,6 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
         kind = MissingExtraError if kinds == {MissingExtraError} else UsageError
         raise kind("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
     return BenchPlan(tuple(candidates), tuple(reasons))
-
-
-def variants(options: PlanOptions) -> list[Variant]:
-    """Every way to run a model on this machine that the options allow.
-
-    Raises:
-        UsageError: a backend is unknown, or none has the precisions asked for.
-        MissingExtraError, ArtifactError: a backend that was named cannot run here, or none is installed.
-    """
-    chosen = usable_entries(options.backends)
-    if not chosen:
-        extras = ", ".join(dict.fromkeys(entry.extra for entry in entries()))
-        raise MissingExtraError(
-            "no backend can run here: pip install 'yolox-deploy[onnxruntime]', or another of the extras "
-            f"{extras}; `yolox-deploy doctor` tells what is here"
-        )
-    if options.backends is None and any(entry.name == GPU_BACKEND for entry in chosen):
-        chosen = [entry for entry in chosen if entry.name == GPU_BACKEND]
-    found = []
-    for entry in chosen:
-        default = GPU_PRECISIONS if entry.name == GPU_BACKEND else DEFAULT_PRECISIONS
-        for target, offered in _ways(entry):
-            wanted = options.precisions or default
-            found += [Variant(entry.name, one, target) for one in wanted if one in offered]
-    if not found:
-        raise UsageError(
-            f"no way to run a model: backends {[entry.name for entry in chosen]}, precisions "
-            f"{list(options.precisions or DEFAULT_PRECISIONS)}; `yolox-deploy doctor` tells what is installed"
-        )
-    return found
-
-
-def usable_entries(names: Sequence[str] | None = None) -> list[RuntimeEntry]:
-    """The runtimes that work on this machine; with `names`, exactly those.
-
-    Raises:
-        UsageError: an unknown name.
-        MissingExtraError, ArtifactError: a runtime that was named cannot run here.
-    """
-    known = {entry.name: entry for entry in entries()}
-    if names is not None:
-        for name in names:
-            if name not in known:
-                raise UsageError(f"no backend {name!r}; expected one of {', '.join(known)}")
-            known[name].load().probe()
-        return [known[name] for name in names]
-    return [entry for entry in known.values() if entry.installed and _works(entry)]
 
 
 def with_threads(candidates: Sequence[ModelUnderTest], counts: Sequence[int]) -> tuple[ModelUnderTest, ...]:
@@ -250,21 +179,6 @@ def without_fixed_batches(plan: BenchPlan) -> BenchPlan:
         else:
             left.append(f"latency of {candidate.path.name}: it takes {batch} pictures at a time")
     return replace(plan, candidates=tuple(kept), skipped=(*plan.skipped, *left))
-
-
-def _works(entry: RuntimeEntry) -> bool:
-    try:
-        entry.load().probe()
-    except YoloxDeployError:
-        return False
-    return True
-
-
-def _ways(entry: RuntimeEntry) -> list[tuple[str | None, tuple[str, ...]]]:
-    """Targets whose files the runtime is meant for, each with its precisions; None is the checkpoint."""
-    if CHECKPOINT_SUFFIX in entry.suffixes:
-        return [(None, entry.load().capabilities.precisions)]
-    return [(target.name, target.precisions) for target in TARGETS if target.runtime == entry.name]
 
 
 def _candidate(
@@ -300,12 +214,5 @@ def _candidate(
         group=config.name,
     )
     if way.precision != "fp32":
-        _check_precision(candidate, way)
+        check_precision(candidate, way)
     return candidate
-
-
-def _check_precision(candidate: ModelUnderTest, way: Variant) -> None:
-    """Open it once: a backend says then that this machine does not have the precision, or only emulates it."""
-    with candidate.open(Protocol()) as detector:
-        if detector.info.details.get("emulated"):
-            raise DeviceError(f"this machine has no {way.precision}; {way.backend} only emulates it")

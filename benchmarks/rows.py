@@ -10,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path
+from yolox_deploy.benchmarks.machine.facts import Peak
 from yolox_deploy.benchmarks.machine.peak import share
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
-from yolox_deploy.benchmarks.report.results import MeasuredModel, Peak, Row, Startup
+from yolox_deploy.benchmarks.report.results import MeasuredModel, Row, Startup
 from yolox_deploy.benchmarks.session import Measured, Session
 from yolox_deploy.benchmarks.stats import Comparison, paired_ratio, round_medians
 from yolox_deploy.errors import MissingExtraError, require

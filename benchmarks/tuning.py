@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from yolox_deploy.benchmarks.accuracy import Truth
 from yolox_deploy.benchmarks.measuring import BenchOptions, measure
-from yolox_deploy.benchmarks.plan import BenchPlan, Files, listed, on_backends, usable_entries, with_threads
+from yolox_deploy.benchmarks.plan import BenchPlan, Files, listed, with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
+from yolox_deploy.benchmarks.ways import ways
+from yolox_deploy.errors import GateError
 from yolox_deploy.files import check_writable
 from yolox_deploy.host import usable_cores
-from yolox_deploy.runtimes.registry import entries, find
 from yolox_deploy.tuned import TunedOpening, tuned_path, write_tuned
 
 SCOPE = "e2e"
@@ -90,25 +90,6 @@ def tune(
     return Tuned(found, found.rows[index], written[0])
 
 
-def ways(files: Sequence[Path], device: str = "auto") -> list[ModelUnderTest]:
-    """Every file on every backend here that opens it, in every precision that the backend sets itself.
-
-    Raises:
-        UsageError: no backend opens any of the files.
-        MissingExtraError, ArtifactError: the first backend that would open them cannot run here.
-    """
-    found = on_backends(files, usable_entries(), device)
-    if not found:
-        for entry in entries():
-            if any(file.suffix in entry.suffixes for file in files):
-                entry.load().probe()  # says why not, and what to install
-        raise UsageError(
-            f"no backend here opens {', '.join(file.name for file in files) or 'nothing'}; "
-            "`yolox-deploy doctor` tells what is installed"
-        )
-    return [way for candidate in found for way in _precisions(candidate)]
-
-
 def choose(rows: Sequence[Row]) -> int | None:
     """The index of the fastest accurate row, of equally fast ones that with the fewest threads; None without."""
     times = {index: _relative_time(row) for index, row in enumerate(rows) if is_accurate(row)}
@@ -130,21 +111,6 @@ def is_accurate(row: Row) -> bool:
 def _relative_time(row: Row) -> float:
     """Over the first row's time, paired by round: it survives a noisy machine better than milliseconds do."""
     return row.ratios[SCOPE].value if SCOPE in row.ratios else 1.0
-
-
-def _precisions(candidate: ModelUnderTest) -> list[ModelUnderTest]:
-    runtime = find(candidate.path, candidate.backend).load()
-    if "precision" not in runtime.options_type.__dataclass_fields__:
-        return [candidate]
-    tried = [candidate]
-    for precision in ("bf16", "fp16"):
-        variant = replace(candidate, runtime_options={"precision": precision})
-        try:
-            variant.open(Protocol()).close()
-        except YoloxDeployError:  # this device does not have it
-            continue
-        tried.append(variant)
-    return tried
 
 
 def _powers_of_two(limit: int) -> tuple[int, ...]:

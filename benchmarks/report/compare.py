@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from yolox_deploy.benchmarks.machine.facts import Environment
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
-from yolox_deploy.benchmarks.report.results import BenchReport, Environment, Row, Samples
+from yolox_deploy.benchmarks.report.results import BenchReport, Row, Samples
 from yolox_deploy.benchmarks.stats import Comparison, Floats, round_medians, unpaired_ratio
 from yolox_deploy.errors import RegressionError, UsageError
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.benchmarks.machine.facts import Environment, Gpu, MachineState, Peak
+from yolox_deploy.benchmarks.machine.facts import Environment
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
 from yolox_deploy.benchmarks.stats import (
     Comparison,
@@ -31,23 +31,6 @@ from yolox_deploy.benchmarks.stats import (
 from yolox_deploy.errors import GateError, InputError
 from yolox_deploy.files import write_atomically
 from yolox_deploy.records import from_plain
-
-__all__ = [
-    "Accuracy",
-    "BenchReport",
-    "Comparison",
-    "Environment",
-    "Gpu",
-    "Interval",
-    "MachineState",
-    "MeasuredModel",
-    "Peak",
-    "Row",
-    "Samples",
-    "Startup",
-    "Summary",
-    "ThroughputRow",
-]
 
 SCHEMA = "yolox-deploy/bench"
 SCHEMA_VERSION = 1

@@ -15,9 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from yolox_deploy.benchmarks.machine.environment import describe
-from yolox_deploy.benchmarks.plan import CHECKPOINT_SUFFIX, Files, PlanOptions, files_and_names, make_plan
+from yolox_deploy.benchmarks.plan import Files, PlanOptions, files_and_names, make_plan
+from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector, SweepReport, SweepRow
+from yolox_deploy.benchmarks.ways import CHECKPOINT_SUFFIX
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
 from yolox_deploy.evaluation.coco import METRICS
@@ -232,13 +234,7 @@ def _models_under_test(
 
 
 def _open(candidate: ModelUnderTest) -> Detector:
-    detector = Detector(
-        candidate.path,
-        backend=candidate.backend,
-        device=candidate.device,
-        threads=candidate.threads,
-        runtime_options=candidate.runtime_options,
-    )
+    detector = candidate.open(Protocol())
     detector.warmup()
     return detector
 

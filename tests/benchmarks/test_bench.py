@@ -22,7 +22,8 @@ from yolox_deploy.benchmarks.rows import complexity, unique_labels
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
-from yolox_deploy.benchmarks.tuning import choose, is_accurate, ways
+from yolox_deploy.benchmarks.tuning import choose, is_accurate
+from yolox_deploy.benchmarks.ways import ways
 from yolox_deploy.errors import GateError, InputError, MissingExtraError, UsageError
 from yolox_deploy.tuned import TunedOpening, read_tuned, tuned_opening, tuned_path, write_tuned
 

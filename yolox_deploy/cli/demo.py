@@ -69,7 +69,7 @@ def _export_everywhere(
     weights: Path | str, out: Path
 ) -> tuple[list[tuple[str, str, str, str]], dict[str, Path], list[str]]:
     """A file for each backend that works here: rows of the proof table, backend -> path, failed proofs."""
-    from yolox_deploy.benchmarks.plan import usable_entries
+    from yolox_deploy.benchmarks.ways import usable_entries
     from yolox_deploy.converters.base import TARGETS
     from yolox_deploy.exporter.pipeline import export
 
