@@ -165,7 +165,7 @@ def test_demo_fails_where_a_file_is_not_equal(
         return exported(model, target, **options)
 
     kept = [entry for entry in registry.BUILT_IN if entry.name in ("onnxruntime", "openvino")]
-    monkeypatch.setattr("yolox_deploy.benchmarks.plan.entries", lambda: kept)
+    monkeypatch.setattr("yolox_deploy.benchmarks.ways.entries", lambda: kept)
     monkeypatch.setattr("yolox_deploy.exporter.pipeline.export", refuse_onnx)
     code, out, err = call("demo", "--out", tmp_path / "demo")
     assert code == 5
@@ -194,7 +194,7 @@ def test_demo_takes_weights_and_shows_photographs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     only = [entry for entry in registry.BUILT_IN if entry.name == "onnxruntime"]
-    monkeypatch.setattr("yolox_deploy.benchmarks.plan.entries", lambda: only)
+    monkeypatch.setattr("yolox_deploy.benchmarks.ways.entries", lambda: only)
     code, out, err = call("demo", "--weights", coco_nano_weights, "--out", tmp_path / "demo")
     assert code == 0, err
     assert names_in(tmp_path / "demo") == ["astronaut.jpg", "chelsea.jpg", "coffee.jpg", "onnx"]

@@ -82,6 +82,11 @@ def test_evaluation_and_streaming_load_numpy_only() -> None:
     assert not (HEAVY | TERMINAL) & set(report["modules"])
 
 
+def test_a_report_of_the_benchmark_is_read_with_numpy_only() -> None:
+    report = loaded("from yolox_deploy.benchmarks import BenchReport, Protocol, compare")
+    assert not (HEAVY | TERMINAL) & set(report["modules"])
+
+
 def test_the_zoo_is_listed_without_torch() -> None:
     assert "torch" not in loaded("from yolox_deploy.models import ZOO, get_config")["modules"]
 

@@ -20,8 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
-from yolox_deploy.benchmarks.bench import load_pictures
-from yolox_deploy.benchmarks.pictures import Pictures
+from yolox_deploy.benchmarks.pictures import Pictures, load_pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest, run_session
 from yolox_deploy.errors import ArtifactError, GateError, MissingExtraError, YoloxDeployError
