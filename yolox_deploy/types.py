@@ -78,6 +78,14 @@ class InputConvention:
         return cls(color_order="RGB", scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
+class Letterboxed(NamedTuple):
+    """The way back from the network's input: a picture of `height` x `width` was resized by `ratio`."""
+
+    ratio: float
+    height: int
+    width: int
+
+
 class Detection(NamedTuple):
     """One object: `box` is x1, y1, x2, y2 in pixels of the source image."""
 
