@@ -189,6 +189,7 @@ class Detections:
 
     def plot(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A copy of `image` (H, W, 3 uint8 BGR) with boxes, class names and scores drawn on it."""
-        from yolox_deploy.drawing import draw
+        from yolox_deploy.drawing import class_color, draw
 
-        return draw(image, self)
+        texts = [f"{item.class_name} {item.score:.2f}" for item in self]
+        return draw(image, self.boxes, texts, [class_color(item.class_id) for item in self])

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy import __version__
+from yolox_deploy._version import __version__
 from yolox_deploy.cli import (
     ablate,
     assign,
