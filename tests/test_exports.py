@@ -8,6 +8,7 @@ import inspect
 import pytest
 
 import yolox_deploy
+from yolox_deploy.thresholds import Thresholds
 
 PINNED = {
     "yolox_deploy": ["Artifact", "Detections", "Detector", "__version__", "export"],
@@ -54,6 +55,21 @@ def test_fixed_signatures_keep_their_keywords_and_defaults(path: str) -> None:
     module, _, name = path.rpartition(".")
     found = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert {key: found[key].default for key in FIXED[path]} == FIXED[path]
+
+
+@pytest.mark.parametrize(
+    ("path", "thresholds"),
+    [
+        ("yolox_deploy.Detector", Thresholds()),
+        ("yolox_deploy.converters.base.ExportOptions", Thresholds()),
+        ("yolox_deploy.evaluation.coco_ap", Thresholds.evaluation()),
+        ("yolox_deploy.evaluation.streaming_ap", Thresholds.evaluation()),
+    ],
+)
+def test_written_defaults_are_those_of_the_thresholds(path: str, thresholds: Thresholds) -> None:
+    module, _, name = path.rpartition(".")
+    found = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert (found["conf"].default, found["iou"].default) == (thresholds.conf, thresholds.iou)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from yolox_deploy.errors import GateError, UsageError, require
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.thresholds import Thresholds
 
-EVALUATION_CONF = 0.01
+EVALUATION_CONF = Thresholds.evaluation().conf
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
 
 Report = Callable[[str], None]
