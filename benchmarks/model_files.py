@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from yolox_deploy import __version__
+from yolox_deploy._version import __version__
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.converters.base import Target
 from yolox_deploy.files import cache_dir, sha256

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import UsageError
+from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,8 +45,8 @@ class ExportOptions:
     batch: int | None = 1
     decode: bool = False
     nms: bool = False
-    conf: float = 0.25
-    iou: float = 0.45
+    conf: float = Thresholds.conf
+    iou: float = Thresholds.iou
     max_detections: int = 300
     uint8_input: bool = False
     calib: Path | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import yolox_deploy
+from yolox_deploy.thresholds import Thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT = re.compile(r"^ *from (yolox_deploy[\w.]*) import (.+)$", re.MULTILINE)
@@ -44,7 +45,7 @@ def test_importing_the_faces_loads_nothing_behind_them() -> None:
     faces = [package for package in PUBLIC if hasattr(importlib.import_module(package), "__path__")]
     code = f"import sys, {', '.join(faces)}; print(*sorted(m for m in sys.modules if m.startswith('yolox_deploy.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    ground = {"yolox_deploy._lazy", "yolox_deploy.errors", "yolox_deploy.types"}
+    ground = {"yolox_deploy._lazy", "yolox_deploy._version", "yolox_deploy.errors", "yolox_deploy.types"}
     assert set(done.stdout.split()) <= {*faces, *ground}
 
 
@@ -87,6 +88,21 @@ def test_fixed_signatures_keep_their_keywords_and_defaults(path: str) -> None:
     module, _, name = path.rpartition(".")
     found = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert {key: found[key].default for key in FIXED[path]} == FIXED[path]
+
+
+@pytest.mark.parametrize(
+    ("path", "thresholds"),
+    [
+        ("yolox_deploy.Detector", Thresholds()),
+        ("yolox_deploy.converters.base.ExportOptions", Thresholds()),
+        ("yolox_deploy.evaluation.coco_ap", Thresholds.evaluation()),
+        ("yolox_deploy.evaluation.streaming_ap", Thresholds.evaluation()),
+    ],
+)
+def test_written_defaults_are_those_of_the_thresholds(path: str, thresholds: Thresholds) -> None:
+    module, _, name = path.rpartition(".")
+    found = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert (found["conf"].default, found["iou"].default) == (thresholds.conf, thresholds.iou)
 
 
 @pytest.mark.parametrize(

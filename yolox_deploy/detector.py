@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +19,13 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
 from yolox_deploy.foreign.conventions import infer_info
 from yolox_deploy.images import ImageSource, load_image
-from yolox_deploy.postprocess import anchor_grid, final_rows, postprocess
+from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
 from yolox_deploy.preprocess import Preprocessor, as_size
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import Frame, open_source
 from yolox_deploy.thresholds import Thresholds, apply_graph_thresholds, check_graph
-from yolox_deploy.types import Detections, InputConvention, TensorSpec
+from yolox_deploy.types import Detections, InputConvention, Letterboxed, TensorSpec
 
 FREE_BATCH = 16
 """Images at a time where a file's batch is free and no backend limits it: a tensor of 79 MB at 640x640."""
@@ -54,11 +55,10 @@ class DetectorInfo:
 
 
 class Prepared(NamedTuple):
-    """A letterboxed image: `tensor` for the network, `ratio` and source `size` (H, W) for the way back."""
+    """A letterboxed image: `tensor` for the network, `letterbox` for the way back."""
 
     tensor: NDArray[Any]
-    ratio: float
-    size: tuple[int, int]
+    letterbox: Letterboxed
 
 
 class StreamResult(NamedTuple):
@@ -125,15 +125,22 @@ class Detector:
                 raise ArtifactError(f"{model}: expected one input and one output")
             _check_fit(self._artifact, self._runtime, UsageError if override else ArtifactError)
             self._graph_nms = self._artifact.graph_nms
-            self.thresholds = apply_graph_thresholds(asked, self._graph_nms) if self._graph_nms else asked
-            self._checked(self.thresholds)
+            if self._graph_nms:
+                asked = apply_graph_thresholds(asked, self._graph_nms)
+                check_graph(asked, self._graph_nms, self._runtime.path)
+            self.thresholds = asked
         except BaseException:
             self._runtime.close()
             raise
         self._input = self._runtime.inputs[0]
         self._output = self._runtime.outputs[0]
-        raw, size = self._artifact.boxes == "raw", self._artifact.input_size
-        self._grid = anchor_grid(size, priors=self._artifact.priors) if raw else None
+        grid = anchor_grid(self._artifact.input_size, priors=self._artifact.priors)
+        self._to_detections = partial(
+            to_detections,
+            suppression=self._artifact.suppression,
+            class_names=self._artifact.class_names,
+            grid=grid if self._artifact.boxes == "raw" else None,
+        )
         self._local = threading.local()  # a canvas and a tensor each thread
 
     @property
@@ -218,8 +225,7 @@ class Detector:
 
     def prepare(self, image: NDArray[np.uint8]) -> Prepared:
         """Letterbox one (H, W, 3) uint8 BGR image; the tensor is this thread's own until its next call."""
-        tensor, ratio = self._preprocessor()(image)
-        return Prepared(tensor, ratio, (image.shape[0], image.shape[1]))
+        return Prepared(*self._preprocessor()(image))
 
     def run(self, tensor: NDArray[Any]) -> Sequence[NDArray[np.float32]]:
         """The network alone: input tensor to one output array an image."""
@@ -227,56 +233,32 @@ class Detector:
         if batch is not None and len(tensor) < batch:
             tensor = np.concatenate([tensor, np.repeat(tensor[-1:], batch - len(tensor), axis=0)])
         output = self._runtime.infer({self._input.name: tensor})[self._output.name]
-        if self._artifact.suppression == "in_graph":
-            return [output[output[:, 0] == image, 1:] for image in range(len(tensor))]
-        return list(output)
+        return split_batch(output, self._artifact.suppression, len(tensor))
 
     def finish(self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Any) -> Detections:
         """One image's output, as `run` gives it, to detections in the source image's pixels."""
-        keep = self._checked(self.thresholds.changed(thresholds)) if thresholds else self.thresholds
-        if self._artifact.suppression == "in_graph":
-            boxes, scores, class_ids = final_rows(
-                predictions, conf=keep.conf, max_detections=keep.max_detections
+        if self._artifact.suppression != "in_graph" and np.isnan(predictions[:, 4].sum()):
+            raise RuntimeFailure(
+                f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
             )
-        else:
-            if np.isnan(predictions[:, 4].sum()):
-                raise RuntimeFailure(
-                    f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
-                )
-            boxes, scores, class_ids = postprocess(
-                predictions,
-                conf=keep.conf,
-                iou=keep.iou,
-                class_agnostic=keep.class_agnostic,
-                max_detections=keep.max_detections,
-                multi_label=keep.multi_label,
-                grid=self._grid,
-                suppress=self._artifact.suppression == "none",
-            )
-        height, width = prepared.size
-        boxes /= np.float32(prepared.ratio)
-        np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
-        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # the rest lay in the padding
-        if not inside.all():
-            boxes, scores, class_ids = boxes[inside], scores[inside], class_ids[inside]
-        return Detections(boxes, scores, class_ids, self._artifact.class_names)
+        return self._to_detections(predictions, prepared.letterbox, thresholds=self._asked(thresholds))
 
-    def _checked(self, thresholds: Thresholds) -> Thresholds:
+    def _asked(self, fields: Mapping[str, Any]) -> Thresholds:
+        """This detector's thresholds with some fields changed."""
+        if not fields:
+            return self.thresholds
+        asked = self.thresholds.changed(fields)
         if self._graph_nms:
-            check_graph(thresholds, self._graph_nms, self._runtime.path)
-        return thresholds
+            check_graph(asked, self._graph_nms, self._runtime.path)
+        return asked
 
     def _predict_chunk(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         if len(images) == 1:
             return [self.predict(images[0])]
-        preprocessor = self._preprocessor()
-        tensor = preprocessor.batch(len(images))
-        ratios = [preprocessor.fill(slot, image) for slot, image in zip(tensor, images, strict=True)]
-        predictions = self.run(tensor)[: len(images)]  # the rest answers the padding of a fixed batch
-        return [
-            self.finish(row, Prepared(tensor, ratio, (image.shape[0], image.shape[1])))
-            for row, ratio, image in zip(predictions, ratios, images, strict=True)
-        ]
+        tensor, letterboxes = self._preprocessor().stack(images)
+        prepared = map(Prepared, tensor, letterboxes)
+        answers = self.run(tensor)[: len(images)]  # the rest answers the padding of a fixed batch
+        return [self.finish(rows, each) for rows, each in zip(answers, prepared, strict=True)]
 
     def _preprocessor(self) -> Preprocessor:
         """This thread's own: it keeps a canvas and a tensor between calls."""

@@ -30,6 +30,11 @@ class Thresholds:
         if most is not None and (not isinstance(most, Integral) or most < 1):
             raise UsageError(f"max_detections is {most!r}; expected at least 1, or None")
 
+    @classmethod
+    def evaluation(cls) -> Thresholds:
+        """Those of YOLOX's own evaluation, which keeps nearly every box: AP weighs them by their scores."""
+        return cls(conf=0.01, iou=0.65, max_detections=None)
+
     def changed(self, fields: Mapping[str, Any]) -> Thresholds:
         """These with some fields replaced.
 

@@ -29,12 +29,12 @@ from yolox_deploy.streaming.policies import Policy, policy_name
 from yolox_deploy.streaming.record import StreamRecord
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, stride_of
 from yolox_deploy.streaming.sequences import AnnotatedSequences
+from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.types import Detections
 
 BLOCK = 20
 """Consecutive frames that one detector answers before the next has its turn."""
-CONF, IOU = 0.01, 0.65
-"""Thresholds of YOLOX's own evaluation."""
+THRESHOLDS = Thresholds.evaluation()
 
 Report = Callable[[str], None]
 
@@ -129,7 +129,11 @@ def measure(
                     detector.predict(images[0])  # the caches are another detector's
                     for image in images:
                         began = time.perf_counter()
-                        kept.append(detector.predict(image, conf=CONF, iou=IOU, max_detections=None))
+                        kept.append(
+                            detector.predict(
+                                image, conf=THRESHOLDS.conf, iou=THRESHOLDS.iou, max_detections=None
+                            )
+                        )
                         spent.append(1000 * (time.perf_counter() - began))
             for kept, whole in zip(found, answers, strict=True):
                 whole.append(tuple(kept))

@@ -19,16 +19,19 @@ from yolox_deploy.cli.common import (
     warnings_told,
 )
 from yolox_deploy.cli.predict import overrides
+from yolox_deploy.thresholds import Thresholds
+
+EVALUATION = Thresholds.evaluation()
 
 
 def eval_command(
     model: Annotated[Path, typer.Argument(help="Model file.")],
     images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
     annotations: Annotated[Path, typer.Option(help="COCO instances JSON.")],
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.01,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = EVALUATION.conf,
     iou: Annotated[
         float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
-    ] = 0.65,
+    ] = EVALUATION.iou,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
     ] = False,

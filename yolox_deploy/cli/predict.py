@@ -20,6 +20,7 @@ from yolox_deploy.cli.common import (
     read_class_names,
 )
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from yolox_deploy.types import Detections
@@ -31,10 +32,10 @@ WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 def predict_command(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.", metavar="SOURCE...")],
     model: Annotated[Path, typer.Option(help="Model file; its suffix names the backend.")],
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.25,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = Thresholds.conf,
     iou: Annotated[
         float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
-    ] = 0.45,
+    ] = Thresholds.iou,
     out: Annotated[Path, typer.Option(help="Folder for the annotated pictures.")] = Path("predictions"),
     save_json: Annotated[Path | None, typer.Option(help="Write all detections to this JSON file.")] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from yolox_deploy._version import __version__
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
 from yolox_deploy.errors import GateError, UsageError, require
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.thresholds import Thresholds
 
-EVALUATION_CONF = 0.01
+EVALUATION_CONF = Thresholds.evaluation().conf
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
 
 Report = Callable[[str], None]
@@ -117,7 +119,7 @@ def export(
         class_names=source_model.class_names,
         input_size=size,
         weights_sha256=source_model.weights_sha256,
-        versions={"yolox-deploy": _version(), "numpy": np.__version__},
+        versions={"yolox-deploy": __version__, "numpy": np.__version__},
         details={} if source_model.weights_sha256 else {"weights": RANDOM_WEIGHTS},
         **config.output_form(),
     )
@@ -218,9 +220,3 @@ def _publish(converted: Converted, path: Path) -> None:
     for file in (*converted.siblings, sidecar_path(converted.path), converted.path):
         if file.exists():
             os.replace(file, path.parent / file.name)
-
-
-def _version() -> str:
-    from yolox_deploy import __version__
-
-    return __version__
