@@ -22,7 +22,8 @@ from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.ways import usable_entries, variants
-from yolox_deploy.cli.bench import bench_command, choose_protocol, numbers, parse_share
+from yolox_deploy.cli.bench import bench_command, choose_protocol, parse_share
+from yolox_deploy.cli.common import numbers
 from yolox_deploy.cli.tune import tune_command
 from yolox_deploy.errors import GateError, MissingExtraError, RegressionError, UsageError
 

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table, status
+from yolox_deploy.cli.common import (
+    AsJson,
+    Epochs,
+    InputSize,
+    console,
+    parse_settings,
+    parse_size,
+    print_json,
+    print_table,
+    status,
+)
 from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
 
 if TYPE_CHECKING:
@@ -28,8 +38,8 @@ def ablate_command(
     ] = "2",
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds of each row.")] = "0,1,2",
     width: Annotated[float | None, typer.Option(help="Width factor of all models. [default: 1]")] = None,
-    imgsz: Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")] = None,
+    imgsz: InputSize = None,
+    epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step. [default: 64]")] = None,
     settings: Annotated[
         list[str] | None,
@@ -52,7 +62,7 @@ def ablate_command(
 
     May be interrupted and repeated: finished runs are kept, an unfinished one goes on where it was.
     """
-    from yolox_deploy.cli.train import check_data, parse_settings
+    from yolox_deploy.cli.train import check_data
 
     require("torch", "train")
     changes = parse_settings(settings or [])

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import AsJson, Device, console, parse_size
+from yolox_deploy.cli.common import (
+    ALL,
+    Annotations,
+    AsJson,
+    Calib,
+    Device,
+    Images,
+    MaxApDrop,
+    Out,
+    ThreadCounts,
+    command_line,
+    names_in,
+    numbers,
+    parse_size,
+    steps,
+)
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.protocol import Protocol
-
-ALL = "all"
-
-Images = Annotated[Path | None, typer.Option(help="Folder of pictures [default: generated ones].")]
-Annotations = Annotated[
-    Path | None, typer.Option(help="COCO file of --images: AP of the same file in the same row.")
-]
-MaxApDrop = Annotated[
-    float, typer.Option(min=0, max=1, help="AP (0-1) a row may lose against its model's float32 row.")
-]
-ThreadCounts = Annotated[
-    str | None, typer.Option("--threads", help="CPU threads of one inference; several to sweep: 1,2,4.")
-]
-Out = Annotated[
-    list[Path] | None, typer.Option(help="Write the report; the suffix says how: .json .csv .md .html.")
-]
 
 
 def bench_command(
@@ -51,7 +46,7 @@ def bench_command(
         Path | None, typer.Option(help="Checkpoint of the one model [default: cached official, or random].")
     ] = None,
     imgsz: Annotated[str | None, typer.Option(help="N or HxW of exported files.")] = None,
-    calib: Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")] = None,
+    calib: Calib = None,
     images: Images = None,
     annotations: Annotations = None,
     max_ap_drop: MaxApDrop = 0.01,
@@ -101,8 +96,8 @@ def bench_command(
         report = bench(
             files or _models(models),
             protocol=choose_protocol(quick, mlperf),
-            backends=_names(backends),
-            precisions=_names(precisions),
+            backends=names_in(backends),
+            precisions=names_in(precisions),
             weights=weights,
             imgsz=parse_size(imgsz),
             calib=calib,
@@ -146,39 +141,8 @@ def parse_share(text: str) -> float:
     return float(match[1]) / (100 if match[2] else 1)
 
 
-def numbers(text: str | None) -> tuple[int, ...]:
-    """`1,2,4` to numbers from 1; nothing to none."""
-    if text is None:
-        return ()
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
-        raise UsageError(f"expected numbers from 1, comma-separated, such as 1,2,4; found {text!r}")
-    return tuple(dict.fromkeys(int(number) for number in text.split(",")))
-
-
-def command_line() -> str:
-    """This command as one would type it again."""
-    return shlex.join(["yolox-deploy", *sys.argv[1:]])
-
-
-@contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
-    """Say on standard error what is being done: a spinner on a terminal, else nothing but the slow steps."""
-    out = console()
-    if out.is_terminal:
-        with out.status("starting") as spinner:
-            yield spinner.update
-        return
-    yield lambda message: None if message.startswith("round ") else out.print(message)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    if text is None or text == ALL:
-        return None
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
 def _models(text: str | None) -> tuple[str, ...]:
     from yolox_deploy.benchmarks.plan import DEFAULT_MODEL
     from yolox_deploy.models.zoo import ZOO
 
-    return tuple(ZOO) if text == ALL else _names(text) or (DEFAULT_MODEL,)
+    return tuple(ZOO) if text == ALL else names_in(text) or (DEFAULT_MODEL,)

@@ -10,6 +10,7 @@ import typer
 
 from yolox_deploy.cli.common import (
     AsJson,
+    Calib,
     Classes,
     console,
     parse_size,
@@ -45,7 +46,7 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option(help="File to write [default: MODEL[_PRECISION].SUFFIX].")
     ] = None,
-    calib: Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")] = None,
+    calib: Calib = None,
     classes: Classes = None,
     decode: Annotated[bool, typer.Option("--decode", help="Decode boxes in the graph.")] = False,
     nms: Annotated[bool, typer.Option("--nms", help="Suppress in the graph.")] = False,

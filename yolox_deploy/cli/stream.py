@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Threads
-from yolox_deploy.cli.predict import overrides
+from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Legacy, Threads, overrides
 from yolox_deploy.cli.stream_live import LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import FASTEST_RATE, SweepArguments, sweep_command
 from yolox_deploy.errors import UsageError
@@ -91,9 +90,7 @@ def stream_command(
         ),
     ] = Thresholds.iou,
     classes: Classes = None,
-    legacy: Annotated[
-        bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
-    ] = False,
+    legacy: Legacy = False,
     backend: Backend = None,
     device: Device = "auto",
     threads: Threads = None,

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolox_deploy.cli.bench import numbers, steps
 from yolox_deploy.cli.bench_output import print_tables, without_samples
-from yolox_deploy.cli.common import console, print_json
+from yolox_deploy.cli.common import console, numbers, print_json, steps
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.records import ANNOTATIONS, read
 

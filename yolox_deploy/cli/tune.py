@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.bench import (
+from yolox_deploy.cli.bench import choose_protocol
+from yolox_deploy.cli.bench_output import show, writer
+from yolox_deploy.cli.common import (
     Annotations,
+    AsJson,
+    Device,
     Images,
     MaxApDrop,
     Out,
     ThreadCounts,
-    choose_protocol,
     numbers,
+    print_json,
     steps,
 )
-from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import AsJson, Device, print_json
 
 
 def tune_command(
