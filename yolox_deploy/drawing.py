@@ -46,8 +46,11 @@ def put_text(
 def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     """Encode by the suffix; nobody sees half a file."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _label(
