@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.files import sha256, write_atomically
+from yolox_deploy.files import sha256, write_text
 from yolox_deploy.types import InputConvention
 
 SCHEMA_VERSION = 1
@@ -132,7 +132,7 @@ def write_sidecar(path: Path, info: ArtifactInfo, siblings: Sequence[Path] = ())
     """Write the description of `path` beside it, with the SHA-256 of it and of its `siblings`."""
     files = {file.name: sha256(file) for file in (path, *siblings)}
     target = sidecar_path(path)
-    write_atomically(target, info.to_json(files=files))
+    write_text(target, info.to_json(files=files))
     return target
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.files import cache_dir, sha256, write_atomically
+from yolox_deploy.files import cache_dir, sha256, write_text
 
 SCHEMA_VERSION = 2
 
@@ -51,7 +51,7 @@ def write_tuned(model: Path, choice: TunedOpening) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"schema_version": SCHEMA_VERSION, "machine": machine(), "model": str(model), **asdict(choice)}
     content["content"] = _content(Path(choice.path))
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n")
     return path
 
 

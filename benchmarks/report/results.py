@@ -29,7 +29,7 @@ from yolox_deploy.benchmarks.stats import (
     summarize,
 )
 from yolox_deploy.errors import InputError
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 from yolox_deploy.records import from_plain
 
 __all__ = [
@@ -253,7 +253,7 @@ class BenchReport:
         """Write JSON, under a temporary name first."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
+        write_text(target, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
         return target
 
     @classmethod

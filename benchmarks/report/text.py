@@ -13,7 +13,7 @@ from typing import Any
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
 from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, Row, Startup, ThroughputRow
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, notes, tables
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 
 ALERTS = ("warning: ", "struck out: ")
 """How notes begin that a reader must not miss."""
@@ -156,5 +156,5 @@ def _csv(lines: Iterable[Mapping[str, Any]]) -> str:
 
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text)
+    write_text(path, text)
     return path

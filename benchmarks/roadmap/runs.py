@@ -15,7 +15,7 @@ from yolox_deploy.benchmarks.roadmap.recipes import row_config
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, find_row, row_name
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
 from yolox_deploy.training.progress import Progress
@@ -132,7 +132,7 @@ def run_to_end(run: Run, progress: Progress | None = None, *, checked: bool = Fa
     trainer = Trainer(run.config, progress=progress, resume=run.last.is_file(), checked=checked)
     trainer.fit()
     result = _collect(run, steps=run.config.epochs * trainer.plan.steps)
-    write_atomically(run.result_path, json.dumps(asdict(result), indent=1))
+    write_text(run.result_path, json.dumps(asdict(result), indent=1))
     return result
 
 
