@@ -107,7 +107,7 @@ def model_set(tmp_path: Path) -> Path:
     path, weights = tmp_path / "model.xml", tmp_path / "model.bin"
     path.write_text("<net/>")
     weights.write_bytes(b"weights")
-    write_sidecar(path, FULL, [weights])
+    write_sidecar(path, FULL)
     return path
 
 
