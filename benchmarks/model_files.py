@@ -9,7 +9,7 @@ from pathlib import Path
 from yolox_deploy._version import __version__
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.converters.base import Target
-from yolox_deploy.files import cache_dir, sha256
+from yolox_deploy.files import cache_dir, replacing, sha256
 from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.models.zoo import ModelConfig
 from yolox_deploy.sources import image_paths
@@ -103,9 +103,8 @@ def random_checkpoint(config: ModelConfig, report: Report) -> Path:
         report(f"writing random weights of {config.name}")
         torch.manual_seed(0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        torch.save({"model": build_model(config.name).state_dict()}, temporary)
-        temporary.replace(path)
+        with replacing(path) as part:
+            torch.save({"model": build_model(config.name).state_dict()}, part)
     return path
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from yolox_deploy.artifact import ArtifactInfo, sidecar_path
+from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.benchmarks.machine.facts import Peak
 from yolox_deploy.benchmarks.machine.peak import share
 from yolox_deploy.benchmarks.pictures import Pictures
@@ -19,11 +19,10 @@ from yolox_deploy.benchmarks.session import Measured, Session
 from yolox_deploy.benchmarks.stats import Comparison, paired_ratio, round_medians
 from yolox_deploy.errors import MissingExtraError, require
 from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.runtimes.registry import present_files
 
 RANDOM = "random"
 """What the weights of an untrained model are called."""
-
-SIBLING_SUFFIXES = {".xml": (".bin",), ".param": (".bin",)}
 
 UNSTEADY_RANGE = 0.20
 """Rounds whose medians spread further than this (relative to the lowest) are worth a warning."""
@@ -76,9 +75,7 @@ def unique_labels(subjects: Sequence[MeasuredModel]) -> list[MeasuredModel]:
 
 def total_bytes(path: Path) -> int:
     """The size of a model file with those that belong to it, without the sidecar."""
-    siblings = [path.with_suffix(suffix) for suffix in SIBLING_SUFFIXES.get(path.suffix, ())]
-    files = [file for file in (path, *siblings) if file.is_file() and file != sidecar_path(path)]
-    return sum(file.stat().st_size for file in files)
+    return sum(file.stat().st_size for file in present_files(path))
 
 
 @lru_cache(maxsize=64)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from yolox_deploy import Detections
-from yolox_deploy.drawing import class_color
+from yolox_deploy.drawing import class_color, write_picture
 
 
 def detections(*boxes: tuple[float, float, float, float]) -> Detections:
@@ -70,3 +71,10 @@ def test_nothing_found_changes_nothing() -> None:
     drawn = Detections.empty().plot(image)
     np.testing.assert_array_equal(drawn, image)
     assert drawn is not image
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_picture(tmp_path / "taken.png", np.zeros((4, 4, 3), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]

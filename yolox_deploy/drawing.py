@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.errors import InputError
+from yolox_deploy.files import replacing
+
 GOLDEN_RATIO = 0.618034
 MARGIN = 2
 """Pixels on either side of a label's text."""
@@ -49,10 +52,16 @@ def put_text(
 
 
 def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    """Encode by the suffix; nobody sees half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
-    temporary.replace(path)
+    """Encode (H, W, 3) uint8 BGR `image` by the suffix; nobody sees half a file.
+
+    Raises:
+        InputError: OpenCV cannot encode it.
+    """
+    success, data = cv2.imencode(path.suffix, image)
+    if not success:
+        raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
+    with replacing(path) as part:
+        part.write_bytes(data.tobytes())
 
 
 def _label(

@@ -30,7 +30,7 @@ from yolox_deploy.benchmarks.stats import (
     summarize,
 )
 from yolox_deploy.errors import GateError
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 
 SCHEMA_VERSION = 1
 REPORT = records.FileKind(
@@ -253,7 +253,7 @@ class BenchReport:
         """Write JSON, under a temporary name first."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
+        write_text(target, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
         return target
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import Any
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
 from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, Row, Startup, ThroughputRow
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, notes, tables
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 
 AP_KEYS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -153,5 +153,5 @@ def _csv(lines: Iterable[Mapping[str, Any]]) -> str:
 
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text)
+    write_text(path, text)
     return path

@@ -188,7 +188,7 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     from yolox_deploy.benchmarks.roadmap.runs import read_result
     from yolox_deploy.charts import draw_convergence
     from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.files import write_atomically
+    from yolox_deploy.files import write_text
 
     results = [result for run in runs if (result := read_result(run)) is not None]
     if not results:
@@ -199,8 +199,8 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     figures = report.gather(runs, results, classes, latencies)
     notes = _notes(runs, results, bool(latencies))
     content = report.to_json(figures, results, notes)
-    write_atomically(out / "ablation.json", json.dumps(content, indent=1))
-    write_atomically(out / "ablation.md", report.to_markdown(figures, notes))
+    write_text(out / "ablation.json", json.dumps(content, indent=1))
+    write_text(out / "ablation.md", report.to_markdown(figures, notes))
     draw_convergence(report.convergence(figures), out / "curves.png")
     if as_json:
         print_json(content)
@@ -215,13 +215,13 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
 def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: bool) -> dict[str, float]:
     """Milliseconds by model name, measured now or kept from the last time."""
     from yolox_deploy.benchmarks.roadmap.report import measure_latencies
-    from yolox_deploy.files import write_atomically
+    from yolox_deploy.files import write_text
     from yolox_deploy.records import FileKind, read
 
     file = out / LATENCIES
     if measure:
         with status("measuring latency"):
-            write_atomically(file, json.dumps(measure_latencies(runs, threads=threads), indent=1))
+            write_text(file, json.dumps(measure_latencies(runs, threads=threads), indent=1))
     kept = FileKind("measure again with: yolox-deploy ablate --latency")
     return dict(read(file, kept)) if file.is_file() else {}
 

@@ -128,27 +128,19 @@ def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
 
 
 def save_image(path: Path, image: Any) -> None:
-    """Encode by the suffix and write under a temporary name, so that no half picture is left."""
-    import cv2
+    """Write a picture; its folder is made where it is missing."""
+    from yolox_deploy.drawing import write_picture
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    success, data = cv2.imencode(path.suffix, image)
-    if not success:
-        raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(data.tobytes())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_picture(path, image)
 
 
 def _report(records: list[Any], failures: list[str], save_json: Path | None, as_json: bool) -> None:
-    from yolox_deploy.files import write_atomically
+    from yolox_deploy.files import write_text
 
     content = {"images": records, "failures": failures}
     if save_json is not None:
         save_json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(save_json, json.dumps(content, indent=1))
+        write_text(save_json, json.dumps(content, indent=1))
     if as_json:
         print_json(content)

@@ -18,6 +18,7 @@ from yolox_deploy.errors import GateError, UsageError, require
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.runtimes.registry import present_files
 from yolox_deploy.thresholds import Thresholds
 
 EVALUATION_CONF = Thresholds.evaluation().conf
@@ -141,7 +142,7 @@ def store_info(converted: Converted) -> None:
 
         write_metadata(converted.path, converted.info)
     else:
-        write_sidecar(converted.path, converted.info, converted.siblings)
+        write_sidecar(converted.path, converted.info, present_files(converted.path)[1:])
 
 
 def _options(options: dict[str, Any], *, fp16: bool, bf16: bool, int8: bool, **fields: Any) -> ExportOptions:
@@ -217,6 +218,6 @@ def _failure(target: Target, parity: Mapping[str, Any]) -> str:
 
 def _publish(converted: Converted, path: Path) -> None:
     """Rename the staged set into place, the file that people open last."""
-    for file in (*converted.siblings, sidecar_path(converted.path), converted.path):
+    for file in (*present_files(converted.path)[1:], sidecar_path(converted.path), converted.path):
         if file.exists():
             os.replace(file, path.parent / file.name)
