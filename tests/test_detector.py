@@ -96,6 +96,23 @@ def test_thresholds_of_one_call_do_not_stay(two: Detector) -> None:
     assert len(two.predict(black())) == 2
 
 
+@pytest.mark.parametrize("batch", [1, 2, None])
+def test_batches_and_streams_take_thresholds_for_one_call(
+    toy_model: Any, tmp_path: Path, batch: int | None
+) -> None:
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(tmp_path / name), black())
+    with Detector(toy_model(tmp_path / "two.onnx", TWO, batch=batch), threads=1) as detector:
+        for changed, count in (({"conf": 0.6}, 1), ({}, 2)):
+            assert [len(found) for found in detector.predict_batch([black()] * 3, **changed)] == [count] * 3
+            streamed = detector.stream(tmp_path / "*.png", **changed)
+            assert [len(frame.detections) for frame in streamed] == [count] * 2
+        with pytest.raises(UsageError, match=r"unknown threshold 'confidence'.*'conf'"):
+            detector.predict_batch([black()] * 3, confidence=0.6)
+        with pytest.raises(UsageError, match=r"unknown threshold 'confidence'.*'conf'"):
+            next(detector.stream(tmp_path, confidence=0.6))
+
+
 OVERLAPPING = (
     cell(36, 36, 20, 20, 0.9, 1, 0, 0),
     cell(44, 36, 20, 20, 0.8, 0, 1, 0.9),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import yolox_deploy
-from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.converters.base import ExportOptions
+from yolox_deploy.thresholds import ThresholdFields, Thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT = re.compile(r"^ *from (yolox_deploy[\w.]*) import (.+)$", re.MULTILINE)
@@ -94,6 +96,7 @@ def test_fixed_signatures_keep_their_keywords_and_defaults(path: str) -> None:
     ("path", "thresholds"),
     [
         ("yolox_deploy.Detector", Thresholds()),
+        ("yolox_deploy.export", Thresholds()),
         ("yolox_deploy.converters.base.ExportOptions", Thresholds()),
         ("yolox_deploy.evaluation.coco_ap", Thresholds.evaluation()),
         ("yolox_deploy.evaluation.streaming_ap", Thresholds.evaluation()),
@@ -103,6 +106,18 @@ def test_written_defaults_are_those_of_the_thresholds(path: str, thresholds: Thr
     module, _, name = path.rpartition(".")
     found = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert (found["conf"].default, found["iou"].default) == (thresholds.conf, thresholds.iou)
+
+
+def test_every_option_of_a_conversion_is_a_keyword_of_export() -> None:
+    keywords = inspect.signature(yolox_deploy.export).parameters
+    own = {"precision"}  # by fp16, bf16 and int8
+    for field in dataclasses.fields(ExportOptions):
+        if field.name not in own:
+            assert keywords[field.name].default == field.default, field.name
+
+
+def test_what_a_call_may_change_are_the_thresholds() -> None:
+    assert set(ThresholdFields.__annotations__) == {f.name for f in dataclasses.fields(Thresholds)}
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from yolox_deploy.errors import UsageError, refuse_unknown
+
+
+class ThresholdFields(TypedDict, total=False):
+    """The fields of `Thresholds` that differ for one call; those left out stay the detector's."""
+
+    conf: float
+    iou: float
+    class_agnostic: bool
+    max_detections: int | None
+    multi_label: bool
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,7 @@ def _by_detections(
 ) -> dict[str, Any]:
     gate = GATES[info.precision]
     slots: list[dict[str, float]] = []
-    sizes = set()
-    best = 0.0
+    sizes, best = set[int](), 0.0
     for chunk in _batches(runtime, info, pictures):
         sizes.add(len(chunk))
         slots += [{} for _ in range(len(chunk) - len(slots))]
