@@ -29,7 +29,7 @@ ours = sorted(m for m in sys.modules if m.startswith("yolox_deploy."))
 print(json.dumps({{"modules": modules, "ours": ours, "changed": changed}}))
 """
 
-BY_OPENCV = {"LD_LIBRARY_PATH"}
+BY_OPENCV = {"LD_LIBRARY_PATH", "QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"}
 """Variables that cv2's own wheel sets when it is imported."""
 
 
