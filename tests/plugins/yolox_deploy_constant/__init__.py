@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime
+from yolox_deploy.runtimes import Capabilities, Loaded, Runtime
 from yolox_deploy.types import TensorSpec
 
 
