@@ -22,6 +22,7 @@ TOOLS = (
     ("pnnx", "export"),
     ("nncf", "openvino-int8"),
     ("faster-coco-eval", "eval"),
+    ("pillow", "eval"),
     ("psutil", "bench"),
     ("supervision", "supervision"),
 )
