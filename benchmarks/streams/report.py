@@ -134,14 +134,6 @@ class SweepReport:
         write_atomically(Path(path), self.to_json() + "\n")
         return Path(path)
 
-    def draw(self, path: str | Path) -> Path:
-        """Draw AP over latency, a panel for each frame rate; the suffix of `path` names the format."""
-        from yolox_deploy.benchmarks.streams.chart import draw_tradeoff
-
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        draw_tradeoff(self, Path(path))
-        return Path(path)
-
     def _table(self, rate: float) -> Table:
         columns = (
             "detector",

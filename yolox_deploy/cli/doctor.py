@@ -24,6 +24,7 @@ TOOLS = (
     ("faster-coco-eval", "eval"),
     ("pillow", "eval"),
     ("psutil", "bench"),
+    ("matplotlib", "bench"),
     ("supervision", "supervision"),
 )
 

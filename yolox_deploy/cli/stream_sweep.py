@@ -53,6 +53,9 @@ def sweep_command(asked: SweepArguments) -> None:
         UsageError, InputError, ArtifactError, MissingExtraError: as of `run_sweep`.
     """
     require("faster_coco_eval", "eval")  # before the detectors answer, not after
+    if asked.out is not None:
+        require("matplotlib", "bench")
+    from yolox_deploy.benchmarks.streams.chart import draw
     from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep
     from yolox_deploy.streaming.policies import parse_policy
 
@@ -85,7 +88,7 @@ def sweep_command(asked: SweepArguments) -> None:
         report = run_sweep(options, tell)
     _show(report, asked.as_json)
     if asked.out is not None:
-        drawn = report.draw(asked.out)
+        drawn = draw(report, asked.out)
         console().print(f"out: {drawn} and {report.save(drawn.with_suffix('.json'))}", soft_wrap=True)
 
 
