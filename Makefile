@@ -75,7 +75,7 @@ $(VENV)/.torch: $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	$(PIP) install -q -e ".[onnxruntime,openvino,ncnn,export,eval]"
+	$(PIP) install -q -e ".[onnxruntime,openvino,ncnn,export,eval,bench]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml

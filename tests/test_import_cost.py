@@ -15,7 +15,7 @@ import pytest
 HEAVY = {
     *("cv2", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "ncnn", "pnnx"),
     *("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "cuda", "pycuda", "scipy", "PIL", "supervision"),
-    *("faster_coco_eval", "pycocotools", "matplotlib", "pandas", "polygraphy", "safetensors"),
+    *("faster_coco_eval", "pycocotools", "matplotlib", "pandas", "polygraphy", "psutil", "safetensors"),
 }
 TERMINAL = {"rich", "typer", "click", "platformdirs"}
 

@@ -1,31 +1,42 @@
-"""Charts of a run and of an ablation: how losses and figures go."""
+"""Charts as pictures, drawn by matplotlib without its global state: curves of a run and of an ablation."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from yolox_deploy.drawing import class_color, put_text, write_picture
+from yolox_deploy.drawing import class_color, write_picture
+from yolox_deploy.errors import require
 
-Picture = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 Rows = Sequence[Mapping[str, float]]
 Line = Sequence[tuple[float, float]]
 
-CHART = (300, 560)
-"""Height and width of one chart, without its margins."""
-MARGINS = (40, 60)
-LEGEND_STEP = 18
+WIDTH, HEIGHT = 6.8, 4.0
+"""Of one chart, in hundreds of pixels."""
+MARGIN = 0.12
+GRID = "#e2e2e2"
 
 
 def draw_curves(steps: Rows, epochs: Rows, path: Path) -> None:
-    """Draw the losses over the steps beside the average precision over the epochs, from the rows of a `RunLog`."""
-    losses = _chart("step", _lines("step", steps, ("total", "iou", "obj", "cls", "l1")))
-    write_picture(path, np.hstack([losses, _chart("epoch", _lines("epoch", epochs, ("AP", "AP50", "AP75")))]))
+    """Draw the losses over the steps beside the average precision over the epochs, from the rows of a `RunLog`.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure = new_figure(2 * WIDTH, HEIGHT, "train")
+    losses, precision = figure.subplots(1, 2)
+    _draw_lines(losses, _lines("step", steps, ("total", "iou", "obj", "cls", "l1")))
+    losses.set(xlabel="step", ylabel="loss")
+    _draw_lines(precision, _lines("epoch", epochs, ("AP", "AP50", "AP75")))
+    precision.set(xlabel="epoch", ylabel="average precision (0–1)")
+    write_figure(path, figure)
 
 
 def draw_convergence(charts: Mapping[str, Mapping[str, Line]], path: Path) -> None:
@@ -34,14 +45,57 @@ def draw_convergence(charts: Mapping[str, Mapping[str, Line]], path: Path) -> No
     Args:
         charts: by title, and by name of the line: its points (epoch, AP).
         path: of the picture to write; its suffix names the format.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
     """
-    drawn = []
-    for title, lines in charts.items():
-        canvas = _chart("epoch", lines, names=False)
-        put_text(canvas, title, (MARGINS[1], MARGINS[0] - 14))
-        _draw_legend(canvas, list(lines))
-        drawn.append(canvas)
-    write_picture(path, np.hstack(drawn))
+    figure = new_figure(len(charts) * WIDTH, HEIGHT, "train")
+    for axes, (title, lines) in zip(
+        figure.subplots(1, len(charts), squeeze=False)[0], charts.items(), strict=True
+    ):
+        _draw_lines(axes, lines)
+        axes.set(xlabel="epoch", ylabel="AP (0–1)", title=title)
+    write_figure(path, figure)
+
+
+def new_figure(width: float, height: float, extra: str) -> Figure:
+    """A figure of so many hundreds of pixels, which keeps its charts and their texts apart.
+
+    Args:
+        extra: that brings matplotlib.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require("matplotlib", extra)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100)
+    figure.set_layout_engine("constrained", w_pad=MARGIN, h_pad=MARGIN)
+    return figure
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Draw and encode by the suffix of `path`; nobody sees half a file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    rgba = np.asarray(canvas.buffer_rgba(), np.uint8)
+    write_picture(path, np.ascontiguousarray(rgba[:, :, 2::-1]))
+
+
+def line_color(index: int) -> tuple[float, float, float]:
+    """Red, green, blue (0-1) of the line with this number: a shade of `class_color` that is seen on white."""
+    blue, green, red = (round(0.75 * value) / 255 for value in class_color(index))
+    return red, green, blue
+
+
+def style(axes: Axes) -> None:
+    """A pale grid behind the lines, and no frame above and to the right."""
+    axes.grid(color=GRID)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _lines(x: str, rows: Rows, names: Sequence[str]) -> dict[str, Line]:
@@ -49,43 +103,20 @@ def _lines(x: str, rows: Rows, names: Sequence[str]) -> dict[str, Line]:
     return {name: [(row[x], max(row[name], 0.0)) for row in rows if name in row] for name in names}
 
 
-def _chart(x: str, lines: Mapping[str, Line], *, names: bool = True) -> Picture:
-    """Lines over `x`, both axes beginning at 0, and above them their `names`."""
-    (height, width), (margin, left) = CHART, MARGINS
-    canvas = np.full((height + 2 * margin, width + 2 * left, 3), 255, np.uint8)
-    points = [point for line in lines.values() for point in line] or [(0.0, 0.0)]
-    end, top = (max(column) or 1.0 for column in zip(*points, strict=True))
-    top = _round_up(top)
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        down = margin + round((1 - share) * height)
-        cv2.line(canvas, (left, down), (left + width, down), (225, 225, 225), 1)
-        put_text(canvas, f"{share * top:.3g}", (8, down + 4))
-    for share, text in ((0, "0"), (1, f"{x} {end:.0f}")):
-        put_text(canvas, text, (left + round(share * width) - 30 * share, margin + height + 20))
+def _draw_lines(axes: Axes, lines: Mapping[str, Line]) -> None:
+    """Lines with a dot at their end, both axes beginning at 0, and beside them their names."""
+    from matplotlib.ticker import MaxNLocator
+
+    style(axes)
+    ends, tops = [1.0], [0.0]
     for index, (name, line) in enumerate(lines.items()):
-        color = _line_color(index)
-        spots = np.array([(left + width * a / end, margin + height * (1 - b / top)) for a, b in line])
-        cv2.polylines(
-            canvas, [spots.reshape(-1, 1, 2).round().astype(np.int32)], False, color, 2, cv2.LINE_AA
-        )
-        for spot in spots[-1:]:
-            cv2.circle(canvas, (round(spot[0]), round(spot[1])), 3, color, cv2.FILLED, cv2.LINE_AA)
-        if names:
-            put_text(canvas, name, (left + 70 * index, margin - 14), color)
-    return canvas
-
-
-def _draw_legend(canvas: Picture, names: Sequence[str]) -> None:
-    """Names below one another at the top left, where rising lines leave room."""
-    for index, name in enumerate(names):
-        put_text(canvas, name, (MARGINS[1] + 10, MARGINS[0] + LEGEND_STEP * (index + 1)), _line_color(index))
-
-
-def _line_color(index: int) -> tuple[int, ...]:
-    return tuple(round(0.75 * value) for value in class_color(index))
-
-
-def _round_up(value: float) -> float:
-    """The next number whose quarters are short."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= value)
+        if line:
+            x, y = zip(*line, strict=True)
+            axes.plot(x, y, color=line_color(index), label=name, marker="o", markevery=[-1], clip_on=False)
+            ends.append(max(x))
+            tops.append(max(y))
+    axes.set_xlim(0, max(ends))
+    axes.set_ylim(0, 1.05 * max(tops) or 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.lines:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)

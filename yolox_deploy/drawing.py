@@ -44,13 +44,6 @@ def draw(
     return canvas
 
 
-def put_text(
-    canvas: NDArray[np.uint8], text: str, origin: tuple[int, int], color: tuple[int, ...] = (90, 90, 90)
-) -> None:
-    """Small plain text (ASCII) with its lower left corner at `origin`, for charts."""
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)
-
-
 def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     """Encode (H, W, 3) uint8 BGR `image` by the suffix; nobody sees half a file.
 

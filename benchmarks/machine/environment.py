@@ -1,28 +1,26 @@
 """What the machine is and how it fares, read and never changed.
 
-Linux tells most through /proc and /sys; elsewhere what is not known stays None. GPUs are asked through
-nvidia-ml-py where that is installed.
+The machine is asked through psutil (extra `bench`) and GPUs through nvidia-ml-py, where they are installed; what is not
+known stays None.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 from importlib import metadata
-from pathlib import Path
 
 from yolox_deploy.benchmarks.machine.facts import Environment, MachineState
 from yolox_deploy.benchmarks.machine.nvidia import gpu_readings, gpus
 from yolox_deploy.benchmarks.machine.processor import (
     CPUINFO,
     SYS_CPU,
+    ask,
     cpu_mhz,
     cpu_model,
     cpu_name,
     cpu_temperature,
     instruction_sets,
-    physical_cores,
     read,
 )
 from yolox_deploy.host import usable_cores
@@ -49,15 +47,15 @@ STOLEN_LIMIT = 0.02
 
 def describe() -> Environment:
     """The machine and the packages, without states: those are taken while the benchmark runs."""
-    cpuinfo = read(CPUINFO)
+    cpuinfo, memory = read(CPUINFO), ask("virtual_memory")
     return Environment(
         system=platform.platform(),
         python=platform.python_version(),
         cpu=cpu_name(),
-        cores=physical_cores(),
+        cores=ask("cpu_count", logical=False),
         logical_cores=os.cpu_count(),
         usable_cores=usable_cores(),
-        memory_mib=_meminfo("MemTotal"),
+        memory_mib=memory.total / 2**20 if memory else None,
         governor=read(SYS_CPU / "cpu0/cpufreq/scaling_governor") or None,
         versions={name: version for name in PACKAGES if (version := _version(name))},
         gpus=gpus(),
@@ -68,10 +66,11 @@ def describe() -> Environment:
 
 def state(moment: str) -> MachineState:
     """The machine now; `moment` is "before", "during" or "after"."""
+    memory = ask("virtual_memory")
     return MachineState(
         moment=moment,
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        available_mib=_meminfo("MemAvailable"),
+        available_mib=memory.available / 2**20 if memory else None,
         cpu_mhz=cpu_mhz(),
         cpu_temperature_c=cpu_temperature(),
         **gpu_readings(),
@@ -81,6 +80,11 @@ def state(moment: str) -> MachineState:
 def warnings(environment: Environment, on_gpu: bool = False) -> tuple[str, ...]:
     """What a reader must know before trusting absolute figures, as sentences; `on_gpu`: a row ran on CUDA."""
     found = []
+    if environment.memory_mib is None:
+        found.append(
+            "who else used the processor, its clock and temperature, and the memory are unknown: "
+            "pip install 'yolox-deploy[bench]' brings psutil, which tells them"
+        )
     if (environment.busy_elsewhere or 0) > BUSY_ELSEWHERE_LIMIT:
         found.append(
             f"other programs used {environment.busy_elsewhere:.0%} of the processor during the run: "
@@ -102,11 +106,6 @@ def warnings(environment: Environment, on_gpu: bool = False) -> tuple[str, ...]:
         if state.gpu_throttling:
             found.append(f"a GPU was throttled {state.moment} the run: {', '.join(state.gpu_throttling)}")
     return tuple(found)
-
-
-def _meminfo(name: str) -> float | None:
-    match = re.search(rf"^{name}:\s+(\d+) kB", read(Path("/proc/meminfo")), re.MULTILINE)
-    return int(match[1]) / 1024 if match else None
 
 
 def _version(package: str) -> str | None:

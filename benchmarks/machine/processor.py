@@ -1,4 +1,7 @@
-"""The processor: its name and kind, its cores and clocks, and who used it. Linux tells most; else None."""
+"""The processor: its name and kind, its cores and clocks, and who used it; None where the system does not tell.
+
+What psutil knows is asked of it; it comes with the extra `bench`, and without it that is unknown.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from yolox_deploy.benchmarks.machine.facts import ISA
+from yolox_deploy.errors import MissingExtraError, require
 
 SYS_CPU = Path("/sys/devices/system/cpu")
 CPUINFO = Path("/proc/cpuinfo")
@@ -20,35 +25,60 @@ SHORTEST_S = 0.2
 """The kernel counts in ticks of 10 ms: over less, a share of them says nothing."""
 
 
+WORK = ("user", "nice", "system", "irq", "softirq")
+"""What of psutil's times is work; not all systems have all of them."""
+CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu", "x86_pkg", "soc")
+"""How the names of a processor's sensors of temperature begin."""
+
+
 @dataclass(frozen=True)
 class CpuClock:
-    """Processor seconds since boot (each core's, worked and stolen) and since start (this process's), at one time."""
+    """Processor seconds at one time: `own` of this process since its start, the others of each core since boot.
+
+    `stolen` by the hypervisor is empty where the system does not tell.
+    """
 
     wall: float
     own: float
-    cores: Mapping[int, tuple[float, float]]
+    worked: Mapping[int, float]
+    stolen: Mapping[int, float]
 
     @classmethod
     def now(cls) -> CpuClock | None:
-        """None where /proc/stat does not exist."""
-        cores = busy_and_stolen(read(Path("/proc/stat")))
+        """None without psutil."""
+        cores = ask("cpu_times", percpu=True)
+        if not cores:
+            return None
+        online = core_numbers(read(SYS_CPU / "online"))
+        numbers = online if len(online) == len(cores) else range(len(cores))
         times = os.times()
-        return cls(time.monotonic(), times.user + times.system, cores) if cores else None
+        return cls(
+            wall=time.monotonic(),
+            own=times.user + times.system,
+            worked={
+                n: sum(getattr(c, kind, 0.0) for kind in WORK) for n, c in zip(numbers, cores, strict=True)
+            },
+            stolen={n: c.steal for n, c in zip(numbers, cores, strict=True) if hasattr(c, "steal")},
+        )
 
 
-def busy_and_stolen(stat: str) -> dict[int, tuple[float, float]]:
-    """Seconds that each core worked, and that the hypervisor took from it, from the text of /proc/stat."""
-    found = {}
-    for number, fields in re.findall(r"^cpu(\d+)((?: \d+){8})", stat, re.MULTILINE):
-        ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields.split()]
-        user, nice, system, _idle, _wait, irq, softirq, steal = ticks
-        found[int(number)] = (user + nice + system + irq + softirq, steal)
-    return found
+def ask(question: str, **options: bool) -> Any:
+    """What psutil's function `question` answers; None where psutil is missing, or this system does not tell it."""
+    try:
+        return getattr(require("psutil", "bench"), question)(**options)
+    except (MissingExtraError, AttributeError, OSError, RuntimeError):
+        return None
+
+
+def core_numbers(text: str) -> list[int]:
+    """[0, 1, 4] from "0-1,4", as Linux lists the cores that are switched on."""
+    spans = [span.partition("-") for span in text.split(",") if span]
+    return [core for first, _, last in spans for core in range(int(first), int(last or first) + 1)]
 
 
 def use_by_others(
     before: CpuClock | None, after: CpuClock | None, cores: Set[int]
-) -> tuple[float, float] | None:
+) -> tuple[float, float | None] | None:
     """Shares (0-1) of the time of `cores` between two clocks that other programs used, and that was stolen.
 
     Args:
@@ -56,23 +86,25 @@ def use_by_others(
     """
     if before is None or after is None or after.wall < before.wall + SHORTEST_S:
         return None
-    shared = cores & before.cores.keys() & after.cores.keys()
+    shared = cores & before.worked.keys() & after.worked.keys()
     if not shared:
         return None
     available = (after.wall - before.wall) * len(shared)
-    busy, stolen = (sum(after.cores[core][i] - before.cores[core][i] for core in shared) for i in (0, 1))
-    others = busy - (after.own - before.own)
+    others = sum(after.worked[core] - before.worked[core] for core in shared) - (after.own - before.own)
+    if not shared <= before.stolen.keys() & after.stolen.keys():
+        return max(others, 0.0) / available, None
+    stolen = sum(after.stolen[core] - before.stolen[core] for core in shared)
     return max(others, 0.0) / available, max(stolen, 0.0) / available
 
 
 def own_cores() -> set[int]:
     """Cores that the threads of this process may use now: ONNX Runtime puts its own on all cores of the machine,
-    whatever `taskset` says. Empty where the system does not tell."""
+    whatever `taskset` says. All cores where the system does not tell."""
     cores: set[int] = set()
     for task in Path("/proc/self/task").glob("*"):
         with suppress(OSError):  # a thread that ended meanwhile
             cores |= os.sched_getaffinity(int(task.name))
-    return cores
+    return cores or set(range(os.cpu_count() or 0))
 
 
 def cpu_name() -> str:
@@ -104,26 +136,17 @@ def instruction_sets(cpuinfo: str) -> tuple[str, ...] | None:
     return tuple(name for name in ISA if name in match[1].split()) if match else None
 
 
-def physical_cores() -> int | None:
-    """Without hyper-threading."""
-    siblings = {read(path) for path in SYS_CPU.glob("cpu[0-9]*/topology/thread_siblings_list")}
-    return len(siblings - {""}) or None
-
-
 def cpu_mhz() -> float | None:
-    """The mean over all cores, now."""
-    speeds = [float(found) for found in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", read(CPUINFO), re.M)]
-    if not speeds:
-        paths = SYS_CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
-        speeds = [int(text) / 1000 for path in paths if (text := read(path)).isdigit()]
+    """The mean over all clocks, now; some systems tell the nominal one instead."""
+    speeds = [core.current for core in ask("cpu_freq", percpu=True) or () if core.current]  # 0: switched off
     return sum(speeds) / len(speeds) if speeds else None
 
 
 def cpu_temperature() -> float | None:
-    """The hottest sensor, in degrees Celsius."""
-    paths = Path("/sys/class/thermal").glob("thermal_zone*/temp")
-    readings = [int(text) / 1000 for path in paths if (text := read(path)).lstrip("-").isdigit()]
-    return max(readings, default=None)
+    """The hottest sensor of the processor, in degrees Celsius; of the machine where none is named after it."""
+    sensors = ask("sensors_temperatures") or {}
+    own = {name: found for name, found in sensors.items() if name.lower().startswith(CPU_SENSORS)}
+    return max((reading.current for found in (own or sensors).values() for reading in found), default=None)
 
 
 def read(path: Path) -> str:

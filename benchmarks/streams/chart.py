@@ -3,156 +3,140 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from yolox_deploy.benchmarks.streams.report import SweepReport, SweepRow
-from yolox_deploy.drawing import class_color, put_text, write_picture
+from yolox_deploy.charts import line_color, new_figure, style, write_figure
 
-Picture = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
-HEIGHT, WIDTH = 330, 400
-"""Of a panel's axes, in pixels."""
-LEFT, RIGHT, TOP, BOTTOM = 46, 18, 40, 44
-LEGEND_LINE = 18
-GRID, INK, LINE = (228, 228, 228), (90, 90, 90), (60, 60, 200)
-TICKS = (1, 2, 3, 5)
-NOTE = (
-    "filled: streaming AP; hollow: offline AP of the same answers; numbers: input size; ring: best at that rate; "
-    "dashes: time of one frame"
-)
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """Scales shared by all panels: logarithmic milliseconds, AP from 0 in percent."""
-
-    least_ms: float
-    most_ms: float
-    top: float
-
-    def x(self, ms: float) -> int:
-        share = math.log(ms / self.least_ms) / math.log(self.most_ms / self.least_ms)
-        return LEFT + round(share * WIDTH)
-
-    def y(self, ap: float) -> int:
-        return TOP + round((1 - ap / self.top) * HEIGHT)
+PANEL = (4.8, 4.0)
+"""Width and height in hundreds of pixels, without the legend; `LEGEND_LINE` is the height of a line of that."""
+LEGEND_LINE = 0.22
+TICKS = (1, 2, 5)
+INK = "#303030"
+ROOM = (24, 12)
+"""Of a label, in pixels; `AWAY`: how far above its dot it may stand."""
+AWAY = (-18, 18, -30, 30, -42, 42)
+DOTS: dict[str, Any] = {"marker": "o", "markersize": 6, "linewidth": 1}
+KINDS: dict[str, dict[str, Any]] = {
+    "streaming AP, by input size": DOTS,
+    "offline AP of the same answers": {**DOTS, "markerfacecolor": "white", "alpha": 0.45},
+    "best at that rate": {"marker": "o", "markersize": 14, "markerfacecolor": "none", "linestyle": ""},
+    "time of one frame": {"linestyle": "--", "linewidth": 1},
+}
+"""How each kind of mark looks, by its name in the legend."""
+STREAMING, OFFLINE, BEST, ONE_FRAME = KINDS.values()
 
 
 def draw_sweep(report: SweepReport, path: str | Path) -> Path:
-    """Draw offline AP (hollow) and streaming AP (filled) over the median latency, joined by a line.
+    """Draw offline AP (hollow) and streaming AP (filled) over the median latency, a panel for each frame rate.
 
-    One model on one backend is one colour, its input sizes are joined; the vertical line is the time of one frame,
-    the ring marks the best streaming AP.
+    One model on one backend is one colour, its input sizes are joined.
 
     Args:
         report: of a sweep.
         path: of the picture; its suffix names the format.
 
-    Returns:
-        The path.
+    Raises:
+        MissingExtraError: matplotlib is not installed.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    axes = _axes(report)
+    rates = list(report.best)
     series = list(dict.fromkeys(_series(report, row) for row in report.rows))
-    panels = [_panel(report, rate, axes, series) for rate in report.best]
-    body = np.hstack(panels)
-    write_picture(path, np.vstack([body, _legend(series, body.shape[1])]))
-    return path
+    width, height = PANEL
+    lines = math.ceil((len(series) + len(KINDS)) / len(rates))
+    figure = new_figure(width * len(rates), height + LEGEND_LINE * lines, "bench")
+    panels = figure.subplots(1, len(rates), sharex=True, sharey=True, squeeze=False)[0]
+    _scale(panels[0], report)
+    panels[0].set_ylabel("AP (%)")
+    for axes, rate in zip(panels, rates, strict=True):
+        _draw_panel(axes, report, rate, series)
+    figure.legend(handles=_marks(series), loc="outside lower center", ncols=len(rates), frameon=False)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_figure(Path(path), figure)
+    return Path(path)
 
 
-def _axes(report: SweepReport) -> _Axes:
-    times = [detector.latency.p50 for detector in report.detectors]
-    times += [1000 / rate for rate in report.best]
-    best = max(100 * row.offline["AP"] for row in report.rows)
-    return _Axes(min(times) / 1.35, max(times) * 1.35, max(5 * math.ceil((best + 1) / 5), 5))
+def _marks(series: Sequence[str]) -> list[Line2D]:
+    """What the legend explains: colours, then kinds."""
+    from matplotlib.lines import Line2D
+
+    colors = [Line2D([], [], color=line_color(i), label=name, **DOTS) for i, name in enumerate(series)]
+    return colors + [Line2D([], [], color=INK, label=name, **kind) for name, kind in KINDS.items()]
 
 
-def _panel(report: SweepReport, rate: float, axes: _Axes, series: Sequence[tuple[str, str]]) -> Picture:
-    canvas = np.full((TOP + HEIGHT + BOTTOM, LEFT + WIDTH + RIGHT, 3), 255, np.uint8)
-    _frame(canvas, axes)
-    put_text(canvas, f"{rate:g} FPS", (LEFT, TOP - 16), (30, 30, 30))
-    _dashes(canvas, axes.x(1000 / rate))
-    put_text(canvas, f"{1000 / rate:.0f} ms", (axes.x(1000 / rate) - 18, TOP - 4), LINE)
+def _draw_panel(axes: Axes, report: SweepReport, rate: float, series: Sequence[str]) -> None:
+    """One frame rate: of each model on one backend both lines, and its input sizes beside the lower one."""
+    style(axes)
+    axes.set(title=f"{rate:g} FPS: {1000 / rate:.0f} ms a frame", xlabel="median latency (ms)")
+    axes.axvline(1000 / rate, color=INK, **ONE_FRAME)
+    labels = []
     rows = report.at(rate)
-    upper = _series(report, rows[0])
     for index, name in enumerate(series):
         own = [row for row in rows if _series(report, row) == name]
-        own.sort(key=lambda row: report.detectors[row.detector].latency.p50)
-        _draw_series(canvas, report, own, axes, _color(index), -10 if name == upper else 18)
-    best = rows[0]
-    spot = _spot(report, best, axes, best.streaming["AP"])
-    cv2.circle(canvas, spot, 10, (30, 30, 30), 2, cv2.LINE_AA)
-    return canvas
+        own.sort(key=lambda row: _latency(report, row))
+        times = [_latency(report, row) for row in own]
+        lower = [_percent(row.streaming) for row in own]
+        axes.plot(times, [_percent(row.offline) for row in own], color=line_color(index), **OFFLINE)
+        axes.plot(times, lower, color=line_color(index), **STREAMING)
+        sizes = [report.detectors[row.detector].size for row in own]
+        texts = [f"{height}" if height == width else f"{height}x{width}" for height, width in sizes]
+        labels += [
+            ((time, ap), text, line_color(index)) for time, ap, text in zip(times, lower, texts, strict=True)
+        ]
+    axes.plot(_latency(report, rows[0]), _percent(rows[0].streaming), color=INK, **BEST)
+    _write_labels(axes, labels)
 
 
-def _draw_series(
-    canvas: Picture,
-    report: SweepReport,
-    rows: Sequence[SweepRow],
-    axes: _Axes,
-    color: tuple[int, int, int],
-    label_down: int,
+def _write_labels(
+    axes: Axes, labels: Sequence[tuple[tuple[float, float], str, tuple[float, float, float]]]
 ) -> None:
-    """Both lines of one model on one backend, with its sizes so many pixels below the lower one."""
-    pale = tuple(round(255 - 0.45 * (255 - value)) for value in color)
-    offline = [_spot(report, row, axes, row.offline["AP"]) for row in rows]
-    streaming = [_spot(report, row, axes, row.streaming["AP"]) for row in rows]
-    for line, tone in ((offline, pale), (streaming, color)):
-        cv2.polylines(canvas, [np.array(line, np.int32).reshape(-1, 1, 2)], False, tone, 1, cv2.LINE_AA)
-    for row, upper, lower in zip(rows, offline, streaming, strict=True):
-        cv2.circle(canvas, upper, 4, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(canvas, upper, 4, pale, 1, cv2.LINE_AA)
-        cv2.circle(canvas, lower, 5, color, cv2.FILLED, cv2.LINE_AA)
-        height, width = report.detectors[row.detector].size
-        label = f"{height}" if height == width else f"{height}x{width}"
-        put_text(canvas, label, (lower[0] - 12, lower[1] + label_down), color)
+    """Each text below or above its spot (ms, %), where it meets no other spot and no other text."""
+    spots = axes.transData.transform([spot for spot, _, _ in labels]).tolist()
+    taken = list(spots)
+    for (spot, text, color), (x, y) in zip(labels, spots, strict=True):
+        width, height = ROOM
+        free = (
+            away
+            for away in AWAY
+            if all(abs(x - left) > width or abs(y + away - low) > height for left, low in taken)
+        )
+        away = next(free, AWAY[0])
+        taken.append([x, y + away])
+        place: Any = {"xytext": (0, away), "textcoords": "offset pixels", "ha": "center", "va": "center"}
+        axes.annotate(text, spot, color=color, fontsize=8, **place)
 
 
-def _spot(report: SweepReport, row: SweepRow, axes: _Axes, ap: float) -> tuple[int, int]:
-    return axes.x(report.detectors[row.detector].latency.p50), axes.y(100 * max(ap, 0.0))
+def _scale(axes: Axes, report: SweepReport) -> None:
+    """Of all panels: logarithmic milliseconds that hold every latency and frame, and AP from 0."""
+    from matplotlib.ticker import NullLocator, StrMethodFormatter
+
+    times = [_latency(report, row) for row in report.rows] + [1000 / rate for rate in report.best]
+    least, most = min(times) / 1.35, max(times) * 1.35
+    ticks = [digit * 10.0**power for power in range(-2, 6) for digit in TICKS]
+    axes.set_xscale("log")
+    axes.set_xticks([tick for tick in ticks if least < tick < most])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_xlim(least, most)
+    top = 5 * math.ceil((max(_percent(row.offline) for row in report.rows) + 1) / 5)
+    axes.set_ylim(-0.08 * top, top)  # room for the sizes below 0
 
 
-def _frame(canvas: Picture, axes: _Axes) -> None:
-    """Grid and numbers of both axes."""
-    for ap in range(0, round(axes.top) + 1, 5):
-        cv2.line(canvas, (LEFT, axes.y(ap)), (LEFT + WIDTH, axes.y(ap)), GRID, 1)
-        put_text(canvas, str(ap), (LEFT - 24, axes.y(ap) + 4))
-    for power in range(-2, 6):
-        for tick in (digit * 10.0**power for digit in TICKS):
-            if axes.least_ms < tick < axes.most_ms:
-                cv2.line(canvas, (axes.x(tick), TOP), (axes.x(tick), TOP + HEIGHT), GRID, 1)
-                put_text(canvas, f"{tick:g}", (axes.x(tick) - 8, TOP + HEIGHT + 16))
-    put_text(canvas, "median latency, ms", (LEFT + WIDTH // 2 - 60, TOP + HEIGHT + 36))
-    put_text(canvas, "AP, %", (4, TOP - 16))
+def _latency(report: SweepReport, row: SweepRow) -> float:
+    """Median milliseconds."""
+    return report.detectors[row.detector].latency.p50
 
 
-def _dashes(canvas: Picture, x: int) -> None:
-    for y in range(TOP, TOP + HEIGHT, 10):
-        cv2.line(canvas, (x, y), (x, y + 5), LINE, 1)
+def _percent(figures: Mapping[str, float]) -> float:
+    return 100 * max(figures["AP"], 0.0)
 
 
-def _legend(series: Sequence[tuple[str, str]], width: int) -> Picture:
-    canvas = np.full((LEGEND_LINE * (len(series) + 1) + 12, width, 3), 255, np.uint8)
-    for index, name in enumerate(series):
-        y = LEGEND_LINE * (index + 1)
-        cv2.circle(canvas, (LEFT + 4, y - 4), 5, _color(index), cv2.FILLED, cv2.LINE_AA)
-        put_text(canvas, " ".join(name), (LEFT + 18, y), INK)
-    put_text(canvas, NOTE, (LEFT, LEGEND_LINE * (len(series) + 1)), INK)
-    return canvas
-
-
-def _series(report: SweepReport, row: SweepRow) -> tuple[str, str]:
+def _series(report: SweepReport, row: SweepRow) -> str:
+    """ "yolox_nano onnxruntime fp32"."""
     detector = report.detectors[row.detector]
-    return detector.model, f"{detector.backend} {detector.precision}"
-
-
-def _color(index: int) -> tuple[int, int, int]:
-    blue, green, red = class_color(index)
-    return round(0.75 * blue), round(0.75 * green), round(0.75 * red)
+    return f"{detector.model} {detector.backend} {detector.precision}"

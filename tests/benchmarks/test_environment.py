@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from yolox_deploy.benchmarks.machine.nvidia import throttling
 from yolox_deploy.benchmarks.machine.peak import Peak, best_rate, share
 from yolox_deploy.benchmarks.machine.processor import (
     CpuClock,
-    busy_and_stolen,
+    core_numbers,
     cpu_model,
     instruction_sets,
     own_cores,
@@ -30,19 +33,50 @@ def test_the_machine_is_described() -> None:
     assert found.versions["numpy"] == np.__version__
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="compares with /proc")
+def test_memory_and_work_are_those_of_the_kernel() -> None:
+    kilobytes = dict(re.findall(r"^(Mem\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
+    memory, free = machine.describe().memory_mib, machine.state("before").available_mib
+    assert memory == int(kilobytes["MemTotal"]) / 1024
+    assert free == pytest.approx(int(kilobytes["MemAvailable"]) / 1024, rel=0.2)
+    clock, tick = CpuClock.now(), 1 / os.sysconf("SC_CLK_TCK")
+    assert clock is not None
+    cores = re.findall(r"^cpu(\d+)((?: \d+){8})", Path("/proc/stat").read_text(), re.MULTILINE)
+    assert clock.worked.keys() == {int(number) for number, _ in cores}
+    for number, fields in cores:
+        user, nice, system, _idle, _wait, irq, softirq, steal = (
+            int(field) * tick for field in fields.split()
+        )
+        assert clock.worked[int(number)] == pytest.approx(user + nice + system + irq + softirq, abs=2)
+        assert clock.stolen[int(number)] == pytest.approx(steal, abs=2)
+
+
+def test_without_psutil_the_machine_is_unknown_and_a_note_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    found, state = machine.describe(), machine.state("before")
+    assert (found.memory_mib, found.cores, state.available_mib, state.cpu_mhz) == (None, None, None, None)
+    assert use_by_others(CpuClock.now(), CpuClock.now(), own_cores()) is None
+    assert found.cpu
+    assert found.usable_cores >= 1
+    assert [text for text in machine.warnings(found) if "pip install 'yolox-deploy[bench]'" in text]
+
+
 def test_a_state_names_its_moment() -> None:
     assert machine.state("during").moment == "during"
 
 
 def test_what_others_used_is_told_apart_from_our_own() -> None:
-    before = CpuClock(0, 10, {0: (60, 3), 1: (40, 2), 2: (0, 0)})
-    after = CpuClock(10, 20, {0: (67, 4), 1: (48, 2), 2: (10, 10)})
+    before = CpuClock(0, 10, {0: 60, 1: 40, 2: 0}, {0: 3, 1: 2, 2: 0})
+    after = CpuClock(10, 20, {0: 67, 1: 48, 2: 10}, {0: 4, 1: 2, 2: 10})
     assert use_by_others(before, after, {0, 1}) == (0.25, 0.05)
     assert use_by_others(before, after, {0, 1, 2}) == (0.5, 11 / 30)
     assert use_by_others(None, after, {0, 1}) is None
     assert use_by_others(after, after, {0, 1}) is None
     assert use_by_others(before, after, {7}) is None
     assert use_by_others(before, replace(after, wall=0.01), {0}) is None
+    assert use_by_others(replace(before, stolen={}), after, {0, 1}) == (0.25, None)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
@@ -51,7 +85,8 @@ def test_threads_placed_outside_of_the_process_are_seen() -> None:
     assert own_cores() >= cores
     clock = CpuClock.now()
     assert clock is not None
-    assert cores <= set(clock.cores)
+    assert cores <= set(clock.worked)
+    assert clock.worked.keys() == clock.stolen.keys()
 
 
 def test_warnings_name_what_disturbs_and_change_nothing() -> None:
@@ -89,21 +124,10 @@ def test_the_peak_of_memory_is_known() -> None:
     assert found is None or found > 10
 
 
-STAT = """cpu  100 0 50 999 9 1 1 7 0 0
-cpu0 60 0 30 500 4 1 0 5 0 0
-cpu1 30 0 10 300 4 0 1 2 0 0
-cpu11 10 0 10 199 1 0 0 0 0 0
-intr 1 2 3"""
-
-
-def test_each_core_has_a_clock_of_its_own() -> None:
-    tick = 1 / os.sysconf("SC_CLK_TCK")
-    found = busy_and_stolen(STAT)
-    assert found[0] == pytest.approx((91 * tick, 5 * tick))
-    assert found[1] == pytest.approx((41 * tick, 2 * tick))
-    assert found[11] == pytest.approx((20 * tick, 0))
-    assert len(found) == 3
-    assert busy_and_stolen("") == {}
+def test_cores_keep_their_numbers_where_some_are_switched_off() -> None:
+    assert core_numbers("0-3") == [0, 1, 2, 3]
+    assert core_numbers("0,2-3,11") == [0, 2, 3, 11]
+    assert core_numbers("") == []
 
 
 def test_processors_of_one_name_are_told_apart() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -61,6 +63,33 @@ def test_broken_exif_is_no_orientation(tmp_path: Path, tiff: bytes) -> None:
     path = tmp_path / "picture.jpg"
     Image.fromarray(PIXELS).save(path, exif=b"Exif\0\0" + tiff)
     assert picture_size(path) == load_image(path).shape[:2] == (37, 53)
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC7, 0xCB, 0xCF])
+def test_kinds_of_jpeg_that_cannot_be_decoded(tmp_path: Path, marker: int) -> None:
+    path = tmp_path / "lossless.jpg"
+    assert cv2.imwrite(str(path), PIXELS)
+    path.write_bytes(path.read_bytes().replace(b"\xff\xc0", bytes((0xFF, marker)), 1))
+    with pytest.raises(InputError, match="lossless"):
+        picture_size(path)
+
+
+def test_an_orientation_in_xmp_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    Image.fromarray(PIXELS).save(path, xmp=b'<rdf:Description tiff:Orientation="6"/>')
+    assert picture_size(path) == load_image(path).shape[:2] == (37, 53)
+
+
+def test_many_pixels_are_no_matter(tmp_path: Path) -> None:
+    """More than Pillow warns of: nothing is decoded."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(PIXELS).save(path)
+    content = path.read_bytes()
+    head = b"IHDR" + struct.pack(">II", 30_000, 4_000) + content[24:29]
+    path.write_bytes(content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:])
+    assert Image.MAX_IMAGE_PIXELS is not None
+    assert Image.MAX_IMAGE_PIXELS < 30_000 * 4_000
+    assert picture_size(path) == (4_000, 30_000)
 
 
 def test_what_follows_the_end_is_allowed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from yolox_deploy import Detections
 from yolox_deploy.benchmarks import draw_sweep, sweep
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector
 from yolox_deploy.benchmarks.streams.sweep import SweepOptions, score_detectors
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import MissingExtraError, UsageError
 from yolox_deploy.streaming import ShrinkingTail
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_video, stride_of
 from yolox_deploy.synthetic import Motion, SequenceOptions, scene_worlds, write_sequences
@@ -111,6 +112,18 @@ def test_what_was_found_is_told_as_json_table_and_picture(
     assert image.shape[1] > image.shape[0] > 300
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["sweep.json", "sweep.png"]
+
+
+def test_a_picture_needs_matplotlib_and_names_the_extra(
+    footage: AnnotatedVideo,
+    detectors: list[MeasuredDetector],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = score_detectors(detectors, SweepOptions(footage, frame_rates=(10.0,)))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"yolox-deploy\[bench\]"):
+        draw_sweep(report, tmp_path / "sweep.png")
 
 
 def test_lower_rates_are_every_so_many_th_frame(footage: AnnotatedVideo) -> None:

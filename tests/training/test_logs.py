@@ -138,6 +138,19 @@ def test_the_curves_are_drawn_at_each_evaluation(tmp_path: Path) -> None:
     assert (first != second).any()
 
 
+def test_without_matplotlib_all_but_the_curves_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    log = RunLog(tmp_path, resumed=False)
+    assert log.without_curves is not None
+    assert "pip install 'yolox-deploy[train]'" in log.without_curves
+    train(log, 0, 12)
+    log.close()
+    assert {"steps.csv", "epochs.csv"} <= {path.name for path in tmp_path.iterdir()}
+    assert not (tmp_path / "curves.png").exists()
+
+
 def test_a_log_without_a_step_writes_nothing(tmp_path: Path) -> None:
     RunLog(tmp_path, resumed=False).close()
     assert list(tmp_path.iterdir()) == []

@@ -148,6 +148,15 @@ def test_files_of_a_run(whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
     assert evaluated(out) == ["1", "3"]
 
 
+def test_a_run_without_matplotlib_says_so_at_its_start(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    recorder = Recorder()
+    Trainer(config, progress=recorder)
+    assert [text for text in recorder.messages if text.startswith("no curves.png will be drawn")]
+
+
 def test_rates_follow_the_schedule(
     config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]
 ) -> None:

@@ -65,6 +65,7 @@ def ablate_command(
     from yolox_deploy.cli.train import check_data
 
     require("torch", "train")
+    require("matplotlib", "train")  # before the runs, not after
     changes = parse_settings(settings or [])
     given = {"imgsz": parse_size(imgsz), "epochs": epochs, "batch": batch}
     changes |= {name: value for name, value in given.items() if value is not None}

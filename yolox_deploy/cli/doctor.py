@@ -22,6 +22,9 @@ TOOLS = (
     ("pnnx", "export"),
     ("nncf", "openvino-int8"),
     ("faster-coco-eval", "eval"),
+    ("pillow", "eval"),
+    ("psutil", "bench"),
+    ("matplotlib", "bench"),
     ("supervision", "supervision"),
 )
 

@@ -52,6 +52,8 @@ def sweep_command(asked: SweepArguments) -> None:
         UsageError, InputError, ArtifactError, MissingExtraError: as of `sweep`.
     """
     require("faster_coco_eval", "eval")  # before the detectors answer, not after
+    if asked.out is not None:
+        require("matplotlib", "bench")
     from yolox_deploy.benchmarks import draw_sweep, sweep
     from yolox_deploy.streaming.policies import parse_policy
 

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.charts import Picture
 from yolox_deploy.data.dataset import Objects
 from yolox_deploy.drawing import class_color, write_picture
 from yolox_deploy.preprocess import letterbox
 from yolox_deploy.types import Detections
+
+Picture = NDArray[np.uint8]
 
 TILE, COLUMNS, MOST_TILES = 320, 4, 16
 LARGE_TILE = 480

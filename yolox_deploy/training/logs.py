@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from yolox_deploy.charts import draw_curves
-from yolox_deploy.errors import NonFiniteLossError
+from yolox_deploy.errors import MissingExtraError, NonFiniteLossError, require
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.files import replacing
 from yolox_deploy.training.learner import LOSS_NAMES, size_of_step
@@ -38,11 +38,15 @@ class RunLog:
     mean losses of its epoch and the seconds since the row before or the start. Both count from 0.
 
     A resumed run goes on in the same files, without the rows of steps that it takes again.
+
+    Attributes:
+        without_curves: why `curves.png` is not drawn, with the command that mends it; None where it is.
     """
 
     def __init__(self, folder: Path, *, resumed: bool) -> None:
         self._folder = folder
         self._resumed = resumed
+        self.without_curves = _why_no_curves()
         self._began = time.monotonic()
         self._steps: _Table | None = None
         self._epochs: _Table | None = None
@@ -68,9 +72,10 @@ class RunLog:
             self._epochs = self._open("epochs.csv", EPOCH_COLUMNS, values["epoch"])
         self._epochs.write({**_means(self._epoch), **values})
         self._send("figures", values, int(values["epoch"]))
-        steps = read_table(self._folder / "steps.csv", STEP_COLUMNS)
-        epochs = read_table(self._folder / "epochs.csv", EPOCH_COLUMNS)
-        draw_curves(steps, epochs, self._folder / "curves.png")
+        if self.without_curves is None:
+            steps = read_table(self._folder / "steps.csv", STEP_COLUMNS)
+            epochs = read_table(self._folder / "epochs.csv", EPOCH_COLUMNS)
+            draw_curves(steps, epochs, self._folder / "curves.png")
         if self._steps is not None:
             self._steps.since = time.monotonic()
 
@@ -151,6 +156,15 @@ def _tensorboard(folder: Path) -> Any:
         return SummaryWriter(str(folder))
     except Exception:
         return None
+
+
+def _why_no_curves() -> str | None:
+    """That matplotlib is missing is found before hours of training, and ends no run."""
+    try:
+        require("matplotlib", "train")
+    except MissingExtraError as error:
+        return f"no curves.png will be drawn: {error}"
+    return None
 
 
 class LossReader:

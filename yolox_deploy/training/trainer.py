@@ -98,6 +98,8 @@ class Trainer:
         self.workers = worker_count(config.workers, self.job.device)
         config.out.mkdir(parents=True, exist_ok=True)
         self.log = RunLog(config.out, resumed=resume) if self.job.is_main else None
+        if self.log is not None and self.log.without_curves is not None:
+            self.progress.message(self.log.without_curves)
 
     def fit(self) -> TrainResult:
         """Train to the last epoch, or until `stop` or `config.patience` ends it.
