@@ -90,18 +90,10 @@ def is_reference(other: Row, row: Row) -> bool:
 
 
 def _evaluate(candidate: ModelUnderTest, truth: Truth) -> Accuracy:
-    from yolox_deploy.detector import Detector
     from yolox_deploy.evaluation import coco_ap
     from yolox_deploy.evaluation.coco import read_annotations
 
-    with Detector(
-        candidate.path,
-        backend=candidate.backend,
-        device=candidate.device,
-        threads=candidate.threads,
-        override=candidate.override,
-        runtime_options=candidate.runtime_options,
-    ) as detector:
+    with candidate.open(Protocol()) as detector:
         figures = coco_ap(detector, truth.images, truth.annotations)
         images = len(read_annotations(truth.images, truth.annotations, detector.class_names).images)
     return Accuracy(figures, images)

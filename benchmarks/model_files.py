@@ -6,14 +6,39 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from yolox_deploy import __version__
+from yolox_deploy._version import __version__
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.converters.base import Target
-from yolox_deploy.files import cache_dir, sha256
+from yolox_deploy.files import cache_dir, replacing, sha256
+from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.models.zoo import ModelConfig
 from yolox_deploy.sources import image_paths
 
 Report = Callable[[str], None]
+
+
+def find_weights(config: ModelConfig, weights: Path | None, *, fetch: bool) -> tuple[Path | None, str]:
+    """The checkpoint and what to call it: the one given, else the official one, else none for random weights.
+
+    Args:
+        fetch: fetch the official one where it is not in the cache.
+    """
+    if weights is not None:
+        return weights, f"sha256 {sha256(weights)[:12]}"
+    if config.weights_url is not None:
+        cached = cache_dir() / "weights" / config.weights_url.rsplit("/", 1)[-1]
+        if fetch or cached.is_file():
+            return fetch_weights(config), "official"
+    return None, RANDOM
+
+
+def trained_size(weights: Path | None) -> tuple[int, int] | None:
+    """The (height, width) that a checkpoint says it was trained at."""
+    if weights is None:
+        return None
+    from yolox_deploy.models import read_checkpoint
+
+    return read_checkpoint(weights).input_size
 
 
 def exported(
@@ -78,9 +103,8 @@ def random_checkpoint(config: ModelConfig, report: Report) -> Path:
         report(f"writing random weights of {config.name}")
         torch.manual_seed(0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        torch.save({"model": build_model(config.name).state_dict()}, temporary)
-        temporary.replace(path)
+        with replacing(path) as part:
+            torch.save({"model": build_model(config.name).state_dict()}, part)
     return path
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.sources import image_paths
@@ -33,6 +34,17 @@ class Pictures:
     images: tuple[Image, ...]
     description: str
     decoding_ms: tuple[float, ...] = ()
+
+
+def load_pictures(images: str | Path | None, protocol: Protocol) -> Pictures:
+    """As many pictures as the protocol asks for: those of a folder or glob, or generated ones without.
+
+    Raises:
+        InputError: as `from_folder`.
+    """
+    if images is not None:
+        return from_folder(images, protocol.images)
+    return generated(protocol.images, protocol.seed)
 
 
 def from_folder(source: str | Path, count: int) -> Pictures:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.benchmarks.model_files import Report, exported, random_checkpoint
+from yolox_deploy.benchmarks.model_files import (
+    Report,
+    exported,
+    find_weights,
+    random_checkpoint,
+    trained_size,
+)
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
-from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.converters.base import TARGETS, get_target
-from yolox_deploy.errors import DeviceError, MissingExtraError, UsageError, YoloxDeployError
-from yolox_deploy.files import cache_dir, sha256
-from yolox_deploy.models.weights import fetch_weights
+from yolox_deploy.benchmarks.ways import Variant, check_precision, on_backends, usable_entries, variants
+from yolox_deploy.converters.base import get_target
+from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
-from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 
 DEFAULT_MODEL = "yolox_s"
-DEFAULT_PRECISIONS = ("fp32", "bf16")
-GPU_BACKEND, GPU_PRECISIONS = "tensorrt", ("fp16",)
-"""On a GPU with TensorRT the paper's protocol: FP16, batch 1, the model's test size."""
 
-CHECKPOINT_SUFFIX = ".pth"
+Files = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PlanOptions:
     """What to export and measure; None: what suits this machine.
 
     Attributes:
-        models: names in the zoo.
+        models: names in the zoo, where no `files` are named.
         backends: names of runtimes.
         precisions: of exported files.
         weights: a checkpoint, for one model; None for the official weights where they are in the cache, else
@@ -42,6 +42,9 @@ class PlanOptions:
         batch: images at a time; None leaves it free where the format can.
         calib: folder of pictures, for INT8.
         device: as of `Detector`.
+        files: model files to measure as they are; of the other options `backends`, `device` and `threads` hold for
+            them.
+        threads: CPU threads of one inference, to be measured one after the other; empty for each backend's choice.
     """
 
     models: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -53,23 +56,71 @@ class PlanOptions:
     batch: int | None = 1
     calib: Path | None = None
     device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to run a model here; `target` None runs the checkpoint itself."""
-
-    backend: str
-    precision: str
-    target: str | None
+    files: tuple[Path, ...] = ()
+    threads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """The files to measure, and what was left out, with reasons."""
+    """The files to measure.
+
+    Attributes:
+        candidates: for latency, at batch 1.
+        skipped: what was left out, with reasons.
+        several: for throughput, of any batch; empty where none is wanted.
+    """
 
     candidates: tuple[ModelUnderTest, ...]
-    skipped: tuple[str, ...] = field(default=())
+    skipped: tuple[str, ...] = ()
+    several: tuple[ModelUnderTest, ...] = ()
+
+
+def make_plan(
+    options: PlanOptions, *, throughput: bool = False, report: Report = lambda message: None
+) -> BenchPlan:
+    """The files named, or those of the models, exported into the cache where missing, at each number of threads.
+
+    Raises:
+        YoloxDeployError: as `plan_files`, `without_fixed_batches` and `plan_models`.
+    """
+    several: tuple[ModelUnderTest, ...] = ()
+    if options.files:
+        found = plan_files(options)
+        if throughput:
+            several, found = found.candidates, without_fixed_batches(found)
+    else:
+        found = plan_models(options, report)
+        if throughput:
+            several = plan_models(replace(options, batch=None), report).candidates
+    counts = options.threads
+    return BenchPlan(with_threads(found.candidates, counts), found.skipped, with_threads(several, counts))
+
+
+def plan_files(options: PlanOptions) -> BenchPlan:
+    """Each file on its suffix's default backend, or on those of the backends named that open it.
+
+    Raises:
+        UsageError: an unknown backend, or none of those named opens any of the files.
+        MissingExtraError, ArtifactError: a backend that was named cannot run here.
+    """
+    if options.backends is None:
+        return BenchPlan(tuple(ModelUnderTest(file, device=options.device) for file in options.files))
+    named = usable_entries(options.backends)
+    found = on_backends(options.files, named, options.device)
+    if not found:
+        raise UsageError(f"none of {', '.join(entry.name for entry in named)} opens these files")
+    return BenchPlan(tuple(found))
+
+
+def files_and_names(models: Files) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Model files, and names in the zoo: texts without a suffix."""
+    names = tuple(one for one in listed(models) if isinstance(one, str) and not Path(one).suffix)
+    return tuple(Path(one) for one in listed(models) if one not in names), names
+
+
+def listed(files: Files) -> list[str | Path]:
+    """One or several as a list."""
+    return [files] if isinstance(files, str | Path) else list(files)
 
 
 def plan_models(options: PlanOptions, report: Report = lambda message: None) -> BenchPlan:
@@ -87,10 +138,10 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
     candidates: list[ModelUnderTest] = []
     skipped: list[tuple[str, str]] = []
     kinds: set[type[YoloxDeployError]] = set()
-    ways = variants(options)
+    ways = variants(options.backends, options.precisions)
     for config in configs:
-        weights, origin = _find_weights(config, options)
-        size = options.imgsz or _trained_size(weights) or (config.test_size, config.test_size)
+        weights, origin = find_weights(config, options.weights, fetch=options.fetch)
+        size = options.imgsz or trained_size(weights) or (config.test_size, config.test_size)
         for way in ways:
             try:
                 candidates.append(_candidate(config, way, weights, origin, size, options, report))
@@ -102,53 +153,6 @@ def plan_models(options: PlanOptions, report: Report = lambda message: None) -> 
         kind = MissingExtraError if kinds == {MissingExtraError} else UsageError
         raise kind("nothing can be measured: " + ("; ".join(reasons) or "no backend fits"))
     return BenchPlan(tuple(candidates), tuple(reasons))
-
-
-def variants(options: PlanOptions) -> list[Variant]:
-    """Every way to run a model on this machine that the options allow.
-
-    Raises:
-        UsageError: a backend is unknown, or none has the precisions asked for.
-        MissingExtraError, ArtifactError: a backend that was named cannot run here, or none is installed.
-    """
-    chosen = usable_entries(options.backends)
-    if not chosen:
-        extras = ", ".join(dict.fromkeys(entry.extra for entry in entries()))
-        raise MissingExtraError(
-            "no backend can run here: pip install 'yolox-deploy[onnxruntime]', or another of the extras "
-            f"{extras}; `yolox-deploy doctor` tells what is here"
-        )
-    if options.backends is None and any(entry.name == GPU_BACKEND for entry in chosen):
-        chosen = [entry for entry in chosen if entry.name == GPU_BACKEND]
-    found = []
-    for entry in chosen:
-        default = GPU_PRECISIONS if entry.name == GPU_BACKEND else DEFAULT_PRECISIONS
-        for target, offered in _ways(entry):
-            wanted = options.precisions or default
-            found += [Variant(entry.name, one, target) for one in wanted if one in offered]
-    if not found:
-        raise UsageError(
-            f"no way to run a model: backends {[entry.name for entry in chosen]}, precisions "
-            f"{list(options.precisions or DEFAULT_PRECISIONS)}; `yolox-deploy doctor` tells what is installed"
-        )
-    return found
-
-
-def usable_entries(names: Sequence[str] | None = None) -> list[RuntimeEntry]:
-    """The runtimes that work on this machine; with `names`, exactly those.
-
-    Raises:
-        UsageError: an unknown name.
-        MissingExtraError, ArtifactError: a runtime that was named cannot run here.
-    """
-    known = {entry.name: entry for entry in entries()}
-    if names is not None:
-        for name in names:
-            if name not in known:
-                raise UsageError(f"no backend {name!r}; expected one of {', '.join(known)}")
-            known[name].load().probe()
-        return [known[name] for name in names]
-    return [entry for entry in known.values() if entry.installed and _works(entry)]
 
 
 def with_threads(candidates: Sequence[ModelUnderTest], counts: Sequence[int]) -> tuple[ModelUnderTest, ...]:
@@ -174,42 +178,7 @@ def without_fixed_batches(plan: BenchPlan) -> BenchPlan:
             kept.append(candidate)
         else:
             left.append(f"latency of {candidate.path.name}: it takes {batch} pictures at a time")
-    return BenchPlan(tuple(kept), (*plan.skipped, *left))
-
-
-def _works(entry: RuntimeEntry) -> bool:
-    try:
-        entry.load().probe()
-    except YoloxDeployError:
-        return False
-    return True
-
-
-def _ways(entry: RuntimeEntry) -> list[tuple[str | None, tuple[str, ...]]]:
-    """Targets whose files the runtime is meant for, each with its precisions; None is the checkpoint."""
-    if CHECKPOINT_SUFFIX in entry.suffixes:
-        return [(None, entry.load().capabilities.precisions)]
-    return [(target.name, target.precisions) for target in TARGETS if target.runtime == entry.name]
-
-
-def _find_weights(config: ModelConfig, options: PlanOptions) -> tuple[Path | None, str]:
-    """The checkpoint and what to call it; None for random weights."""
-    if options.weights is not None:
-        return options.weights, f"sha256 {sha256(options.weights)[:12]}"
-    if config.weights_url is not None:
-        cached = cache_dir() / "weights" / config.weights_url.rsplit("/", 1)[-1]
-        if options.fetch or cached.is_file():
-            return fetch_weights(config), "official"
-    return None, RANDOM
-
-
-def _trained_size(weights: Path | None) -> tuple[int, int] | None:
-    """The (height, width) that a checkpoint says it was trained at."""
-    if weights is None:
-        return None
-    from yolox_deploy.models import read_checkpoint
-
-    return read_checkpoint(weights).input_size
+    return replace(plan, candidates=tuple(kept), skipped=(*plan.skipped, *left))
 
 
 def _candidate(
@@ -245,12 +214,5 @@ def _candidate(
         group=config.name,
     )
     if way.precision != "fp32":
-        _check_precision(candidate, way)
+        check_precision(candidate, way)
     return candidate
-
-
-def _check_precision(candidate: ModelUnderTest, way: Variant) -> None:
-    """Open it once: a backend says then that this machine does not have the precision, or only emulates it."""
-    with candidate.open(Protocol()) as detector:
-        if detector.info.details.get("emulated"):
-            raise DeviceError(f"this machine has no {way.precision}; {way.backend} only emulates it")

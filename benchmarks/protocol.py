@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.thresholds import Thresholds
 
 PROTOCOL_VERSION = 1
 """Raised when figures of two versions may not be compared any more."""
@@ -55,8 +56,8 @@ class Protocol:
     warm_up_agreement: float = 0.10
     settle_ms: float = 20.0
     images: int = 64
-    conf: float = 0.25
-    iou: float = 0.45
+    conf: float = Thresholds.conf
+    iou: float = Thresholds.iou
     seed: int = 20210718
     version: int = PROTOCOL_VERSION
 

@@ -9,20 +9,20 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from yolox_deploy.artifact import ArtifactInfo, sidecar_path
+from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.benchmarks.machine.facts import Peak
 from yolox_deploy.benchmarks.machine.peak import share
 from yolox_deploy.benchmarks.pictures import Pictures
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
-from yolox_deploy.benchmarks.report.results import MeasuredModel, Peak, Row, Startup
+from yolox_deploy.benchmarks.report.results import MeasuredModel, Row, Startup
 from yolox_deploy.benchmarks.session import Measured, Session
 from yolox_deploy.benchmarks.stats import Comparison, paired_ratio, round_medians
-from yolox_deploy.errors import GateError, MissingExtraError, require
+from yolox_deploy.errors import MissingExtraError, require
 from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.runtimes.registry import present_files
 
 RANDOM = "random"
 """What the weights of an untrained model are called."""
-
-SIBLING_SUFFIXES = {".xml": (".bin",), ".param": (".bin",)}
 
 UNSTEADY_RANGE = 0.20
 """Rounds whose medians spread further than this (relative to the lowest) are worth a warning."""
@@ -75,9 +75,7 @@ def unique_labels(subjects: Sequence[MeasuredModel]) -> list[MeasuredModel]:
 
 def total_bytes(path: Path) -> int:
     """The size of a model file with those that belong to it, without the sidecar."""
-    siblings = [path.with_suffix(suffix) for suffix in SIBLING_SUFFIXES.get(path.suffix, ())]
-    files = [file for file in (path, *siblings) if file.is_file() and file != sidecar_path(path)]
-    return sum(file.stat().st_size for file in files)
+    return sum(file.stat().st_size for file in present_files(path))
 
 
 @lru_cache(maxsize=64)
@@ -162,17 +160,6 @@ def achieved_gflops(one: Measured, subject: MeasuredModel) -> float | None:
     if subject.gflops is None:
         return None
     return subject.gflops / one.scopes[HEADLINE].summary.mean * 1000
-
-
-def check_accuracy(rows: Sequence[Row]) -> None:
-    """The gate of a finished run.
-
-    Raises:
-        GateError: a row is struck out: its speed is of no use.
-    """
-    struck = [row.subject.label for row in rows if row.rejected]
-    if struck:
-        raise GateError(f"struck out for its accuracy, so that its speed is of no use: {', '.join(struck)}")
 
 
 def _proof(one: Measured) -> bool | None:

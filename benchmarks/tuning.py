@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
-from yolox_deploy.benchmarks.plan import usable_entries, with_threads
+from yolox_deploy.benchmarks.accuracy import Truth
+from yolox_deploy.benchmarks.measuring import BenchOptions, measure
+from yolox_deploy.benchmarks.plan import BenchPlan, Files, listed, with_threads
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.errors import GateError, UsageError, YoloxDeployError
+from yolox_deploy.benchmarks.ways import ways
+from yolox_deploy.errors import GateError
 from yolox_deploy.files import check_writable
 from yolox_deploy.host import usable_cores
-from yolox_deploy.runtimes.registry import RuntimeEntry, entries
 from yolox_deploy.tuned import TunedOpening, tuned_path, write_tuned
 
 SCOPE = "e2e"
@@ -35,32 +36,48 @@ class Tuned:
 
 
 def tune(
-    files: Sequence[Path],
-    options: BenchOptions,
+    files: Files,
     *,
+    protocol: Protocol | None = None,
+    images: str | Path | None = None,
+    annotations: str | Path | None = None,
+    max_ap_drop: float = 0.01,
     threads: Sequence[int] = (),
     device: str = "auto",
     report: Callable[[str], None] = lambda message: None,
 ) -> Tuned:
     """Measure every way to run the files here and keep the fastest one that is accurate enough.
 
+    Every backend that opens a file is tried in each precision that it sets itself, with each number of threads.
+    From then on `Detector(file, backend="auto")` opens what was chosen on this machine.
+
     Args:
-        files: exports of one model; the choice is kept for each of them.
-        options: with `images` and `annotations`, rows that lose more than `max_ap_drop` AP are out. Without,
-            and where no float32 row was measured, only float32 and files whose own proof was passed are in.
+        files: one or several exports of one model; the choice is kept for each of them.
+        protocol: how long and how often; None for `Protocol.quick()`, 3 s for each way.
+        images: folder or glob of pictures; None for generated ones.
+        annotations: COCO file of the folder `images`: ways that lose more than `max_ap_drop` AP (0-1) against
+            float32 are out. Without, and where no float32 row was measured, only float32 and files whose own proof
+            was passed are in.
         threads: to try; empty for the powers of two up to the number of cores.
+        device: as of `Detector`.
         report: called with a sentence at each step.
 
     Raises:
-        UsageError: no file, no backend here opens one, or the cache cannot be written to.
+        UsageError: no file, no backend here opens one, annotations without pictures, or the cache cannot be
+            written to.
+        InputError: pictures or annotations that cannot be read.
         MissingExtraError: the backends that would open one are not installed.
         GateError: nothing is accurate enough.
     """
-    for file in files:
-        check_writable(tuned_path(file), "the cache (YOLOX_DEPLOY_CACHE moves it)")
+    paths = [Path(file) for file in listed(files)]
+    pictures = None if images is None else Path(images)
+    truth = Truth.of(pictures, None if annotations is None else Path(annotations), max_ap_drop)
+    for path in paths:
+        check_writable(tuned_path(path), "the cache (YOLOX_DEPLOY_CACHE moves it)")
     counts = tuple(threads) or _powers_of_two(usable_cores())
-    candidates = with_threads(ways(files, device), counts)
-    found = run_bench(candidates, options, report=report)
+    candidates = with_threads(ways(paths, device), counts)
+    options = BenchOptions(protocol or Protocol.quick(), pictures, truth, startup=False, peaks=False)
+    found = measure(BenchPlan(candidates), options, report=report)
     index = choose(found.rows)
     if index is None:
         raise GateError(
@@ -69,31 +86,8 @@ def tune(
             + ". Allow more with --max-ap-drop"
         )
     choice = _choice(candidates[index], found.rows[index], found)
-    written = [write_tuned(file, choice) for file in files]
+    written = [write_tuned(path, choice) for path in paths]
     return Tuned(found, found.rows[index], written[0])
-
-
-def ways(files: Sequence[Path], device: str = "auto") -> list[ModelUnderTest]:
-    """Every file on every backend here that opens it, in every precision that the backend sets itself.
-
-    Raises:
-        UsageError: no backend opens any of the files.
-        MissingExtraError, ArtifactError: the first backend that would open them cannot run here.
-    """
-    found: list[ModelUnderTest] = []
-    for file in files:
-        for entry in usable_entries():
-            if file.suffix in entry.suffixes:
-                found += _precisions(ModelUnderTest(file, entry.name, device=device), entry)
-    if not found:
-        for entry in entries():
-            if any(file.suffix in entry.suffixes for file in files):
-                entry.load().probe()  # says why not, and what to install
-        raise UsageError(
-            f"no backend here opens {', '.join(file.name for file in files) or 'nothing'}; "
-            "`yolox-deploy doctor` tells what is installed"
-        )
-    return found
 
 
 def choose(rows: Sequence[Row]) -> int | None:
@@ -117,22 +111,6 @@ def is_accurate(row: Row) -> bool:
 def _relative_time(row: Row) -> float:
     """Over the first row's time, paired by round: it survives a noisy machine better than milliseconds do."""
     return row.ratios[SCOPE].value if SCOPE in row.ratios else 1.0
-
-
-def _precisions(candidate: ModelUnderTest, entry: RuntimeEntry) -> list[ModelUnderTest]:
-    runtime = entry.load()
-    fields = runtime.options_type.__dataclass_fields__
-    if "precision" not in fields:
-        return [candidate]
-    tried = [candidate]
-    for precision in ("bf16", "fp16"):
-        variant = replace(candidate, runtime_options={"precision": precision})
-        try:
-            variant.open(Protocol()).close()
-        except YoloxDeployError:  # this device does not have it
-            continue
-        tried.append(variant)
-    return tried
 
 
 def _powers_of_two(limit: int) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.artifact import ArtifactInfo, files_of
 from yolox_deploy.errors import UsageError
+from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,8 +45,8 @@ class ExportOptions:
     batch: int | None = 1
     decode: bool = False
     nms: bool = False
-    conf: float = 0.25
-    iou: float = 0.45
+    conf: float = Thresholds.conf
+    iou: float = Thresholds.iou
     max_detections: int = 300
     uint8_input: bool = False
     calib: Path | None = None
@@ -74,7 +75,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion left: the file to open, those that belong to it, and its description.
+    """What a conversion left: the file to open (with its set, see `files_of`) and its description.
 
     `typed_onnx` is the ONNX file, types included, that an engine was built from: what can still be compared where
     the engine itself cannot run. It stays in the temporary folder.
@@ -82,7 +83,6 @@ class Converted:
 
     path: Path
     info: ArtifactInfo
-    siblings: tuple[Path, ...] = ()
     typed_onnx: Path | None = None
 
 
@@ -101,7 +101,6 @@ class Target:
         precisions: that it can be exported in.
         flags: which of "dynamic_batch", "decode", "nms", "uint8_input" it takes.
         float_layers: what to leave in floating point, step by step, where INT8 fails its gate.
-        weights_suffix: of a second file beside it, "" for none.
         default_ending: of the name of a file that was given none; "" for the suffix.
     """
 
@@ -112,7 +111,6 @@ class Target:
     precisions: tuple[str, ...]
     flags: tuple[str, ...]
     float_layers: tuple[tuple[str, ...], ...] = ()
-    weights_suffix: str = ""
     default_ending: str = ""
 
     def load(self) -> Converter:
@@ -122,18 +120,17 @@ class Target:
         return converter
 
     def keep_others(self, path: Path) -> None:
-        """Refuse to write `path` where its second file would replace that of another target's export.
+        """Refuse to write `path` where a further file of its set would replace that of another target's export.
 
         Raises:
             UsageError: there is one.
         """
         for other in TARGETS:
             owner = path.with_suffix(other.suffix)
-            shared = self.weights_suffix and self.weights_suffix == other.weights_suffix
+            shared = [file for file in files_of(path)[1:] if file in files_of(owner)]
             if shared and other.suffix != self.suffix and owner.is_file():
-                weights = path.with_suffix(self.weights_suffix)
                 raise UsageError(
-                    f"{weights} belongs to {owner}, and --to {self.name} would replace it; name another file: "
+                    f"{shared[0]} belongs to {owner}, and --to {self.name} would replace it; name another file: "
                     f"--out {path.with_name(f'{path.stem}.{self.name}{self.suffix}')}"
                 )
 
@@ -220,7 +217,6 @@ TARGETS = (
             ("_preds.", "backbone.stem.", ".dconv"),
             ("head.", "backbone.stem.", ".dconv"),
         ),
-        weights_suffix=".bin",
     ),
     Target(
         "ncnn",
@@ -229,7 +225,6 @@ TARGETS = (
         "ncnn",
         ("fp32", "fp16"),
         (),
-        weights_suffix=".bin",
         default_ending=".ncnn.param",  # pnnx's; an OpenVINO export beside it keeps its .bin
     ),
     Target(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from yolox_deploy.artifact import files_of
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.errors import RuntimeFailure, UsageError, require
 from yolox_deploy.types import InputConvention
@@ -48,7 +49,7 @@ def convert(source: Source, path: Path, options: ExportOptions) -> Converted:
     if options.batch != 1:
         raise UsageError(f"NCNN has no batch dimension; batch is {options.batch}: export with --batch 1")
     torch, pnnx = require("torch", "export"), require("pnnx", "export")
-    size, weights = source.info.input_size, path.with_suffix(".bin")
+    size, (_, weights) = source.info.input_size, files_of(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pnnx-") as name:
         folder = Path(name)
         trace(source.module, size, folder / "model.pt")
@@ -70,7 +71,7 @@ def convert(source: Source, path: Path, options: ExportOptions) -> Converted:
         versions={**versions, "torch": torch.__version__, "pnnx": importlib.metadata.version("pnnx")},
         details={**source.info.details, "input_name": INPUT_NAME, "output_name": OUTPUT_NAME},
     )
-    return Converted(path, info, (weights,))
+    return Converted(path, info)
 
 
 def trace(module: nn.Module, size: tuple[int, int], path: Path) -> None:

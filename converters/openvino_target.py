@@ -64,7 +64,7 @@ def convert(source: Source, path: Path, options: ExportOptions) -> Converted:
         versions=versions,
         details={**source.info.details, "openvino": {**counts, **notes}},
     )
-    return Converted(path, describe(info, options), (path.with_suffix(".bin"),))
+    return Converted(path, describe(info, options))
 
 
 def count_types(model: Any) -> dict[str, Any]:

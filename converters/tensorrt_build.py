@@ -6,14 +6,15 @@ the file says, and no builder flag can quietly turn it into another one.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import ArtifactError, UsageError
+from yolox_deploy.files import replacing
 from yolox_deploy.vendors.tensorrt_sdk import Sdk
 
 Progress = Callable[[str, int, int], None]
@@ -136,10 +137,10 @@ def load_timing_cache(config: Any, file: Path) -> Any:
 
 def store_timing_cache(cache: Any, file: Path) -> None:
     """Keep the timings of the finished build for `load_timing_cache`."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(cache.serialize())
-    temporary.replace(file)
+    with suppress(OSError):  # a read-only home only makes the next build slower
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as part:
+            part.write_bytes(cache.serialize())
 
 
 def _convolution_types(trt: Any, network: Any) -> dict[str, int]:

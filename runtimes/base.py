@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo, read_sidecar
+from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo, files_of, read_sidecar
 from yolox_deploy.errors import (
     ArtifactError,
     ClosedError,
@@ -46,6 +46,8 @@ class Capabilities:
         precisions: of the files that it runs.
         dynamic_batch: whether a file may leave its batch free.
         concurrent: whether `infer` may run in several threads at once (else calls queue on a lock).
+        file_sets: suffix -> those of the further files that a model file needs beside it, where
+            `artifact.FILE_SETS` does not tell.
     """
 
     suffixes: tuple[str, ...]
@@ -53,6 +55,7 @@ class Capabilities:
     precisions: tuple[str, ...]
     dynamic_batch: bool = False
     concurrent: bool = False
+    file_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,11 @@ class Runtime(ABC):
         self.artifact = self.artifact or self.loaded.artifact
         if METADATA_KEY in self.loaded.metadata:
             self.artifact = ArtifactInfo.from_json(self.loaded.metadata[METADATA_KEY])
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The model file and those that belong to it, in the order of their table."""
+        return files_of(self.path, self.capabilities.file_sets)
 
     def infer(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run the network once, synchronously.

@@ -69,7 +69,7 @@ class NcnnRuntime(Runtime):
             raise UsageError(f"device is {self.options.device!r}; the ncnn backend takes auto and cpu")
         layers = parse_param(path)
         check_layers(layers, path, ncnn)
-        weights = path.with_suffix(".bin")
+        _, weights = self.files
         storage = read_storage(layers, weights, path)
         input_name, output_names = blob_names(layers, path, self.artifact)
         height, width = input_size(layers, path, self.artifact, self.options.imgsz)

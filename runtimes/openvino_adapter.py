@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
+from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo, files_of
 from yolox_deploy.errors import ArtifactError, UsageError, require
 from yolox_deploy.host import no_telemetry
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
@@ -155,7 +155,7 @@ def check_files(path: Path) -> None:
         head = file.read(512)
     if b"<net" not in head:
         raise ArtifactError(f"{path} is not an OpenVINO IR (no <net …> at its beginning); export it again")
-    weights = path.with_suffix(".bin")
+    _, weights = files_of(path)
     if not weights.is_file() or weights.stat().st_size == 0:
         raise ArtifactError(f"{path} needs {weights.name} beside it, which is missing or empty; copy it too")
 

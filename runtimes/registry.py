@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy.artifact import files_of
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.runtimes.base import Runtime
 
@@ -102,6 +103,13 @@ def find(path: Path, backend: str | None = None) -> RuntimeEntry:
         suffixes = sorted({suffix for entry in known for suffix in entry.suffixes})
         raise ArtifactError(f"{path.name}: no backend opens {path.suffix!r}; expected {', '.join(suffixes)}")
     return next((entry for entry in fitting if entry.installed), fitting[0])
+
+
+def present_files(path: Path) -> tuple[Path, ...]:
+    """What there is of a model file, which comes first, and of those that any runtime for it needs beside it."""
+    runtimes = (entry.load() for entry in entries() if path.suffix in entry.suffixes)
+    files = files_of(path, *(runtime.capabilities.file_sets for runtime in runtimes))
+    return tuple(file for file in files if file.is_file())
 
 
 def open_runtime(path: str | Path, backend: str | None = None, **options: Any) -> Runtime:

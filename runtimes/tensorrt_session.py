@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
-from yolox_deploy.files import cache_dir
+from yolox_deploy.files import cache_dir, replacing
 from yolox_deploy.runtimes.cuda_device import Buffer, CudaDevice
 from yolox_deploy.types import TensorSpec
 from yolox_deploy.vendors.tensorrt_sdk import Sdk
@@ -287,8 +286,7 @@ def _kernel_cache_file(sdk: Sdk, plan: bytes) -> Path:
 
 
 def _store_kernels(cache: Any, file: Path) -> None:
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     with contextlib.suppress(OSError):  # a read-only home only makes the next start slower
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(cache.serialize())
-        temporary.replace(file)
+        with replacing(file) as part:
+            part.write_bytes(cache.serialize())

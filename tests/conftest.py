@@ -25,6 +25,10 @@ Anchor = tuple[int, Sequence[float]]
 """Index of an anchor point, and the row (x, y, w, h, objectness, classes ...) that it answers."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--alone", action="store_true", help="as in a clone with no ../shared beside it")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of training first: its workers fork, and a process full of vendor libraries does not fork safely."""
     items.sort(key=lambda item: "training" not in item.path.parent.name)
@@ -49,12 +53,16 @@ class ToyModel(Protocol):
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of reference values, real weights and real photographs beside the repository."""
-    if not SHARED.is_dir():
+def shared(pytestconfig: pytest.Config) -> Path:
+    """The folder of reference values, real weights and real photographs beside the repository.
+
+    The only way to it: a test works without the folder, or takes this and is skipped without it.
+    """
+    if pytestconfig.getoption("--alone") or not SHARED.is_dir():
         pytest.skip("needs the ../shared folder of references, weights and photographs (CI has it)")
     return SHARED
 
@@ -68,16 +76,61 @@ def photographs() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def has_real_weights() -> bool:
-    """Whether `nano_onnx` finds objects; without ../shared its weights are random."""
-    return (SHARED / "real" / "yolox_nano.pth").is_file()
+def scene_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Six generated scenes that `nano_weights` has never seen, as `export` takes them: images and annotations."""
+    from yolox_deploy.synthetic.scenes import write_scenes
+
+    folder = write_scenes(tmp_path_factory.mktemp("data") / "scenes", train=1, val=6, seed=77)
+    return {"images": folder / "val", "annotations": folder / "annotations" / "instances_val.json"}
 
 
 @pytest.fixture(scope="session")
-def nano_weights(has_real_weights: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of yolox_nano: the real one where ../shared is, else random weights."""
-    if has_real_weights:
-        return SHARED / "real" / "yolox_nano.pth"
+def scene_pictures(scene_data: dict[str, Path]) -> list[Path]:
+    """The pictures of `scene_data`; `nano_onnx` finds objects in each."""
+    return sorted(scene_data["images"].iterdir())
+
+
+@pytest.fixture(scope="session")
+def nano_weights() -> Path:
+    """The trained yolox_nano of the package: it knows the six classes of generated scenes."""
+    from yolox_deploy.files import embedded_checkpoint
+
+    return embedded_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def nano_artifact(nano_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """What `export` returned for `nano_weights` in ONNX at 480x640, their own size, compared with PyTorch."""
+    return _export_nano(nano_weights, tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="session")
+def nano_onnx(nano_artifact: Artifact) -> Path:
+    """The file of `nano_artifact`; tests leave it as it is."""
+    return nano_artifact.path
+
+
+@pytest.fixture(scope="session")
+def coco_nano_weights(shared: Path) -> Path:
+    """The official yolox_nano, which finds the objects of photographs."""
+    return shared / "real" / "yolox_nano.pth"
+
+
+@pytest.fixture(scope="session")
+def coco_nano_artifact(coco_nano_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """What `export` returned for `coco_nano_weights` in ONNX, compared with PyTorch."""
+    return _export_nano(coco_nano_weights, tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="session")
+def coco_nano_onnx(coco_nano_artifact: Artifact) -> Path:
+    """The file of `coco_nano_artifact`; tests leave it as it is."""
+    return coco_nano_artifact.path
+
+
+@pytest.fixture(scope="session")
+def nameless_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint like the official ones, of yolox_nano with random weights: 80 classes, and no names of them."""
     import torch
 
     from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, load_source_model
@@ -85,21 +138,6 @@ def nano_weights(has_real_weights: bool, tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("weights") / "yolox_nano.pth"
     torch.save({"model": load_source_model("yolox_nano", RANDOM_WEIGHTS, None).network.state_dict()}, path)
     return path
-
-
-@pytest.fixture(scope="session")
-def nano_artifact(nano_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """What `export` returned for yolox_nano at 416 in ONNX, compared with PyTorch."""
-    from yolox_deploy import export
-
-    out = tmp_path_factory.mktemp("export") / "yolox_nano.onnx"
-    return export("yolox_nano", weights=nano_weights, out=out)
-
-
-@pytest.fixture(scope="session")
-def nano_onnx(nano_artifact: Artifact) -> Path:
-    """The file of `nano_artifact`; tests leave it as it is."""
-    return nano_artifact.path
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +156,22 @@ def run() -> Run:
             timeout=120,
             check=False,
         )
+
+    return start
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command line in this process: (exit code, standard output, standard error)."""
+
+    def start(*arguments: object) -> tuple[int, str, str]:
+        from yolox_deploy import cli
+
+        monkeypatch.setattr(sys, "argv", ["yolox-deploy", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
 
     return start
 
@@ -155,6 +209,12 @@ def toy_model() -> ToyModel:
     anchor points in `lit` is 0 for a black input and 1 for a white one, so that answers tell inputs apart.
     """
     return _write_toy_model
+
+
+def _export_nano(weights: Path, folder: Path) -> Artifact:
+    from yolox_deploy import export
+
+    return export("yolox_nano", weights=weights, out=folder / "yolox_nano.onnx")
 
 
 def _write_toy_model(

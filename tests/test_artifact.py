@@ -11,7 +11,7 @@ import pytest
 
 from yolox_deploy.artifact import SCHEMA_VERSION, ArtifactInfo, read_sidecar, sidecar_path, write_sidecar
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.files import sha256, write_atomically
+from yolox_deploy.files import sha256
 from yolox_deploy.types import InputConvention
 
 FULL = ArtifactInfo(
@@ -107,7 +107,7 @@ def model_set(tmp_path: Path) -> Path:
     path, weights = tmp_path / "model.xml", tmp_path / "model.bin"
     path.write_text("<net/>")
     weights.write_bytes(b"weights")
-    write_sidecar(path, FULL, [weights])
+    write_sidecar(path, FULL)
     return path
 
 
@@ -154,14 +154,6 @@ def test_a_sidecar_that_is_no_text_of_ours_is_refused(model_set: Path, content: 
     sidecar_path(model_set).write_bytes(content)
     with pytest.raises(ArtifactError):
         read_sidecar(model_set)
-
-
-def test_an_atomic_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
-    file = tmp_path / "file.json"
-    write_atomically(file, "old")
-    write_atomically(file, "nëw")
-    assert file.read_text(encoding="utf-8") == "nëw"
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_set_that_was_renamed_together_is_the_same_set(model_set: Path) -> None:

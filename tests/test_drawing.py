@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from yolox_deploy import Detections
-from yolox_deploy.drawing import class_color, draw
+from yolox_deploy.drawing import class_color, write_picture
 
 
 def detections(*boxes: tuple[float, float, float, float]) -> Detections:
@@ -29,7 +30,7 @@ def test_colors_of_the_80_classes_differ() -> None:
 
 def test_a_box_is_drawn_in_the_color_of_its_class_on_a_copy() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
-    drawn = draw(image, detections((50, 60, 150, 160)))
+    drawn = detections((50, 60, 150, 160)).plot(image)
     assert not image.any()
     assert drawn.shape == image.shape
     assert drawn.dtype == np.uint8
@@ -40,33 +41,40 @@ def test_a_box_is_drawn_in_the_color_of_its_class_on_a_copy() -> None:
 
 def test_a_label_stands_above_its_box_or_inside_where_there_is_no_room() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
-    above = draw(image, detections((50, 60, 150, 160)))
+    above = detections((50, 60, 150, 160)).plot(image)
     assert above[45:58, 50:100].any()
-    inside = draw(image, detections((50, 0, 150, 160)))
+    inside = detections((50, 0, 150, 160)).plot(image)
     assert (inside[5, 51] == class_color(0)).all()
 
 
 def test_the_best_is_drawn_last() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
-    drawn = draw(image, detections((20, 30, 80, 90), (20, 30, 80, 90)))
+    drawn = detections((20, 30, 80, 90), (20, 30, 80, 90)).plot(image)
     assert tuple(drawn[60, 20]) == class_color(0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 500, 3), (500, 1, 3), (2000, 3000, 3)])
 def test_any_size_can_be_drawn_on(shape: tuple[int, int, int]) -> None:
     height, width, _ = shape
-    drawn = draw(np.zeros(shape, np.uint8), detections((0, 0, width, height)))
+    drawn = detections((0, 0, width, height)).plot(np.zeros(shape, np.uint8))
     assert drawn.shape == shape
     assert drawn.any()
 
 
 def test_a_view_that_is_not_contiguous_can_be_drawn_on() -> None:
     image = np.zeros((100, 200, 3), np.uint8)[:, ::-2]
-    assert draw(image, detections((10, 30, 60, 80))).any()
+    assert detections((10, 30, 60, 80)).plot(image).any()
 
 
 def test_nothing_found_changes_nothing() -> None:
     image = np.full((20, 20, 3), 7, np.uint8)
-    drawn = draw(image, Detections.empty())
+    drawn = Detections.empty().plot(image)
     np.testing.assert_array_equal(drawn, image)
     assert drawn is not image
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_picture(tmp_path / "taken.png", np.zeros((4, 4, 3), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]

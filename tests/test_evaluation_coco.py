@@ -233,12 +233,12 @@ def official_rows(shared: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def test_the_official_file_and_our_export_agree(
-    official_rows: tuple[dict[str, Any], list[dict[str, Any]]], shared: Path, nano_onnx: Path
+    official_rows: tuple[dict[str, Any], list[dict[str, Any]]], shared: Path, coco_nano_onnx: Path
 ) -> None:
     official = score(*official_rows)
     assert official["AP"] == pytest.approx(0.312, abs=0.001)
     root = shared / "real" / "coco_mini"
-    with Detector(nano_onnx) as detector:
+    with Detector(coco_nano_onnx) as detector:
         ours = coco_ap(detector, root / "images", root / "instances.json")
     assert ours["AP"] == pytest.approx(official["AP"], abs=0.0005)
     assert ours["AP50"] == pytest.approx(official["AP50"], abs=0.002)

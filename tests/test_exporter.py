@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 
 from yolox_deploy import Artifact, Detector, cli, export
 from yolox_deploy.benchmarks.plan import PlanOptions, plan_models
+from yolox_deploy.class_names import default_class_names
 from yolox_deploy.cli.export import parity_rows
 from yolox_deploy.converters.base import TARGETS, Source
 from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
@@ -22,6 +22,7 @@ from yolox_deploy.exporter.parity import RAW_TOLERANCE
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.fusion import fuse
 from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 
 def test_the_description_is_in_the_file_and_tells_its_origin(
@@ -30,9 +31,9 @@ def test_the_description_is_in_the_file_and_tells_its_origin(
     info = nano_artifact.info
     with open_runtime(nano_artifact.path) as runtime:
         assert runtime.artifact == info
-    assert (info.model, info.input_size, info.batch) == ("yolox_nano", (416, 416), 1)
+    assert (info.model, info.input_size, info.batch) == ("yolox_nano", (480, 640), 1)
     assert (info.boxes, info.precision, info.format, info.origin) == ("raw", "fp32", "onnx", "metadata")
-    assert len(info.class_names) == 80
+    assert info.class_names == CLASS_NAMES
     assert info.weights_sha256 == hashlib.sha256(nano_weights.read_bytes()).hexdigest()
     assert {"yolox-deploy", "torch", "onnx", "numpy"} <= set(info.versions)
 
@@ -151,70 +152,53 @@ def test_openvino_and_ncnn_files_of_one_model_keep_apart(
             detector.predict(grey)
 
 
-@pytest.fixture
-def six_pictures(shared: Path, tmp_path: Path) -> dict[str, Any]:
-    """A part of coco_mini, as `export` takes it."""
-    data = shared / "real" / "coco_mini"
-    content = json.loads((data / "instances.json").read_text())
-    content["images"] = content["images"][:6]
-    kept = {image["id"] for image in content["images"]}
-    content["annotations"] = [row for row in content["annotations"] if row["image_id"] in kept]
-    annotations = tmp_path / "instances.json"
-    annotations.write_text(json.dumps(content))
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for image in content["images"]:
-        (folder / image["file_name"]).symlink_to(data / "images" / image["file_name"])
-    return {"images": folder, "annotations": annotations}
-
-
 @pytest.mark.usefixtures("quick_export")
 def test_accuracy_is_compared_where_annotations_are_given(
-    six_pictures: dict[str, Any], nano_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene_data: dict[str, Path], nano_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out" / "nano.onnx"
-    parity = export("yolox_nano", weights=nano_weights, out=out, **six_pictures).parity
+    parity = export("yolox_nano", weights=nano_weights, out=out, **scene_data).parity
     assert parity["passed"] is True
     assert parity["photographs"] == 6
-    assert 0.1 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
+    assert 0.5 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
     assert parity_rows(parity)[-1][0].startswith("AP (PyTorch")
     monkeypatch.setattr(
         "yolox_deploy.exporter.gate.AP_LOSS", {"fp32": -0.1}
     )  # asks for more than the checkpoint has
     out.write_bytes(b"the file of yesterday")
     with pytest.raises(GateError, match="ap_reference"):
-        export("yolox_nano", weights=nano_weights, out=out, **six_pictures)
+        export("yolox_nano", weights=nano_weights, out=out, **scene_data)
     assert out.read_bytes() == b"the file of yesterday"
 
 
 @pytest.mark.usefixtures("quick_export")
 def test_accuracy_is_compared_whatever_the_checkpoint_is_called(
-    six_pictures: dict[str, Any], nano_weights: Path, tmp_path: Path
+    scene_data: dict[str, Path], nano_weights: Path, tmp_path: Path
 ) -> None:
     weights = tmp_path / "best_ckpt.pth.tar"
     weights.symlink_to(nano_weights)
     out = tmp_path / "out" / "nano.onnx"
-    assert export("yolox_nano", weights=weights, out=out, **six_pictures).parity["passed"] is True
+    assert export("yolox_nano", weights=weights, out=out, **scene_data).parity["passed"] is True
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 def test_accuracy_of_random_weights_is_refused_before_any_work(
-    six_pictures: dict[str, Any], tmp_path: Path
+    scene_data: dict[str, Path], tmp_path: Path
 ) -> None:
     steps: list[str] = []
     with pytest.raises(UsageError, match="random weights have no accuracy"):
-        export("yolox_nano", weights="random", out=tmp_path / "a.onnx", report=steps.append, **six_pictures)
+        export("yolox_nano", weights="random", out=tmp_path / "a.onnx", report=steps.append, **scene_data)
     assert steps == ["loading the weights"]
 
 
 def test_suppression_in_the_graph_is_evaluated_at_its_own_overlap(
-    six_pictures: dict[str, Any], nano_weights: Path, tmp_path: Path
+    scene_data: dict[str, Path], nano_weights: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "nms.onnx"
-    parity = export("yolox_nano", weights=nano_weights, out=out, nms=True, conf=0.01, **six_pictures).parity
+    parity = export("yolox_nano", weights=nano_weights, out=out, nms=True, conf=0.01, **scene_data).parity
     assert parity["passed"] is True
     assert parity["detections"] > 20
-    assert 0.1 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
+    assert 0.5 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
 
 
 @pytest.mark.parametrize("name", ["source.onnx", "source"])
@@ -243,7 +227,8 @@ def test_the_file_may_be_called_as_the_graph_it_is_made_from(tmp_path: Path, nam
         ({"batch": 0}, "the batch is 0; expected a number from 1"),
         ({"batch": -1}, "the batch is -1"),
         ({"batch": "2"}, "the batch is '2'"),
-        ({"unit8_input": True}, "unit8_input"),
+        ({"unit8_input": True}, "unknown option of an export 'unit8_input'.*did you mean 'uint8_input'"),
+        ({"precision": "fp16"}, "unknown option of an export 'precision'"),
         ({"annotations": "a.json"}, "add --images DIR"),
         ({"out": "nano.xml"}, r"--to onnx writes \.onnx files; --out is nano\.xml"),
         ({"out": "."}, r"--to onnx writes \.onnx files"),
@@ -279,11 +264,20 @@ def test_a_folder_without_pictures_is_found_before_any_work(tmp_path: Path) -> N
         export("yolox_nano", weights=RANDOM_WEIGHTS, images=tmp_path / "none", out=tmp_path / "a.onnx")
 
 
-def test_a_checkpoint_names_its_own_model(nano_weights: Path) -> None:
-    source_model = load_source_model(None, nano_weights, None)
-    assert source_model.network.config.name == "yolox_nano"
-    assert not source_model.network.training
-    assert len(source_model.class_names) == 80
+@pytest.mark.parametrize(
+    ("weights", "names", "size"),
+    [
+        ("nano_weights", CLASS_NAMES, (480, 640)),
+        ("nameless_weights", default_class_names(80), (416, 416)),
+    ],
+)
+def test_a_checkpoint_names_its_own_model(
+    request: pytest.FixtureRequest, weights: str, names: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    subject = load_source_model(None, request.getfixturevalue(weights), None)
+    assert subject.network.config.name == "yolox_nano"
+    assert not subject.network.training
+    assert (subject.class_names, subject.input_size) == (names, size)
 
 
 def test_a_checkpoint_is_used_at_the_size_it_was_trained_at(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import yolox_deploy
+from yolox_deploy.converters.base import ExportOptions
+from yolox_deploy.thresholds import ThresholdFields, Thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT = re.compile(r"^ *from (yolox_deploy[\w.]*) import (.+)$", re.MULTILINE)
@@ -44,7 +47,7 @@ def test_importing_the_faces_loads_nothing_behind_them() -> None:
     faces = [package for package in PUBLIC if hasattr(importlib.import_module(package), "__path__")]
     code = f"import sys, {', '.join(faces)}; print(*sorted(m for m in sys.modules if m.startswith('yolox_deploy.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    ground = {"yolox_deploy._lazy", "yolox_deploy.errors", "yolox_deploy.types"}
+    ground = {"yolox_deploy._lazy", "yolox_deploy._version", "yolox_deploy.errors", "yolox_deploy.types"}
     assert set(done.stdout.split()) <= {*faces, *ground}
 
 
@@ -87,6 +90,34 @@ def test_fixed_signatures_keep_their_keywords_and_defaults(path: str) -> None:
     module, _, name = path.rpartition(".")
     found = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert {key: found[key].default for key in FIXED[path]} == FIXED[path]
+
+
+@pytest.mark.parametrize(
+    ("path", "thresholds"),
+    [
+        ("yolox_deploy.Detector", Thresholds()),
+        ("yolox_deploy.export", Thresholds()),
+        ("yolox_deploy.converters.base.ExportOptions", Thresholds()),
+        ("yolox_deploy.evaluation.coco_ap", Thresholds.evaluation()),
+        ("yolox_deploy.evaluation.streaming_ap", Thresholds.evaluation()),
+    ],
+)
+def test_written_defaults_are_those_of_the_thresholds(path: str, thresholds: Thresholds) -> None:
+    module, _, name = path.rpartition(".")
+    found = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert (found["conf"].default, found["iou"].default) == (thresholds.conf, thresholds.iou)
+
+
+def test_every_option_of_a_conversion_is_a_keyword_of_export() -> None:
+    keywords = inspect.signature(yolox_deploy.export).parameters
+    own = {"precision"}  # by fp16, bf16 and int8
+    for field in dataclasses.fields(ExportOptions):
+        if field.name not in own:
+            assert keywords[field.name].default == field.default, field.name
+
+
+def test_what_a_call_may_change_are_the_thresholds() -> None:
+    assert set(ThresholdFields.__annotations__) == {f.name for f in dataclasses.fields(Thresholds)}
 
 
 @pytest.mark.parametrize(

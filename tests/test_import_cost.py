@@ -24,7 +24,9 @@ import json, os, sys
 before = dict(os.environ)
 {code}
 changed = sorted(k for k in before.keys() | os.environ.keys() if before.get(k) != os.environ.get(k))
-print(json.dumps({{"modules": sorted(set(m.partition(".")[0] for m in sys.modules)), "changed": changed}}))
+modules = sorted(set(m.partition(".")[0] for m in sys.modules))
+ours = sorted(m for m in sys.modules if m.startswith("yolox_deploy."))
+print(json.dumps({{"modules": modules, "ours": ours, "changed": changed}}))
 """
 
 BY_OPENCV = {"LD_LIBRARY_PATH"}
@@ -32,7 +34,7 @@ BY_OPENCV = {"LD_LIBRARY_PATH"}
 
 
 def loaded(code: str) -> dict[str, Any]:
-    """Top-level names of the modules that `code` loads in a fresh process, and the environment it changes."""
+    """What `code` loads in a fresh process, top-level names and our modules, and the environment it changes."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", REPORT.format(code=code)],
         capture_output=True,
@@ -80,6 +82,17 @@ def test_evaluation_and_streaming_load_numpy_only() -> None:
         "from yolox_deploy.evaluation import coco_ap, streaming_ap; import yolox_deploy.streaming.clocks"
     )
     assert not (HEAVY | TERMINAL) & set(report["modules"])
+
+
+def test_a_report_of_the_benchmark_is_read_with_numpy_only() -> None:
+    report = loaded("from yolox_deploy.benchmarks import BenchReport, Protocol, compare")
+    assert not (HEAVY | TERMINAL) & set(report["modules"])
+
+
+def test_evaluation_of_images_loads_nothing_of_streams() -> None:
+    ours = loaded("import yolox_deploy.evaluation; yolox_deploy.evaluation.coco_ap")["ours"]
+    assert "yolox_deploy.evaluation.coco" in ours
+    assert not [name for name in ours if "streaming" in name]
 
 
 def test_the_zoo_is_listed_without_torch() -> None:

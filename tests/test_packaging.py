@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import yolox_deploy
+
 ROOT = Path(__file__).resolve().parents[1]
 MAPPED = ("converters", "runtimes", "benchmarks")
 COPIED = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "yolox_deploy", *MAPPED)
@@ -88,6 +90,10 @@ def test_licence_and_command_are_in_it(wheel: Path, names: set[str], metadata: M
     (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
     with zipfile.ZipFile(wheel) as archive:
         assert "yolox-deploy = yolox_deploy.cli:main" in archive.read(entry_points).decode()
+
+
+def test_its_version_is_that_of_the_package(metadata: Message) -> None:
+    assert metadata["Version"] == yolox_deploy.__version__
 
 
 def test_base_dependencies_are_light(metadata: Message) -> None:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.nms import nms, nms_reference
-from yolox_deploy.postprocess import anchor_grid, decode, postprocess
+from yolox_deploy.postprocess import anchor_grid, decode, postprocess, split_batch, to_detections
+from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.types import Letterboxed
 
 
 def random_predictions(count: int, classes: int = 4, seed: int = 0) -> NDArray[np.float32]:
@@ -298,3 +300,70 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
 def test_other_predictions_are_refused(predictions: NDArray, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         postprocess(predictions, conf=0.3, iou=0.5, grid=anchor_grid((32, 32)))
+
+
+CLASSES = ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize("suppression", ["none", "not_needed"])
+def test_detections_are_the_boxes_of_postprocess_in_the_pictures_pixels(suppression: str) -> None:
+    predictions = random_predictions(300)
+    before = predictions.copy()
+    thresholds = Thresholds(conf=0.3, iou=0.5, max_detections=40, multi_label=True)
+    found = to_detections(
+        predictions,
+        Letterboxed(0.5, 500, 600),
+        thresholds=thresholds,
+        suppression=suppression,
+        class_names=CLASSES,
+        grid=None,
+    )
+    boxes, scores, class_ids = postprocess(
+        predictions, conf=0.3, iou=0.5, max_detections=40, multi_label=True, suppress=suppression == "none"
+    )
+    np.testing.assert_array_equal(found.boxes, (boxes / np.float32(0.5)).clip(0, (600, 500, 600, 500)))
+    np.testing.assert_array_equal(found.scores, scores)
+    np.testing.assert_array_equal(found.class_ids, class_ids)
+    np.testing.assert_array_equal(predictions, before)
+
+
+@pytest.mark.parametrize("in_graph", [False, True], ids=["rows", "final rows"])
+def test_boxes_are_clipped_and_those_in_the_padding_dropped(in_graph: bool) -> None:
+    """A picture of 100x40 (h, w) at ratio 2 in a square input: columns from 80 on are padding."""
+    corners = np.array([[60, 20, 120, 60], [90, 10, 150, 50], [-10, 180, 20, 260]], np.float32)
+    centred = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]])
+    scores = np.array([[0.9], [0.8], [0.7]], np.float32)
+    ids = np.array([[1], [2], [3]], np.float32)
+    predictions = np.hstack([centred, np.ones_like(scores), scores * (ids == np.arange(4))])
+    found = to_detections(
+        np.hstack([corners, scores, ids]) if in_graph else predictions.astype(np.float32),
+        Letterboxed(2.0, 100, 40),
+        thresholds=Thresholds(conf=0.5),
+        suppression="in_graph" if in_graph else "none",
+        class_names=CLASSES,
+        grid=None,
+    )
+    assert found.boxes.tolist() == [[30, 10, 40, 30], [0, 90, 10, 100]]
+    assert found.class_ids.tolist() == [1, 3]
+    assert found.class_names == CLASSES
+
+
+def test_a_graphs_own_detections_come_best_first_above_conf_and_no_more_than_asked() -> None:
+    rows = np.array([[1, 1, 5, 5, score, 0] for score in (0.5, 0.9, 0.2, 0.7)], np.float32)
+    thresholds = Thresholds(conf=0.3, max_detections=2)
+    form = {"suppression": "in_graph", "class_names": CLASSES, "grid": None}
+    found = to_detections(rows, Letterboxed(1.0, 10, 10), thresholds=thresholds, **form)
+    assert found.scores.tolist() == pytest.approx([0.9, 0.7])
+    with pytest.raises(ArtifactError, match="expected \\(K, 6\\)"):
+        to_detections(rows[:, :5], Letterboxed(1.0, 10, 10), thresholds=thresholds, **form)
+
+
+def test_a_batch_is_split_by_image() -> None:
+    output = random_predictions(6).reshape(2, 3, 9)
+    for part, expected in zip(split_batch(output, "none", 2), output, strict=True):
+        np.testing.assert_array_equal(part, expected)
+    rows = np.array([[2, 0, 0, 1, 1, 0.9, 0], [0, 0, 0, 2, 2, 0.8, 1], [2, 0, 0, 3, 3, 0.7, 2]], np.float32)
+    first, second, third = split_batch(rows, "in_graph", 3)
+    np.testing.assert_array_equal(first, rows[1:2, 1:])
+    assert second.shape == (0, 6)
+    np.testing.assert_array_equal(third, rows[[0, 2], 1:])

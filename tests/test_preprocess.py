@@ -103,14 +103,14 @@ def test_kept_buffers_never_show_an_earlier_image(convention: InputConvention, s
     random = np.random.default_rng(1)
     for seed in range(30):
         image = random_image(*random.integers(1, 150, 2), seed)
-        tensor, ratio = preprocessor(image)
+        tensor, letterboxed = preprocessor(image)
         expected = expected_tensor(image, size, convention)
         assert tensor.shape == expected.shape
         assert tensor.dtype == convention.dtype
         np.testing.assert_allclose(tensor, expected, rtol=0, atol=1e-6)
-        assert ratio == letterbox(image, size)[1]
+        assert letterboxed == (letterbox(image, size)[1], *image.shape[:2])
         slot = np.full_like(tensor[0], 3)
-        assert preprocessor.fill(slot, image) == ratio
+        assert preprocessor.fill(slot, image) == letterboxed
         np.testing.assert_array_equal(slot, tensor[0])
 
 

@@ -279,21 +279,22 @@ def lose_the_last(output: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("options", [{"fp16": True}, {"nms": True}], ids=["fp16", "nms"])
 def test_every_slot_of_a_batch_is_compared(
-    nano_weights: Path, tmp_path: Path, options: dict[str, Any]
+    nano_weights: Path, scene_pictures: list[Path], tmp_path: Path, options: dict[str, Any]
 ) -> None:
     from yolox_deploy import export
     from yolox_deploy.exporter.source_model import load_source_model
 
     conf = {"conf": 0.01} if "nms" in options else {}
-    size = {"batch": 3, "verify": False}
+    size = {"imgsz": 416, "batch": 3, "verify": False}
     artifact = export("yolox_nano", weights=nano_weights, out=tmp_path / "b.onnx", **size, **options, **conf)
     reference = load_source_model("yolox_nano", nano_weights, None).run
     with open_runtime(artifact.path, threads=1) as runtime:
-        sound = verify(runtime, artifact.info, reference)
+        sound = verify(runtime, artifact.info, reference, scene_pictures)
         assert sound["passed"] is True, sound
         assert sound["worst_slot_share"] > 0.5
         for change in (only_last, reverse, lose_the_last):
-            figures = verify(cast("Runtime", Tampered(runtime, change)), artifact.info, reference)
+            tampered = cast("Runtime", Tampered(runtime, change))
+            figures = verify(tampered, artifact.info, reference, scene_pictures)
             assert figures["passed"] is False, (change.__name__, figures)
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from yolox_deploy._version import __version__
 from yolox_deploy.types import Detections
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
     from yolox_deploy.exporter.pipeline import Artifact, export
 
-__version__ = "0.1.0"
 __all__ = ["Artifact", "Detections", "Detector", "__version__", "export"]
 
 _LAZY = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from yolox_deploy import records
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.files import sha256, write_atomically
+from yolox_deploy.files import sha256, write_text
 from yolox_deploy.types import InputConvention
 
 SCHEMA_VERSION = 1
@@ -24,6 +24,8 @@ DESCRIPTION = records.FileKind(
 METADATA_KEY = "yolox_deploy"
 SELF_DESCRIBED = (".onnx", ".pth", ".pt")
 """Suffixes of files with room for a description: a `.json` beside one is not ours."""
+FILE_SETS: Mapping[str, tuple[str, ...]] = {".xml": (".bin",), ".param": (".bin",)}
+"""Suffix of a model file -> those of the further files it needs beside it."""
 BOXES = ("raw", "decoded")
 SUPPRESSION = ("none", "in_graph", "not_needed")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -107,11 +109,26 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def write_sidecar(path: Path, info: ArtifactInfo, siblings: Sequence[Path] = ()) -> Path:
-    """Write the description of `path` beside it, with the SHA-256 of it and of its `siblings`."""
+def files_of(path: Path, *declared: Mapping[str, Sequence[str]]) -> tuple[Path, ...]:
+    """A model file and those that belong to it, whether they are there or not; `path` comes first.
+
+    Args:
+        declared: further tables like `FILE_SETS`; `runtimes.registry.present_files` knows those of all runtimes.
+    """
+    further = [suffix for table in (FILE_SETS, *declared) for suffix in table.get(path.suffix, ())]
+    return (path, *(path.with_suffix(suffix) for suffix in dict.fromkeys(further)))
+
+
+def write_sidecar(path: Path, info: ArtifactInfo, siblings: Sequence[Path] | None = None) -> Path:
+    """Write the description of `path` beside it, with the SHA-256 of each file of the set.
+
+    Args:
+        siblings: the files that belong to `path`; None for those that `files_of` names.
+    """
+    siblings = files_of(path)[1:] if siblings is None else siblings
     files = {file.name: sha256(file) for file in (path, *siblings)}
     target = sidecar_path(path)
-    write_atomically(target, info.to_json(files=files))
+    write_text(target, info.to_json(files=files))
     return target
 
 
@@ -138,7 +155,8 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
 
 
 def _check_files(path: Path, sidecar: Path, files: Mapping[str, str]) -> None:
-    main = next((name for name in files if Path(name).suffix == path.suffix), path.name)
+    same = (name for name in files if Path(name).suffix == path.suffix)
+    main = min(same, key=len, default=path.name)  # another may end alike: model.npy, model.scale.npy
     stem = Path(main).stem
     for recorded, expected in files.items():
         name = path.stem + recorded.removeprefix(stem) if recorded.startswith(stem) else recorded

@@ -6,25 +6,28 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
-from yolox_deploy.foreign.conventions import infer_info
+from yolox_deploy.errors import RuntimeFailure
+from yolox_deploy.foreign.conventions import describe
 from yolox_deploy.images import ImageSource, load_image
-from yolox_deploy.postprocess import anchor_grid, final_rows, postprocess
-from yolox_deploy.preprocess import Preprocessor, as_size
-from yolox_deploy.runtimes.base import Runtime
+from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
+from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import Frame, open_source
-from yolox_deploy.thresholds import Thresholds, apply_graph_thresholds, check_graph
-from yolox_deploy.types import Detections, InputConvention, TensorSpec
+from yolox_deploy.thresholds import ThresholdFields, Thresholds, apply_graph_thresholds, check_graph
+from yolox_deploy.types import Detections, Letterboxed
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 FREE_BATCH = 16
 """Images at a time where a file's batch is free and no backend limits it: a tensor of 79 MB at 640x640."""
@@ -54,11 +57,10 @@ class DetectorInfo:
 
 
 class Prepared(NamedTuple):
-    """A letterboxed image: `tensor` for the network, `ratio` and source `size` (H, W) for the way back."""
+    """A letterboxed image: `tensor` for the network, `letterbox` for the way back."""
 
     tensor: NDArray[Any]
-    ratio: float
-    size: tuple[int, int]
+    letterbox: Letterboxed
 
 
 class StreamResult(NamedTuple):
@@ -116,24 +118,24 @@ class Detector:
             model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)
         try:
-            fields = _check_override(override or {})
-            artifact = self._runtime.artifact or infer_info(
-                self._runtime, size=fields.get("input_size"), boxes=fields.get("boxes")
-            )
-            self._artifact = dataclasses.replace(artifact, **fields)
-            if len(self._runtime.inputs) != 1 or len(self._runtime.outputs) != 1:
-                raise ArtifactError(f"{model}: expected one input and one output")
-            _check_fit(self._artifact, self._runtime, UsageError if override else ArtifactError)
+            self._artifact = describe(self._runtime, override or {})
             self._graph_nms = self._artifact.graph_nms
-            self.thresholds = apply_graph_thresholds(asked, self._graph_nms) if self._graph_nms else asked
-            self._checked(self.thresholds)
+            if self._graph_nms:
+                asked = apply_graph_thresholds(asked, self._graph_nms)
+                check_graph(asked, self._graph_nms, self._runtime.path)
+            self.thresholds = asked
         except BaseException:
             self._runtime.close()
             raise
         self._input = self._runtime.inputs[0]
         self._output = self._runtime.outputs[0]
-        raw, size = self._artifact.boxes == "raw", self._artifact.input_size
-        self._grid = anchor_grid(size, priors=self._artifact.priors) if raw else None
+        grid = anchor_grid(self._artifact.input_size, priors=self._artifact.priors)
+        self._to_detections = partial(
+            to_detections,
+            suppression=self._artifact.suppression,
+            class_names=self._artifact.class_names,
+            grid=grid if self._artifact.boxes == "raw" else None,
+        )
         self._local = threading.local()  # a canvas and a tensor each thread
 
     @property
@@ -154,12 +156,12 @@ class Detector:
         """Names of the classes, by class id."""
         return self._artifact.class_names
 
-    def predict(self, image: ImageSource, **thresholds: Any) -> Detections:
+    def predict(self, image: ImageSource, **thresholds: Unpack[ThresholdFields]) -> Detections:
         """Detect the objects in one image.
 
         Args:
             image: H×W×3 uint8 BGR array, path, encoded bytes or PIL image.
-            thresholds: fields of `Thresholds` that differ for this call (`conf=0.01`).
+            thresholds: `conf`, `iou`, `class_agnostic`, `max_detections` or `multi_label` of this call alone.
 
         Returns:
             Boxes in pixels of this image, clipped to it, best first.
@@ -172,7 +174,9 @@ class Detector:
         prepared = self.prepare(load_image(image))
         return self.finish(self.run(prepared.tensor)[0], prepared, **thresholds)
 
-    def predict_batch(self, images: Iterable[ImageSource]) -> list[Detections]:
+    def predict_batch(
+        self, images: Iterable[ImageSource], **thresholds: Unpack[ThresholdFields]
+    ) -> list[Detections]:
         """Detect in several images, as many at a time as the model's batch takes (16, where it is free).
 
         `images` is read as it is needed, so a generator of any length works.
@@ -181,16 +185,18 @@ class Detector:
         waiting = iter(images)
         results: list[Detections] = []
         while chunk := [load_image(image) for image in islice(waiting, size)]:
-            results += self._predict_chunk(chunk)
+            results += self._predict_chunk(chunk, thresholds)
         return results
 
-    def stream(self, source: str | int | Path) -> Iterator[StreamResult]:
+    def stream(
+        self, source: str | int | Path, **thresholds: Unpack[ThresholdFields]
+    ) -> Iterator[StreamResult]:
         """Detect in each frame of a folder, glob, video, camera number or stream address, one by one.
 
         A video yields every frame; a live source yields its newest frame and drops the others.
         """
         for frame in open_source(source):
-            yield StreamResult(frame, self.predict(frame.image))
+            yield StreamResult(frame, self.predict(frame.image, **thresholds))
 
     def warmup(self, iterations: int = 3) -> None:
         """Run the network on a grey image, so that the first real one does not pay for set-up."""
@@ -218,8 +224,7 @@ class Detector:
 
     def prepare(self, image: NDArray[np.uint8]) -> Prepared:
         """Letterbox one (H, W, 3) uint8 BGR image; the tensor is this thread's own until its next call."""
-        tensor, ratio = self._preprocessor()(image)
-        return Prepared(tensor, ratio, (image.shape[0], image.shape[1]))
+        return Prepared(*self._preprocessor()(image))
 
     def run(self, tensor: NDArray[Any]) -> Sequence[NDArray[np.float32]]:
         """The network alone: input tensor to one output array an image."""
@@ -227,56 +232,36 @@ class Detector:
         if batch is not None and len(tensor) < batch:
             tensor = np.concatenate([tensor, np.repeat(tensor[-1:], batch - len(tensor), axis=0)])
         output = self._runtime.infer({self._input.name: tensor})[self._output.name]
-        if self._artifact.suppression == "in_graph":
-            return [output[output[:, 0] == image, 1:] for image in range(len(tensor))]
-        return list(output)
+        return split_batch(output, self._artifact.suppression, len(tensor))
 
-    def finish(self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Any) -> Detections:
+    def finish(
+        self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Unpack[ThresholdFields]
+    ) -> Detections:
         """One image's output, as `run` gives it, to detections in the source image's pixels."""
-        keep = self._checked(self.thresholds.changed(thresholds)) if thresholds else self.thresholds
-        if self._artifact.suppression == "in_graph":
-            boxes, scores, class_ids = final_rows(
-                predictions, conf=keep.conf, max_detections=keep.max_detections
+        if self._artifact.suppression != "in_graph" and np.isnan(predictions[:, 4].sum()):
+            raise RuntimeFailure(
+                f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
             )
-        else:
-            if np.isnan(predictions[:, 4].sum()):
-                raise RuntimeFailure(
-                    f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
-                )
-            boxes, scores, class_ids = postprocess(
-                predictions,
-                conf=keep.conf,
-                iou=keep.iou,
-                class_agnostic=keep.class_agnostic,
-                max_detections=keep.max_detections,
-                multi_label=keep.multi_label,
-                grid=self._grid,
-                suppress=self._artifact.suppression == "none",
-            )
-        height, width = prepared.size
-        boxes /= np.float32(prepared.ratio)
-        np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
-        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # the rest lay in the padding
-        if not inside.all():
-            boxes, scores, class_ids = boxes[inside], scores[inside], class_ids[inside]
-        return Detections(boxes, scores, class_ids, self._artifact.class_names)
+        return self._to_detections(predictions, prepared.letterbox, thresholds=self._asked(thresholds))
 
-    def _checked(self, thresholds: Thresholds) -> Thresholds:
+    def _asked(self, fields: ThresholdFields) -> Thresholds:
+        """This detector's thresholds with some fields changed."""
+        if not fields:
+            return self.thresholds
+        asked = self.thresholds.changed(fields)
         if self._graph_nms:
-            check_graph(thresholds, self._graph_nms, self._runtime.path)
-        return thresholds
+            check_graph(asked, self._graph_nms, self._runtime.path)
+        return asked
 
-    def _predict_chunk(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def _predict_chunk(
+        self, images: Sequence[NDArray[np.uint8]], thresholds: ThresholdFields
+    ) -> list[Detections]:
         if len(images) == 1:
-            return [self.predict(images[0])]
-        preprocessor = self._preprocessor()
-        tensor = preprocessor.batch(len(images))
-        ratios = [preprocessor.fill(slot, image) for slot, image in zip(tensor, images, strict=True)]
-        predictions = self.run(tensor)[: len(images)]  # the rest answers the padding of a fixed batch
-        return [
-            self.finish(row, Prepared(tensor, ratio, (image.shape[0], image.shape[1])))
-            for row, ratio, image in zip(predictions, ratios, images, strict=True)
-        ]
+            return [self.predict(images[0], **thresholds)]
+        tensor, letterboxes = self._preprocessor().stack(images)
+        prepared = map(Prepared, tensor, letterboxes)
+        answers = self.run(tensor)[: len(images)]  # the rest answers the padding of a fixed batch
+        return [self.finish(rows, each, **thresholds) for rows, each in zip(answers, prepared, strict=True)]
 
     def _preprocessor(self) -> Preprocessor:
         """This thread's own: it keeps a canvas and a tensor between calls."""
@@ -284,33 +269,3 @@ class Detector:
             self._local.preprocessor = Preprocessor(self._artifact.input_size, self._artifact.input)
         preprocessor: Preprocessor = self._local.preprocessor
         return preprocessor
-
-
-def _check_fit(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployError]) -> None:
-    """Raise `error` where the description does not fit the tensors of the file: size, layout, classes."""
-    found = runtime.inputs[0]
-    size = info.input_size
-    shape = (info.batch, 3, *size) if info.input.layout == "NCHW" else (info.batch, *size, 3)
-    want = TensorSpec(found.name, shape, np.dtype(info.input.dtype))
-    known = [(a, b) for a, b in zip(want.shape, found.shape, strict=False) if a is not None and b is not None]
-    if len(found.shape) != 4 or found.dtype != want.dtype or any(a != b for a, b in known):
-        described = f"described as {want.dtype} {shape}"
-        raise error(f"{runtime.path}: the input is {found.dtype} {found.shape}, but {described}")
-    columns = runtime.outputs[0].shape[-1] if info.suppression != "in_graph" else None
-    if columns is not None and columns != 5 + len(info.class_names):
-        raise error(
-            f"{runtime.path}: {len(info.class_names)} class names for the {columns - 5} classes of its output"
-        )
-
-
-def _check_override(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    refuse_unknown("convention of a model file", fields, [f.name for f in dataclasses.fields(ArtifactInfo)])
-    convention = fields.get("input", InputConvention())
-    if not isinstance(convention, InputConvention):
-        raise UsageError(
-            f"override['input'] is {convention!r}; expected a yolox_deploy.types.InputConvention, such as "
-            "InputConvention(color_order='RGB') or InputConvention.legacy()"
-        )
-    if "input_size" in fields:
-        return {**fields, "input_size": as_size(fields["input_size"])}
-    return fields

@@ -1,17 +1,18 @@
-"""Draws detections on a copy of an image; what every drawn picture needs."""
+"""Draws labelled boxes on a copy of an image; what every drawn picture needs."""
 
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from yolox_deploy.types import Detections
+from yolox_deploy.errors import InputError
+from yolox_deploy.files import replacing
 
 GOLDEN_RATIO = 0.618034
 MARGIN = 2
@@ -24,15 +25,22 @@ def class_color(class_id: int) -> tuple[int, int, int]:
     return int(blue * 255), int(green * 255), int(red * 255)
 
 
-def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
-    """A copy of `image` (H, W, 3 uint8 BGR) with each box, class name and score; best drawn last."""
+def draw(
+    image: NDArray[np.uint8],
+    boxes: NDArray[Any],
+    texts: Sequence[str],
+    colours: Sequence[tuple[int, int, int]],
+) -> NDArray[np.uint8]:
+    """A copy of `image` (H, W, 3 uint8 BGR) with each of the boxes (N, 4), x1, y1, x2, y2, its text and BGR colour.
+
+    The first box is drawn last, over the others.
+    """
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(min(canvas.shape[:2]) / 300))
-    for item in reversed(list(detections)):
-        x1, y1, x2, y2 = (round(value) for value in item.box)
-        color = class_color(item.class_id)
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness)
-        _label(canvas, f"{item.class_name} {item.score:.2f}", (x1, y1), color, thickness)
+    for box, text, colour in reversed(list(zip(boxes.tolist(), texts, colours, strict=True))):
+        x1, y1, x2, y2 = (round(value) for value in box)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)
+        _label(canvas, text, (x1, y1), colour, thickness)
     return canvas
 
 
@@ -44,10 +52,16 @@ def put_text(
 
 
 def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    """Encode by the suffix; nobody sees half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
-    temporary.replace(path)
+    """Encode (H, W, 3) uint8 BGR `image` by the suffix; nobody sees half a file.
+
+    Raises:
+        InputError: OpenCV cannot encode it.
+    """
+    success, data = cv2.imencode(path.suffix, image)
+    if not success:
+        raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
+    with replacing(path) as part:
+        part.write_bytes(data.tobytes())
 
 
 def _label(

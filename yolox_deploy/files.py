@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -27,14 +29,35 @@ def is_offline() -> bool:
     return os.environ.get("YOLOX_DEPLOY_OFFLINE", "0") not in ("", "0")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` under a temporary name and rename it, so that no reader sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextmanager
+def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None) -> Iterator[Path]:
+    """Give the block a name beside `path` to write to, and rename that file to `path` when the block ends well.
+
+    So no reader sees half a file. Where the block raises, its file is removed and what `path` held before stays.
+    The folder has to be there.
+
+    Args:
+        part: the name to write to, for encoders that choose by the suffix; None for a hidden one of this process and
+            thread, so that two that write the same file do not write into each other.
+        keep: where to leave what the block wrote before it raised; None to remove it.
+    """
+    part = part or path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield part
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what the block raised is the one to tell
+            if keep is None:
+                part.unlink()
+            else:
+                part.replace(keep)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file of UTF-8 text; see `replacing`."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def check_writable(path: Path, what: str) -> None:

@@ -1,4 +1,4 @@
-"""From a YOLOX network's output to boxes: decode, threshold, suppress.
+"""From a YOLOX network's output to boxes: decode, threshold, suppress, and back to the picture.
 
 A row of the output is (x, y, w, h, objectness, C class scores), one row an anchor point; levels of stride 8,
 16, 32 in this order and row-major inside a level (an anchor-based model has all rows of a level once for each
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.nms import descending, nms
+from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.types import Detections, Letterboxed
 
 __all__ = ["decode", "postprocess"]
 
@@ -216,21 +218,73 @@ def _sound(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[n
     return sound
 
 
-def final_rows(
-    rows: NDArray[np.float32], *, conf: float, max_detections: int | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """Turn the rows of a graph that suppresses by itself into the same three arrays as `postprocess`.
+def split_batch(output: NDArray[Any], suppression: str, batch: int) -> list[NDArray[Any]]:
+    """Return what a network answered, image by image: what `to_detections` takes.
 
     Args:
-        rows: (K, 6) float32 of one image: x1, y1, x2, y2, score, class.
-        conf: lowest score; the graph has one of its own, below which it gives nothing.
-        max_detections: keep at most this many, those of the highest score.
+        output: (B, A, 5 + C), or (K, 7) of a graph that suppresses by itself: place in the batch, x1, y1, x2, y2,
+            score, class.
+        suppression: as in `ArtifactInfo`.
+        batch: images that went in, which a graph that suppresses may have found nothing in.
+    """
+    if suppression == "in_graph":
+        return [output[output[:, 0] == place, 1:] for place in range(batch)]
+    return list(output)
+
+
+def to_detections(
+    rows: NDArray[Any],
+    letterbox: Letterboxed,
+    *,
+    thresholds: Thresholds,
+    suppression: str,
+    class_names: tuple[str, ...],
+    grid: Grid | None,
+) -> Detections:
+    """Turn one image's rows into the objects in the picture that it was made from.
+
+    Boxes are clipped to the picture, and those that lie in the padding alone are dropped.
+
+    Args:
+        rows: as `split_batch` gives them, (A, 5 + C) or (K, 6); not modified.
+        letterbox: how the picture became the network's input.
+        thresholds: what counts as a detection. A graph that suppresses by itself has those of its own, above which
+            only `conf` and `max_detections` matter.
+        suppression: as in `ArtifactInfo`.
+        class_names: of the C classes.
+        grid: of rows whose boxes are undecoded, else None.
 
     Raises:
-        ArtifactError: `rows` has another shape.
+        ArtifactError: `rows` has another shape or dtype, or does not fit `grid` or `class_names`.
     """
+    if suppression == "in_graph":
+        boxes, scores, class_ids = _final_rows(rows, thresholds)
+    else:
+        boxes, scores, class_ids = postprocess(
+            rows,
+            suppress=suppression == "none",
+            grid=grid,
+            conf=thresholds.conf,
+            iou=thresholds.iou,
+            class_agnostic=thresholds.class_agnostic,
+            max_detections=thresholds.max_detections,
+            multi_label=thresholds.multi_label,
+        )
+    ratio, height, width = letterbox
+    boxes /= np.float32(ratio)
+    np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    if not inside.all():
+        boxes, scores, class_ids = boxes[inside], scores[inside], class_ids[inside]
+    return Detections(boxes, scores, class_ids, class_names)
+
+
+def _final_rows(
+    rows: NDArray[np.float32], thresholds: Thresholds
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the same three arrays as `postprocess`, of a graph's own detections (K, 6)."""
     if rows.ndim != 2 or rows.shape[1] != 6:
         raise ArtifactError(f"the graph's detections have shape {rows.shape}; expected (K, 6) of one image")
-    rows = rows[rows[:, 4] >= conf]
-    rows = rows[descending(rows[:, 4])][:max_detections]
+    rows = rows[rows[:, 4] >= thresholds.conf]
+    rows = rows[descending(rows[:, 4])][: thresholds.max_detections]
     return rows[:, :4].copy(), rows[:, 4].copy(), rows[:, 5].astype(np.int64)

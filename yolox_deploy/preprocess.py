@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.types import InputConvention
+from yolox_deploy.types import InputConvention, Letterboxed
 
 __all__ = ["letterbox"]
 
@@ -113,8 +113,8 @@ class Preprocessor:
         self._tensor = np.empty((1, *self._shape), convention.dtype)
         self._live: tuple[int, int] | None = None
 
-    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], float]:
-        """Return the tensor (1, 3, H, W) or (1, H, W, 3) of one (h, w, 3) uint8 BGR image, and the ratio.
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], Letterboxed]:
+        """Return the tensor (1, 3, H, W) or (1, H, W, 3) of one (h, w, 3) uint8 BGR image, and the way back.
 
         The tensor belongs to this object and the next call overwrites it: copy it to keep it.
 
@@ -128,20 +128,25 @@ class Preprocessor:
             self._fill_padding(channels, live_h, live_w)
             self._live = live_h, live_w
         self._write(channels, image, live_h, live_w)
-        return self._tensor, ratio
+        return self._tensor, Letterboxed(ratio, *image.shape[:2])
 
     def batch(self, count: int) -> NDArray[Any]:
         """A new, unfilled tensor for `count` images, to be written by `fill`."""
         return np.empty((count, *self._shape), self.convention.dtype)
 
-    def fill(self, slot: NDArray[Any], image: NDArray[np.uint8]) -> float:
+    def stack(self, images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[Any], list[Letterboxed]]:
+        """Return the new tensor of a batch of (h, w, 3) uint8 BGR images, and each one's way back."""
+        tensor = self.batch(len(images))
+        return tensor, [self.fill(slot, image) for slot, image in zip(tensor, images, strict=True)]
+
+    def fill(self, slot: NDArray[Any], image: NDArray[np.uint8]) -> Letterboxed:
         """Write one (h, w, 3) uint8 BGR image and its padding into `slot`, one image of a batch tensor.
 
         Args:
             slot: `batch[i]`, (3, H, W) or (H, W, 3) in the convention's layout and dtype; written whole.
 
         Returns:
-            The ratio of the letterbox.
+            The way back from boxes in this slot to boxes in the image.
 
         Raises:
             InputError: `image` is not such an array, or is empty.
@@ -155,7 +160,7 @@ class Preprocessor:
         channels = self._channels_first(slot)
         self._fill_padding(channels, live_h, live_w)
         self._write(channels, image, live_h, live_w)
-        return ratio
+        return Letterboxed(ratio, *image.shape[:2])
 
     def _channels_first(self, slot: NDArray[Any]) -> NDArray[Any]:
         return slot if self.convention.layout == "NCHW" else slot.transpose(2, 0, 1)

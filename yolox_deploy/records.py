@@ -17,7 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from yolox_deploy.errors import InputError, YoloxDeployError
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 
 _T = TypeVar("_T")
 
@@ -73,7 +73,7 @@ def load(target: type[_T], path: Path, kind: FileKind) -> _T:
 def save(value: Any, path: Path, kind: FileKind, **beside: Any) -> None:
     """Write a record for `load`; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps({**kind.header, **asdict(value), **beside}, indent=1) + "\n")
+    write_text(path, json.dumps({**kind.header, **asdict(value), **beside}, indent=1) + "\n")
 
 
 def read(path: Path, kind: FileKind, parser: Callable[[Any], Any] = json.loads) -> Any:

@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from yolox_deploy.errors import UsageError, refuse_unknown
+
+
+class ThresholdFields(TypedDict, total=False):
+    """The fields of `Thresholds` that differ for one call; those left out stay the detector's."""
+
+    conf: float
+    iou: float
+    class_agnostic: bool
+    max_detections: int | None
+    multi_label: bool
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,11 @@ class Thresholds:
         most = self.max_detections
         if most is not None and (not isinstance(most, Integral) or most < 1):
             raise UsageError(f"max_detections is {most!r}; expected at least 1, or None")
+
+    @classmethod
+    def evaluation(cls) -> Thresholds:
+        """Those of YOLOX's own evaluation, which keeps nearly every box: AP weighs them by their scores."""
+        return cls(conf=0.01, iou=0.65, max_detections=None)
 
     def changed(self, fields: Mapping[str, Any]) -> Thresholds:
         """These with some fields replaced.

@@ -12,6 +12,7 @@ from typing import Any
 from yolox_deploy import records
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import cache_dir, sha256
+from yolox_deploy.runtimes.registry import present_files
 
 CHOICE = records.FileKind(
     "delete it, or run `yolox-deploy tune` again",
@@ -94,9 +95,8 @@ def tuned_opening(model: Path, options: Mapping[str, Any]) -> tuple[Path, str | 
 
 
 def _content(model: Path) -> str:
-    """What tells apart what model files hold: OpenVINO and NCNN keep the weights beside the graph."""
-    files = [model, *([model.with_suffix(".bin")] if model.suffix in (".xml", ".param") else [])]
-    return "_".join(sha256(file)[:16] for file in files if file.is_file())
+    """What tells apart what model files hold: some formats keep the weights beside the graph."""
+    return "_".join(sha256(file)[:16] for file in present_files(model))
 
 
 def machine() -> str:

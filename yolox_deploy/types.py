@@ -80,6 +80,14 @@ class InputConvention:
         return cls(color_order="RGB", scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
+class Letterboxed(NamedTuple):
+    """The way back from the network's input: a picture of `height` x `width` was resized by `ratio`."""
+
+    ratio: float
+    height: int
+    width: int
+
+
 class Detection(NamedTuple):
     """One object: `box` is x1, y1, x2, y2 in pixels of the source image."""
 
@@ -183,6 +191,7 @@ class Detections:
 
     def plot(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A copy of `image` (H, W, 3 uint8 BGR) with boxes, class names and scores drawn on it."""
-        from yolox_deploy.drawing import draw
+        from yolox_deploy.drawing import class_color, draw
 
-        return draw(image, self)
+        texts = [f"{item.class_name} {item.score:.2f}" for item in self]
+        return draw(image, self.boxes, texts, [class_color(item.class_id) for item in self])

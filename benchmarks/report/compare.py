@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from yolox_deploy.benchmarks.machine.facts import Environment
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
-from yolox_deploy.benchmarks.report.results import BenchReport, Environment, Row, Samples
+from yolox_deploy.benchmarks.report.results import BenchReport, Row, Samples
 from yolox_deploy.benchmarks.stats import Comparison, Floats, round_medians, unpaired_ratio
 from yolox_deploy.errors import RegressionError, UsageError
 
@@ -50,31 +51,74 @@ class RowChange:
         return UNDECIDED if all(one.interval.high > 1 + max_slowdown for one in found) else WITHIN
 
 
-def compare_reports(base: BenchReport, new: BenchReport) -> list[RowChange]:
-    """Rows of `new` beside the same rows of `base`, scope by scope.
+@dataclass(frozen=True)
+class ReportComparison:
+    """The report `new` held against `base`.
+
+    Attributes:
+        changes: one for each row of `new` that `base` has too.
+        missing: labels of the rows that only `base` has.
+    """
+
+    base: BenchReport
+    new: BenchReport
+    changes: tuple[RowChange, ...]
+    missing: tuple[str, ...]
+
+    def check(self, max_slowdown: float = 0.05, *, strict: bool = False) -> None:
+        """The gate.
+
+        Args:
+            strict: rows that are undecided, or that only the base has, do not pass either.
+
+        Raises:
+            RegressionError: a row is slower by more than `max_slowdown`, significantly; or as `strict` says.
+        """
+        slower = [change for change in self.changes if change.is_regression(max_slowdown)]
+        if slower:
+            told = "; ".join(f"{change.label}: {describe(change.ratios[HEADLINE])}" for change in slower)
+            raise RegressionError(
+                f"slower than the base by more than {max_slowdown:.0%}, host time now over then: {told}"
+                + _busy(self.base, self.new)
+            )
+        if not strict:
+            return
+        undecided = [change.label for change in self.changes if change.verdict(max_slowdown) == UNDECIDED]
+        doubts = {f"undecided at {max_slowdown:.0%}": undecided, "only in the base": self.missing}
+        told = "; ".join(f"{doubt}: {', '.join(labels)}" for doubt, labels in doubts.items() if labels)
+        if told:
+            raise RegressionError(f"nothing is slower for certain, but --strict asks for more: {told}")
+
+
+def compare(base: BenchReport, new: BenchReport) -> ReportComparison:
+    """Hold the rows of `new` against the same rows of `base`, scope by scope.
+
+    The result's `changes` say by how much each row became slower, and its `check()` raises where one did.
+
+    Args:
+        base: a report of this machine, such as `BenchReport.load("base.json")`.
+        new: a report by the same protocol.
 
     Raises:
         UsageError: the protocols or the machines differ, or no row is in both.
     """
     check_comparable(base, new.protocol, new.environment)
-    known = _by_key(base)
-    changes = []
-    for key, row in _by_key(new).items():
-        if key in known:
-            then = known[key]
-            changes.append(_change(then, row, new.protocol.seed))
-    if not changes:
+    pairs = common_rows(base, new)
+    if not pairs:
         raise UsageError(
             "the two reports have no row in common (same model, backend, device, precision, threads, size); "
             f"the base has {', '.join(row.subject.label for row in base.rows) or 'none'}"
         )
-    return changes
-
-
-def missing_rows(base: BenchReport, new: BenchReport) -> list[str]:
-    """Labels of the base's rows that the new report does not have."""
     known = _by_key(new)
-    return [row.subject.label for key, row in _by_key(base).items() if key not in known]
+    missing = [row.subject.label for key, row in _by_key(base).items() if key not in known]
+    changes = [_change(then, now, new.protocol.seed) for then, now in pairs]
+    return ReportComparison(base, new, tuple(changes), tuple(missing))
+
+
+def common_rows(base: BenchReport, new: BenchReport) -> list[tuple[Row, Row]]:
+    """The rows that are in both, as they were then and as they are now."""
+    known = _by_key(base)
+    return [(known[key], row) for key, row in _by_key(new).items() if key in known]
 
 
 def check_comparable(base: BenchReport, protocol: Protocol, environment: Environment) -> None:
@@ -98,38 +142,6 @@ def check_comparable(base: BenchReport, protocol: Protocol, environment: Environ
             f"the reports cannot be compared: {'; '.join(differing)}. Measure the base again on this machine "
             "with the same options"
         )
-
-
-def check_regressions(
-    changes: list[RowChange],
-    max_slowdown: float,
-    base: BenchReport,
-    new: BenchReport,
-    *,
-    strict: bool = False,
-) -> None:
-    """The gate.
-
-    Args:
-        strict: rows that are undecided, or that only the base has, do not pass either.
-
-    Raises:
-        RegressionError: a row is slower by more than `max_slowdown`, significantly; or as `strict` says.
-    """
-    slower = [change for change in changes if change.is_regression(max_slowdown)]
-    if slower:
-        told = "; ".join(f"{change.label}: {describe(change.ratios[HEADLINE])}" for change in slower)
-        raise RegressionError(
-            f"slower than the base by more than {max_slowdown:.0%}, host time now over then: {told}"
-            + _busy(base, new)
-        )
-    if not strict:
-        return
-    undecided = [change.label for change in changes if change.verdict(max_slowdown) == UNDECIDED]
-    doubts = {f"undecided at {max_slowdown:.0%}": undecided, "only in the base": missing_rows(base, new)}
-    told = "; ".join(f"{doubt}: {', '.join(labels)}" for doubt, labels in doubts.items() if labels)
-    if told:
-        raise RegressionError(f"nothing is slower for certain, but --strict asks for more: {told}")
 
 
 def _busy(base: BenchReport, new: BenchReport) -> str:

@@ -19,7 +19,7 @@ from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, R
 from yolox_deploy.benchmarks.report.scatter import histogram, place, scatter, shape, shown_percentiles
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, tables
 from yolox_deploy.benchmarks.report.text import alerts, remarks
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 
 COLOURS = 8
 """Colours of backends in `report.css`."""
@@ -29,7 +29,7 @@ def write_html(report: BenchReport, path: str | Path) -> Path:
     """Write the page; returns the file."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, html_page(report))
+    write_text(target, html_page(report))
     return target
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy import records
-from yolox_deploy.benchmarks.machine.facts import Environment, Gpu, MachineState, Peak
+from yolox_deploy.benchmarks.machine.facts import Environment
 from yolox_deploy.benchmarks.protocol import HEADLINE, Protocol
 from yolox_deploy.benchmarks.stats import (
     Comparison,
@@ -29,24 +29,8 @@ from yolox_deploy.benchmarks.stats import (
     round_medians,
     summarize,
 )
-from yolox_deploy.files import write_atomically
-
-__all__ = [
-    "Accuracy",
-    "BenchReport",
-    "Comparison",
-    "Environment",
-    "Gpu",
-    "Interval",
-    "MachineState",
-    "MeasuredModel",
-    "Peak",
-    "Row",
-    "Samples",
-    "Startup",
-    "Summary",
-    "ThroughputRow",
-]
+from yolox_deploy.errors import GateError
+from yolox_deploy.files import write_text
 
 SCHEMA_VERSION = 1
 REPORT = records.FileKind(
@@ -253,11 +237,23 @@ class BenchReport:
         plain: dict[str, Any] = _plain(self)
         return {**REPORT.header, **plain}
 
+    def check_accuracy(self) -> None:
+        """The gate of a finished run.
+
+        Raises:
+            GateError: a row is struck out.
+        """
+        struck = [row.subject.label for row in self.rows if row.rejected]
+        if struck:
+            raise GateError(
+                f"struck out for its accuracy, so that its speed is of no use: {', '.join(struck)}"
+            )
+
     def save(self, path: str | Path) -> Path:
         """Write JSON, under a temporary name first."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
+        write_text(target, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
         return target
 
     @classmethod

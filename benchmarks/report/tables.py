@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from yolox_deploy.benchmarks.machine.facts import Environment, MachineState
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
@@ -26,6 +26,18 @@ class Table:
     struck: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True)
+class Note:
+    """A sentence under the tables: how it was measured, or what a reader must not miss (the other kinds)."""
+
+    kind: Literal["protocol", "warning", "struck out"]
+    text: str
+
+    def __str__(self) -> str:
+        """The sentence, after its kind where it must not be missed."""
+        return self.text if self.kind == "protocol" else f"{self.kind}: {self.text}"
+
+
 def tables(report: BenchReport) -> list[Table]:
     """A table for each scope that was measured, one of the files, and one of throughput."""
     scopes = [scope for scope in reversed(SCOPES) if any(scope in row.scopes for row in report.rows)]
@@ -39,8 +51,18 @@ def tables(report: BenchReport) -> list[Table]:
     return found
 
 
-def notes(report: BenchReport) -> list[str]:
+def notes(report: BenchReport) -> list[Note]:
     """What stands under the tables: the protocol, the machine, warnings."""
+    by_row = by_reason((row.subject.label, text) for row in report.rows for text in row.warnings)
+    return [
+        *(Note("protocol", text) for text in _circumstances(report)),
+        *(Note("warning", text) for text in (*report.warnings, *by_row)),
+        *(Note("struck out", f"{row.subject.label}: {_why(row)}") for row in report.rows if row.rejected),
+    ]
+
+
+def _circumstances(report: BenchReport) -> list[str]:
+    """How and where it was measured."""
     protocol, machine = report.protocol, report.environment
     found = [
         f"protocol {protocol.name}: closed loop, one stream, batch 1; host memory to host memory is the headline; "
@@ -61,12 +83,6 @@ def notes(report: BenchReport) -> list[str]:
     ]
     if report.overhead_us is not None:
         found.append(f"the harness itself adds {report.overhead_us:.1f} µs to an iteration")
-    found += [f"warning: {text}" for text in report.warnings]
-    found += [
-        f"warning: {text}"
-        for text in by_reason((row.subject.label, text) for row in report.rows for text in row.warnings)
-    ]
-    found += [f"struck out: {row.subject.label}: {_why(row)}" for row in report.rows if row.rejected]
     return found
 
 

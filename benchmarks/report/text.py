@@ -13,10 +13,7 @@ from typing import Any
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
 from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, Row, Startup, ThroughputRow
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, notes, tables
-from yolox_deploy.files import write_atomically
-
-ALERTS = ("warning: ", "struck out: ")
-"""How notes begin that a reader must not miss."""
+from yolox_deploy.files import write_text
 
 AP_KEYS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -53,12 +50,12 @@ def write_csv(report: BenchReport, path: str | Path) -> Path:
 
 def alerts(report: BenchReport) -> list[str]:
     """Warnings and why rows are struck out."""
-    return [text for text in notes(report) if text.startswith(ALERTS)]
+    return [str(note) for note in notes(report) if note.kind != "protocol"]
 
 
 def remarks(report: BenchReport) -> list[str]:
     """The notes that are no alerts."""
-    return [text for text in notes(report) if not text.startswith(ALERTS)]
+    return [note.text for note in notes(report) if note.kind == "protocol"]
 
 
 def _markdown(text: str) -> str:
@@ -156,5 +153,5 @@ def _csv(lines: Iterable[Mapping[str, Any]]) -> str:
 
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text)
+    write_text(path, text)
     return path

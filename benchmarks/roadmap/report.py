@@ -151,7 +151,7 @@ def measure_latencies(
     Raises:
         YoloxDeployError: what `export` and `Detector` raise.
     """
-    from yolox_deploy.benchmarks.bench import load_pictures
+    from yolox_deploy.benchmarks.pictures import load_pictures
     from yolox_deploy.benchmarks.session import ModelUnderTest, run_session
     from yolox_deploy.exporter.pipeline import export
 

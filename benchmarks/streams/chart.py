@@ -44,7 +44,7 @@ class _Axes:
         return TOP + round((1 - ap / self.top) * HEIGHT)
 
 
-def draw(report: SweepReport, path: str | Path) -> Path:
+def draw_sweep(report: SweepReport, path: str | Path) -> Path:
     """Draw offline AP (hollow) and streaming AP (filled) over the median latency, joined by a line.
 
     One model on one backend is one colour, its input sizes are joined; the vertical line is the time of one frame,

@@ -11,7 +11,7 @@ from typing import Any
 
 from yolox_deploy.benchmarks.report.tables import Table
 from yolox_deploy.benchmarks.stats import Summary, summarize
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 from yolox_deploy.types import Detections
 
 SCHEMA = "yolox-deploy/stream-sweep"
@@ -131,7 +131,7 @@ class SweepReport:
     def save(self, path: str | Path) -> Path:
         """Write JSON, under a temporary name first."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(path), self.to_json() + "\n")
+        write_text(Path(path), self.to_json() + "\n")
         return Path(path)
 
     def _table(self, rate: float) -> Table:

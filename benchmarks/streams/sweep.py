@@ -15,9 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from yolox_deploy.benchmarks.machine.environment import describe
-from yolox_deploy.benchmarks.plan import CHECKPOINT_SUFFIX, PlanOptions, plan_models, with_threads
+from yolox_deploy.benchmarks.plan import Files, PlanOptions, files_and_names, make_plan
+from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector, SweepReport, SweepRow
+from yolox_deploy.benchmarks.ways import CHECKPOINT_SUFFIX
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
 from yolox_deploy.evaluation.coco import METRICS
@@ -27,25 +29,52 @@ from yolox_deploy.streaming.policies import Policy, policy_name
 from yolox_deploy.streaming.record import StreamRecord
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, stride_of
 from yolox_deploy.streaming.sequences import AnnotatedSequences
+from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.types import Detections
 
 BLOCK = 20
 """Consecutive frames that one detector answers before the next has its turn."""
-CONF, IOU = 0.01, 0.65
-"""Thresholds of YOLOX's own evaluation."""
+THRESHOLDS = Thresholds.evaluation()
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """What to compare on what.
+    """The streams to replay, and how; attributes as the arguments of `sweep`."""
 
-    Attributes:
-        footage: the streams, at the highest of the frame rates or a multiple of each.
+    footage: AnnotatedVideo
+    frame_rates: tuple[float, ...] = (30.0,)
+    policy: Policy = NEWEST
+    forecast: bool = False
+    seed: int = 0
+
+
+def sweep(
+    footage: AnnotatedVideo,
+    models: Files = "yolox_nano",
+    *,
+    backends: Sequence[str] | None = None,
+    sizes: Sequence[int] | None = None,
+    weights: str | Path | None = None,
+    frame_rates: Sequence[float] = (30.0,),
+    policy: Policy = NEWEST,
+    forecast: bool = False,
+    threads: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    report: Report = lambda message: None,
+) -> SweepReport:
+    """Find the best model, backend and input size for a stream; what `yolox-deploy stream --sweep` does.
+
+    Exports what is missing, lets every detector answer every frame once, and scores the streams at each frame rate.
+
+    Args:
+        footage: annotated streams, such as `streaming.read_video("sequences.json")`, at the highest
+            of the frame rates or a multiple of each.
         models: names in the zoo, exported where needed, or model files, which have their own size and backend.
         backends: for models of the zoo; None for all that run here.
-        sizes: sides of the square input, for models of the zoo; None for each one's own.
+        sizes: sides of the square input in pixels, for models of the zoo; None for each one's own.
         weights: a checkpoint for the one model of the zoo; None for the official weights.
         frame_rates: frames a second.
         policy: which frames a detector takes.
@@ -53,38 +82,29 @@ class SweepOptions:
         threads: CPU threads of one inference; None for the backend's choice.
         device: as of `Detector`.
         seed: of the latencies drawn.
-    """
-
-    footage: AnnotatedVideo
-    models: tuple[str, ...] = ("yolox_nano",)
-    backends: tuple[str, ...] | None = None
-    sizes: tuple[int, ...] | None = None
-    weights: Path | None = None
-    frame_rates: tuple[float, ...] = (30.0,)
-    policy: Policy = NEWEST
-    forecast: bool = False
-    threads: int | None = None
-    device: str = "auto"
-    seed: int = 0
-
-
-def run_sweep(options: SweepOptions, report: Report = lambda message: None) -> SweepReport:
-    """Export what is missing, let every detector answer every frame, and score the streams.
-
-    Args:
-        options: what to compare on what.
-        report: is told what is going on, in sentences.
+        report: called with a sentence at each step.
 
     Raises:
         UsageError: a frame rate does not divide the footage's, or nothing can be compared.
         InputError: a picture cannot be read.
         ArtifactError, MissingExtraError: a model or a backend that was named cannot be used here.
     """
-    rate = options.footage.data.frame_rate
-    for wanted in options.frame_rates:
-        stride_of(wanted, rate)
-    candidates, skipped = _models_under_test(options, report)
-    detectors = measure(candidates, options.footage, report)
+    for rate in frame_rates:
+        stride_of(rate, footage.data.frame_rate)
+    files, names = files_and_names(models)
+    wanted = PlanOptions(
+        models=names,
+        backends=None if backends is None else tuple(backends),
+        precisions=("fp32",),
+        weights=None if weights is None else Path(weights),
+        fetch=True,
+        device=device,
+        files=files,
+        threads=() if threads is None else (threads,),
+    )
+    candidates, skipped = _models_under_test(wanted, sizes, report)
+    options = SweepOptions(footage, tuple(frame_rates), policy, forecast, seed)
+    detectors = measure(candidates, footage, report)
     return score_detectors(detectors, options, report, skipped)
 
 
@@ -109,7 +129,11 @@ def measure(
                     detector.predict(images[0])  # the caches are another detector's
                     for image in images:
                         began = time.perf_counter()
-                        kept.append(detector.predict(image, conf=CONF, iou=IOU, max_detections=None))
+                        kept.append(
+                            detector.predict(
+                                image, conf=THRESHOLDS.conf, iou=THRESHOLDS.iou, max_detections=None
+                            )
+                        )
                         spent.append(1000 * (time.perf_counter() - began))
             for kept, whole in zip(found, answers, strict=True):
                 whole.append(tuple(kept))
@@ -198,44 +222,23 @@ def _ages(data: AnnotatedSequences, records: Sequence[StreamRecord]) -> list[flo
 
 
 def _models_under_test(
-    options: SweepOptions, report: Report
+    wanted: PlanOptions, sizes: Sequence[int] | None, report: Report
 ) -> tuple[tuple[ModelUnderTest, ...], tuple[str, ...]]:
     """What to open, and what was left out, with reasons."""
-    files = [Path(name) for name in options.models if Path(name).suffix]
-    names = tuple(name for name in options.models if not Path(name).suffix)
-    if not options.models:
+    if not (wanted.files or wanted.models):
         raise UsageError("no model is named; name some of the zoo (`yolox-deploy models`) or model files")
-    if checkpoints := [file for file in files if file.suffix == CHECKPOINT_SUFFIX]:
+    if checkpoints := [file for file in wanted.files if file.suffix == CHECKPOINT_SUFFIX]:
         raise UsageError(f"{checkpoints[0]} is a checkpoint; name its model, and it as the weights")
-    candidates = [ModelUnderTest(file, device=options.device) for file in files]
-    skipped: list[str] = []
-    for size in (options.sizes or (None,)) if names else ():
-        plan = plan_models(
-            PlanOptions(
-                models=names,
-                backends=options.backends,
-                precisions=("fp32",),
-                weights=options.weights,
-                fetch=True,
-                imgsz=(size, size) if size else None,
-                device=options.device,
-            ),
-            report,
-        )
-        candidates += plan.candidates
-        skipped += plan.skipped
-    counts = () if options.threads is None else (options.threads,)
-    return with_threads(candidates, counts), tuple(dict.fromkeys(skipped))
+    plans = [make_plan(replace(wanted, models=(), backends=None))] if wanted.files else []
+    for size in (sizes or (None,)) if wanted.models else ():
+        imgsz = (size, size) if size else None
+        plans.append(make_plan(replace(wanted, files=(), imgsz=imgsz), report=report))
+    skipped = (text for plan in plans for text in plan.skipped)
+    return tuple(one for plan in plans for one in plan.candidates), tuple(dict.fromkeys(skipped))
 
 
 def _open(candidate: ModelUnderTest) -> Detector:
-    detector = Detector(
-        candidate.path,
-        backend=candidate.backend,
-        device=candidate.device,
-        threads=candidate.threads,
-        runtime_options=candidate.runtime_options,
-    )
+    detector = candidate.open(Protocol())
     detector.warmup()
     return detector
 

@@ -20,13 +20,12 @@ from typing import Annotated, Any
 
 import typer
 
-from yolox_deploy.benchmarks.bench import load_pictures
-from yolox_deploy.benchmarks.pictures import Pictures
+from yolox_deploy.benchmarks.pictures import Pictures, load_pictures
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest, run_session
 from yolox_deploy.errors import ArtifactError, GateError, MissingExtraError, YoloxDeployError
 from yolox_deploy.exporter.pipeline import Artifact, export
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 from yolox_deploy.models.zoo import ZOO, ModelConfig, get_config
 from yolox_deploy.vendors.gpu import Gpu, cuda_package, find_gpu
 from yolox_deploy.vendors.tensorrt_sdk import EXPORT_TARGETS, TITLES, installed_flavors, load_sdk
@@ -171,7 +170,7 @@ def describe(result: Result) -> str:
 def write_report(out: Path, heading: str, results: list[Result]) -> None:
     """`report.json` with everything and `report.md` to read."""
     content = {"heading": heading, "results": [asdict(result) for result in results]}
-    write_atomically(out / "report.json", json.dumps(content, indent=1, default=str))
+    write_text(out / "report.json", json.dumps(content, indent=1, default=str))
     lines = [
         "# GPU acceptance",
         "",
@@ -193,7 +192,7 @@ def write_report(out: Path, heading: str, results: list[Result]) -> None:
         cells = ["–" if value is None else f"{value:.2f}" for value in times]
         verdict = f"failed: {result.problem}" if result.problem else _verdict(result)
         lines.append(f"| {' | '.join([result.label, verdict, layers or '–', ap, *cells])} |")
-    write_atomically(out / "report.md", "\n".join(lines) + "\n")
+    write_text(out / "report.md", "\n".join(lines) + "\n")
 
 
 def _export(case: Case, settings: Settings, **arguments: Any) -> Artifact:

@@ -13,18 +13,17 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
 from yolox_deploy import Detector
+from yolox_deploy.benchmarks import BenchReport, Protocol, bench, tune
 from yolox_deploy.benchmarks.accuracy import Truth, hold
-from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
 from yolox_deploy.benchmarks.pictures import from_folder, generated
-from yolox_deploy.benchmarks.plan import with_threads
-from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Samples
-from yolox_deploy.benchmarks.report.tables import notes, tables
-from yolox_deploy.benchmarks.rows import check_accuracy, complexity, unique_labels
+from yolox_deploy.benchmarks.report.results import Accuracy, Samples
+from yolox_deploy.benchmarks.report.tables import Note, notes, tables
+from yolox_deploy.benchmarks.rows import complexity, unique_labels
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
-from yolox_deploy.benchmarks.tuning import choose, is_accurate, tune, ways
+from yolox_deploy.benchmarks.tuning import choose, is_accurate
+from yolox_deploy.benchmarks.ways import ways
 from yolox_deploy.errors import GateError, InputError, MissingExtraError, UsageError
 from yolox_deploy.tuned import TunedOpening, read_tuned, tuned_opening, tuned_path, write_tuned
 
@@ -51,8 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(toy: Path, protocol: Protocol, folder: Path) -> BenchReport:
     """The toy with two numbers of threads, with accuracy."""
-    options = BenchOptions(protocol, folder, folder / "truth.json", peaks=False)
-    return run_bench(with_threads([ModelUnderTest(toy)], (1, 2)), options, command="bench toy.onnx")
+    truth = folder / "truth.json"
+    return bench(toy, protocol=protocol, threads=(1, 2), images=folder, annotations=truth, peaks=False)
 
 
 def test_a_report_describes_the_file_the_machine_and_the_run(report: BenchReport, toy: Path) -> None:
@@ -64,6 +63,42 @@ def test_a_report_describes_the_file_the_machine_and_the_run(report: BenchReport
     assert [state.moment for state in report.environment.states] == ["before", "during", "after"]
     assert report.overhead_us is not None
     assert report.image_decoding is not None
+
+
+def test_a_model_of_the_zoo_is_measured_by_its_name(
+    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
+    found = bench(
+        "yolox_nano",
+        protocol=protocol,
+        backends=["torch"],
+        precisions=["fp32"],
+        imgsz=64,
+        startup=False,
+        peaks=False,
+        throughput=True,
+        batches=[2],
+        streams=[1],
+    )
+    [row] = found.rows
+    assert (row.subject.model, row.subject.input_size, row.subject.batch) == ("yolox_nano", (64, 64), 1)
+    assert [(one.mode, one.batch) for one in found.throughput] == [("batch", 2), ("streams", 1)]
+
+
+@pytest.mark.parametrize("models", [[], ["a.onnx", "yolox_nano"]])
+def test_files_and_names_are_not_mixed(models: list[str]) -> None:
+    with pytest.raises(UsageError, match="expected model files, or names of the zoo"):
+        bench(models)
+
+
+def test_a_baseline_of_another_protocol_is_refused_before_anything_is_measured(
+    toy: Path, protocol: Protocol, report: BenchReport
+) -> None:
+    said: list[str] = []
+    with pytest.raises(UsageError, match="cannot be compared"):
+        bench(toy, protocol=replace(protocol, conf=0.01), baseline=report, report=said.append)
+    assert said == []
 
 
 def test_only_the_later_rows_have_a_ratio(report: BenchReport) -> None:
@@ -90,7 +125,7 @@ def test_accuracy_stands_in_the_row_and_is_held_against_float32(report: BenchRep
 
 def test_too_few_pictures_are_named_in_the_row(toy: Path, protocol: Protocol, folder: Path) -> None:
     wide = replace(protocol, images=64)
-    found = run_bench([ModelUnderTest(toy)], BenchOptions(wide, folder, startup=False, peaks=False))
+    found = bench(toy, protocol=wide, images=folder, startup=False, peaks=False)
     assert "6 distinct pictures; the protocol asks for 64" in found.rows[0].warnings
 
 
@@ -114,7 +149,7 @@ def test_annotations_need_pictures(folder: Path) -> None:
 def test_a_slow_row_tells_how_few_samples_it_has(toy: Path, protocol: Protocol) -> None:
     """At one iteration a round the eight rounds that statistics need come before the pictures are through."""
     slow = replace(protocol, rounds=24, iterations=8, images=20)
-    (row,) = run_bench([ModelUnderTest(toy)], BenchOptions(slow, startup=False, peaks=False)).rows
+    (row,) = bench(toy, protocol=slow, startup=False, peaks=False).rows
     assert "8 distinct pictures; the protocol asks for 20" in row.warnings
     assert any(text.startswith("8 samples; the protocol plans 24 rounds") for text in row.warnings)
 
@@ -135,9 +170,9 @@ def test_json_tells_what_was_struck_out(make_report: MakeReport, make_row: MakeR
     assert [row["struck_out"] for row in rows] == [False, True]
     assert rows[1]["accuracy"]["passed"] is False
     assert BenchReport.load(report.save(tmp_path / "report.json")) == report
-    check_accuracy(report.rows[:1])
+    replace(report, rows=report.rows[:1]).check_accuracy()
     with pytest.raises(GateError, match="bad"):
-        check_accuracy(report.rows)
+        report.check_accuracy()
 
 
 @pytest.mark.parametrize("broken", ["library", "file", "content", "picture"])
@@ -154,9 +189,8 @@ def test_accuracy_that_cannot_be_measured_is_refused_before_anything_is(
         if broken == "content":
             truth.write_text("[]")
     said: list[str] = []
-    options = BenchOptions(protocol, images, truth, startup=False, peaks=False)
     with pytest.raises((InputError, MissingExtraError), match=r"eval\]|truth.json"):
-        run_bench([ModelUnderTest(toy)], options, report=said.append)
+        bench(toy, protocol=protocol, images=images, annotations=truth, report=said.append)
     assert said == []
 
 
@@ -167,10 +201,8 @@ def test_generated_pictures_are_distinct_and_the_same_for_a_seed() -> None:
     assert "64 generated" in first.description
 
 
-def test_generated_pictures_hold_objects(nano_onnx: Path, has_real_weights: bool) -> None:
-    if not has_real_weights:
-        pytest.skip("needs the trained weights in ../shared")
-    with Detector(nano_onnx) as detector:
+def test_generated_pictures_hold_objects(coco_nano_onnx: Path) -> None:
+    with Detector(coco_nano_onnx) as detector:
         found = [len(detector.predict(image)) for image in generated(12, 20210718).images]
     assert sum(count > 0 for count in found) >= 9
 
@@ -249,7 +281,7 @@ def test_tuning_keeps_its_choice_for_the_file(
 ) -> None:
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
     assert read_tuned(toy) is None
-    tuned = tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
+    tuned = tune(toy, protocol=protocol, threads=(1,))
     choice = read_tuned(toy)
     assert choice is not None
     assert (choice.path, choice.backend) == (str(toy.resolve()), tuned.row.subject.backend)
@@ -306,7 +338,7 @@ def test_a_choice_of_another_machine_does_not_count(
     toy: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
-    tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
+    tune(toy, protocol=protocol, threads=(1,))
     file = tuned_path(toy)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"machine": "another"}))
     assert read_tuned(toy) is None
@@ -319,7 +351,7 @@ def test_tuning_for_a_cache_that_cannot_be_written_to_measures_nothing(
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "file"))
     said: list[str] = []
     with pytest.raises(UsageError, match="YOLOX_DEPLOY_CACHE"):
-        tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,), report=said.append)
+        tune(toy, protocol=protocol, threads=(1,), report=said.append)
     assert said == []
 
 
@@ -337,7 +369,7 @@ def test_tuning_without_an_accurate_way_fails(
 ) -> None:
     monkeypatch.setattr("yolox_deploy.benchmarks.tuning.choose", lambda rows: None)
     with pytest.raises(GateError, match="--max-ap-drop"):
-        tune([toy], BenchOptions(protocol, startup=False, peaks=False), threads=(1,))
+        tune(toy, protocol=protocol, threads=(1,))
 
 
 def test_tables_keep_scopes_apart(make_report: MakeReport, make_row: MakeRow) -> None:
@@ -351,7 +383,9 @@ def test_tables_keep_scopes_apart(make_report: MakeReport, make_row: MakeRow) ->
 
 def test_one_reason_is_told_once(make_report: MakeReport, make_row: MakeRow) -> None:
     rows = [make_row(fields={"warnings": ("random weights",)}, label=label) for label in ("one", "two")]
-    assert "warning: one, two: random weights" in notes(make_report(*rows))
+    note = Note("warning", "one, two: random weights")
+    assert note in notes(make_report(*rows))
+    assert str(note) == "warning: one, two: random weights"
 
 
 def test_tables_mark_what_was_struck_out(make_report: MakeReport, make_row: MakeRow) -> None:
@@ -359,7 +393,9 @@ def test_tables_mark_what_was_struck_out(make_report: MakeReport, make_row: Make
     report = make_report(make_row(), bad)
     assert tables(report)[0].struck == {1}
     assert "bad (struck out)" in tables(report)[0].rows[1][0]
-    assert any("AP 0.1000, at least 0.3000" in note for note in notes(report))
+    note = notes(report)[-1]
+    assert note.kind == "struck out"
+    assert str(note).startswith("struck out: bad: AP 0.1000, at least 0.3000")
 
 
 def test_mlperf_adds_its_estimate(make_report: MakeReport, make_row: MakeRow) -> None:

@@ -16,14 +16,14 @@ from yolox_deploy.benchmarks.model_files import pictures_tag
 from yolox_deploy.benchmarks.plan import (
     PlanOptions,
     plan_models,
-    usable_entries,
-    variants,
     with_threads,
 )
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.cli.bench import bench_command, choose_protocol, numbers, parse_share
+from yolox_deploy.benchmarks.ways import usable_entries, variants
+from yolox_deploy.cli.bench import bench_command, choose_protocol, parse_share
+from yolox_deploy.cli.common import numbers
 from yolox_deploy.cli.tune import tune_command
 from yolox_deploy.errors import GateError, MissingExtraError, RegressionError, UsageError
 
@@ -111,11 +111,11 @@ def test_options_are_parsed() -> None:
 
 
 def test_the_plan_goes_every_way_that_works_here() -> None:
-    found = variants(PlanOptions(precisions=("fp32",)))
+    found = variants(precisions=("fp32",))
     assert {way.backend for way in found} == {entry.name for entry in usable_entries()}
     assert {way.precision for way in found} == {"fp32"}
     with pytest.raises(UsageError, match="no way to run"):
-        variants(PlanOptions(backends=("onnxruntime",), precisions=("fp64",)))
+        variants(("onnxruntime",), ("fp64",))
 
 
 def test_the_plan_exports_once_and_then_uses_its_cache(
@@ -226,7 +226,7 @@ def test_what_an_extra_would_mend_ends_with_code_3(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"yolox-deploy\[export\]"):
         plan_models(PlanOptions())
-    monkeypatch.setattr("yolox_deploy.benchmarks.plan.usable_entries", lambda names=None: [])
+    monkeypatch.setattr("yolox_deploy.benchmarks.ways.usable_entries", lambda names=None: [])
     with pytest.raises(MissingExtraError, match=r"yolox-deploy\[onnxruntime\]"):
         plan_models(PlanOptions())
 

@@ -12,17 +12,13 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
+from yolox_deploy.benchmarks import BenchReport, Protocol, compare
 from yolox_deploy.benchmarks.machine.facts import Gpu
-from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.compare import (
     REGRESSION,
     UNDECIDED,
     WITHIN,
-    check_regressions,
-    compare_reports,
-    missing_rows,
 )
-from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.stats import paired_ratio, round_medians
 from yolox_deploy.errors import RegressionError, UsageError
 
@@ -38,7 +34,7 @@ def recorded() -> list[dict[str, Any]]:
 
 
 def gate(base: BenchReport, new: BenchReport, limit: float = 0.05) -> None:
-    check_regressions(compare_reports(base, new), limit, base, new)
+    compare(base, new).check(limit)
 
 
 def medians(row: dict[str, Any]) -> np.ndarray:
@@ -67,7 +63,7 @@ def test_a_slower_file_is_found_in_the_same_quiet_recordings(recorded: list[dict
 def test_a_report_compared_with_itself_passes(make_report: MakeReport, make_row: MakeRow) -> None:
     report = make_report(make_row(fields={"reference_loop": samples(1)}), make_row(12, 5))
     gate(report, report)
-    assert [change.ratios["host"].value for change in compare_reports(report, report)] == [1, 1]
+    assert [change.ratios["host"].value for change in compare(report, report).changes] == [1, 1]
 
 
 def test_a_slowdown_beyond_the_limit_ends_with_code_6(make_report: MakeReport, make_row: MakeRow) -> None:
@@ -113,7 +109,7 @@ def test_other_machines_are_refused(
     base = make_report(make_row())
     new = replace(base, environment=replace(base.environment, **change))
     with pytest.raises(UsageError, match=told):
-        compare_reports(base, new)
+        compare(base, new)
 
 
 def test_other_protocols_are_refused(make_report: MakeReport, make_row: MakeRow) -> None:
@@ -121,24 +117,24 @@ def test_other_protocols_are_refused(make_report: MakeReport, make_row: MakeRow)
     quick = Protocol.quick()
     for protocol in (replace(quick, conf=0.01), replace(quick, version=99), Protocol(), Protocol.mlperf()):
         with pytest.raises(UsageError, match="cannot be compared"):
-            compare_reports(base, replace(base, protocol=protocol))
+            compare(base, replace(base, protocol=protocol))
 
 
 def test_rows_are_matched_by_what_they_measured(make_report: MakeReport, make_row: MakeRow) -> None:
     base = make_report(make_row(10, 1), make_row(20, 2, threads=1))
     new = make_report(make_row(20, 3, threads=1, label="renamed"), make_row(10, 4))
-    changes = compare_reports(base, new)
+    changes = compare(base, new).changes
     assert [round(change.ratios["host"].value, 1) for change in changes] == [1, 1]
     with pytest.raises(UsageError, match="no row in common"):
-        compare_reports(base, make_report(make_row(device="cuda:0")))
+        compare(base, make_report(make_row(device="cuda:0")))
 
 
 def test_a_row_whose_interval_reaches_beyond_the_limit_is_undecided(
     make_report: MakeReport, make_row: MakeRow
 ) -> None:
     base = make_report(make_row(10, 1))
-    (same,) = compare_reports(base, make_report(make_row(10, 2)))
-    (slower,) = compare_reports(base, make_report(make_row(11.5, 2)))
+    (same,) = compare(base, make_report(make_row(10, 2))).changes
+    (slower,) = compare(base, make_report(make_row(11.5, 2))).changes
     assert (same.verdict(0.05), slower.verdict(0.05)) == (WITHIN, REGRESSION)
     high = slower.ratios["host"].interval.high - 1
     assert slower.verdict(high - 0.0001) == UNDECIDED
@@ -148,7 +144,8 @@ def test_a_row_whose_interval_reaches_beyond_the_limit_is_undecided(
 
 def test_what_the_reference_loop_explains_is_decided(make_report: MakeReport, make_row: MakeRow) -> None:
     base = make_report(make_row(10, 1, {"reference_loop": samples(1.0, 3)}))
-    (change,) = compare_reports(base, make_report(make_row(20, 2, {"reference_loop": samples(2.0, 4)})))
+    new = make_report(make_row(20, 2, {"reference_loop": samples(2.0, 4)}))
+    (change,) = compare(base, new).changes
     assert change.verdict(0.05) == WITHIN
 
 
@@ -159,15 +156,16 @@ def test_strict_lets_neither_undecided_nor_vanished_rows_pass(
         make_report(make_row(10, 1), make_row(5, 2, label="gone", threads=1)),
         make_report(make_row(10, 2)),
     )
-    changes = compare_reports(base, new)
-    assert missing_rows(base, new) == ["gone"]
-    assert missing_rows(base, base) == []
-    check_regressions(changes, 0.05, base, new)
+    compared = compare(base, new)
+    assert compared.missing == ("gone",)
+    assert compare(base, base).missing == ()
+    compared.check(0.05)
     with pytest.raises(RegressionError, match="only in the base: gone"):
-        check_regressions(changes, 0.05, base, new, strict=True)
+        compared.check(0.05, strict=True)
+    nothing_missing = replace(compared, missing=())
     with pytest.raises(RegressionError, match="undecided at 0%: toy onnxruntime fp32"):
-        check_regressions(changes, 0.0, new, new, strict=True)
-    check_regressions(changes, 0.05, new, new, strict=True)
+        nothing_missing.check(0.0, strict=True)
+    nothing_missing.check(0.05, strict=True)
 
 
 def test_reports_from_before_the_instruction_sets_can_still_be_compared(
@@ -180,7 +178,7 @@ def test_reports_from_before_the_instruction_sets_can_still_be_compared(
     del content["environment"]["cpu_model"], content["environment"]["isa"]
     (tmp_path / "old.json").write_text(json.dumps(content))
     old = BenchReport.load(tmp_path / "old.json")
-    assert len(compare_reports(old, known)) == len(compare_reports(known, old)) == 1
+    assert len(compare(old, known).changes) == len(compare(known, old).changes) == 1
     other = replace(known, environment=replace(known.environment, cpu_model="AMD 23 1", isa=()))
     with pytest.raises(UsageError, match=r"processor model AMD 25 17 then.*instruction sets avx2 then"):
-        compare_reports(known, other)
+        compare(known, other)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
 from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState, Peak
-from yolox_deploy.benchmarks.report.compare import compare_reports
+from yolox_deploy.benchmarks.report.compare import compare
 from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.errors import InputError
@@ -161,4 +161,4 @@ def test_a_failed_gate_strikes_the_row_out(make_row: MakeRow, fields: dict[str, 
 def test_the_reports_in_the_docs_can_be_read_and_compared(path: Path) -> None:
     report = BenchReport.load(path)
     assert {row.subject.model for row in report.rows} == set(ZOO)
-    assert all(not change.is_regression(0.0) for change in compare_reports(report, report))
+    assert all(not change.is_regression(0.0) for change in compare(report, report).changes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -12,7 +11,6 @@ import cv2
 import pytest
 import torch
 
-from yolox_deploy import cli
 from yolox_deploy.benchmarks.roadmap.runs import plan_runs, read_result, run_to_end
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.synthetic.scenes import write_scenes
@@ -133,7 +131,7 @@ def test_seed_0_of_every_row_comes_first_and_rows_that_train_alike_are_one(tmp_p
 
 
 def test_what_cannot_work_is_refused(
-    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    call: Any, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for arguments, message in (
@@ -141,11 +139,8 @@ def test_what_cannot_work_is_refused(
         (("--tables", "3"), "--tables 3: expected some of 1, 2, 5"),
         (("--report-only",), "no run in runs/ablation is finished"),
     ):
-        monkeypatch.setattr(sys, "argv", ["yolox-deploy", "ablate", "--data", str(scenes), *arguments])
-        with pytest.raises(SystemExit) as refused:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert (refused.value.code, out) == (2, "")
+        code, out, err = call("ablate", "--data", scenes, *arguments)
+        assert (code, out) == (2, "")
         assert message in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
 

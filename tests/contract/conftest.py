@@ -73,15 +73,27 @@ def _convert(
 def model_file(
     nano_artifact: Artifact, nano_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> ModelFiles:
-    """The file of yolox_nano for a runtime; for one that opens checkpoints, the checkpoint itself."""
+    """The file of the package's yolox_nano for a runtime; for one that opens checkpoints, the checkpoint itself."""
+    return _model_files(nano_artifact, nano_weights, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def coco_model_file(
+    coco_nano_artifact: Artifact, coco_nano_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> ModelFiles:
+    """The file of the official yolox_nano for a runtime, as `model_file`."""
+    return _model_files(coco_nano_artifact, coco_nano_weights, tmp_path_factory)
+
+
+def _model_files(artifact: Artifact, weights: Path, folders: pytest.TempPathFactory) -> ModelFiles:
     made: dict[str, Path] = {}
 
     def make(entry: RuntimeEntry) -> Path:
-        folder = tmp_path_factory.mktemp(entry.name)
-        if nano_weights.suffix in entry.suffixes:
-            return Path(shutil.copy(nano_weights, folder))
-        network = fuse(load_source_model("yolox_nano", nano_weights, None).network)
-        source = Source(network, nano_artifact.path, nano_artifact.info)
+        folder = folders.mktemp(entry.name)
+        if weights.suffix in entry.suffixes:
+            return Path(shutil.copy(weights, folder))
+        network = fuse(load_source_model("yolox_nano", weights, None).network)
+        source = Source(network, artifact.path, artifact.info)
         return _convert(entry, source, ExportOptions(compute_capability=CAPABILITY), set(), folder)
 
     def get(entry: RuntimeEntry) -> ModelFile:

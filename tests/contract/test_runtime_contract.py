@@ -29,6 +29,7 @@ from yolox_deploy.errors import (
 )
 from yolox_deploy.runtimes.base import Runtime, RuntimeOptions
 from yolox_deploy.runtimes.registry import RuntimeEntry, entries, find, open_runtime
+from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 ENTRIES = entries()
 Arrays = dict[str, np.ndarray]
@@ -263,9 +264,9 @@ def check_declares_what_it_loaded(case: Case) -> None:
 def check_description_travels_with_the_file(case: Case) -> None:
     artifact = case.shared().artifact
     assert artifact is not None
-    assert (artifact.model, artifact.input_size, artifact.boxes) == ("yolox_nano", (416, 416), "raw")
+    assert (artifact.model, artifact.input_size, artifact.boxes) == ("yolox_nano", (480, 640), "raw")
     assert artifact.precision == "fp32"
-    assert len(artifact.class_names) == 80
+    assert artifact.class_names == CLASS_NAMES
     assert artifact.weights_sha256 is not None
 
 
@@ -275,7 +276,7 @@ def check_answers_as_declared(case: Case) -> None:
     assert list(outputs) == [spec.name for spec in runtime.outputs]
     for spec in runtime.outputs:
         spec.check(outputs[spec.name])
-        assert outputs[spec.name].shape == (1, 3549, 85)
+        assert outputs[spec.name].shape == (1, 6300, 5 + len(CLASS_NAMES))
         assert np.isfinite(outputs[spec.name]).all()
 
 

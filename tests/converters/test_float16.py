@@ -177,17 +177,19 @@ def test_unknown_precision_is_refused() -> None:
         cast_model(decoder(), "fp8")
 
 
-def test_real_weights_find_the_same_objects(shared: Path, tmp_path: Path) -> None:
-    source, target = shared / "real" / "yolox_nano_official.onnx", tmp_path / "half.onnx"
-    cast_file(source, target)
-    assert target.stat().st_size < 0.55 * source.stat().st_size
-    picture = load_image(sorted((shared / "real" / "coco_mini" / "images").iterdir())[0])
-    canvas, _ = letterbox(picture, (416, 416))
+def test_trained_weights_find_the_same_objects(
+    nano_onnx: Path, scene_pictures: list[Path], tmp_path: Path
+) -> None:
+    target = tmp_path / "half.onnx"
+    cast_file(nano_onnx, target)
+    assert target.stat().st_size < 0.55 * nano_onnx.stat().st_size
+    picture = load_image(scene_pictures[0])
+    canvas, _ = letterbox(picture, (480, 640))
     tensor = canvas.transpose(2, 0, 1)[None].astype(np.float32)
     found = []
-    for path in (source, target):
+    for path in (nano_onnx, target):
         output = ort.InferenceSession(str(path)).run(None, {"images": tensor})[0]
-        found.append(postprocess(decode(output, (416, 416))[0], conf=0.25, iou=0.45))
+        found.append(postprocess(decode(output, (480, 640))[0], conf=0.25, iou=0.45))
     (boxes, scores, classes), (half_boxes, half_scores, half_classes) = found
     assert len(scores) > 4
     np.testing.assert_array_equal(half_classes, classes)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from yolox_deploy.artifact import ArtifactInfo, read_sidecar, write_sidecar
+from yolox_deploy.artifact import ArtifactInfo, files_of, read_sidecar, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import (
     convert,
@@ -96,7 +96,7 @@ def test_equals_pytorch(name: str, image: np.ndarray, tmp_path: Path) -> None:
 
 def test_leaves_the_pair_only_and_describes_it(converted: Converted) -> None:
     path, info = converted.path, converted.info
-    assert converted.siblings == (path.with_suffix(".bin"),)
+    assert files_of(path) == (path, path.with_suffix(".bin"))
     assert sorted(file.name for file in path.parent.iterdir()) == ["nano.bin", "nano.param"]
     assert (info.format, info.precision, info.batch, info.boxes) == ("ncnn", "fp32", 1, "raw")
     assert info.details == {"input_name": "images", "output_name": "output"}
@@ -108,10 +108,10 @@ def test_leaves_the_pair_only_and_describes_it(converted: Converted) -> None:
 
 
 def test_travels_with_a_sidecar(converted: Converted, image: np.ndarray, tmp_path: Path) -> None:
-    for file in (converted.path, *converted.siblings):
+    for file in files_of(converted.path):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     path = tmp_path / converted.path.name
-    write_sidecar(path, converted.info, [path.with_suffix(".bin")])
+    write_sidecar(path, converted.info)
     assert read_sidecar(path) == converted.info
     with NcnnRuntime(path, NcnnOptions(threads=1)) as runtime:
         assert runtime.artifact == converted.info
@@ -134,7 +134,7 @@ def test_float16_weights_are_rounded_to_nearest(nano: YOLOX, image: np.ndarray, 
     scale = image * np.float32(1e4)
     assert_near(predict(result.path, scale), halved(torch.from_numpy(scale)).numpy())
     weights = sum(m.weight.numel() for m in fused.modules() if isinstance(m, nn.Conv2d))
-    assert result.siblings[0].stat().st_size < 2.2 * weights
+    assert result.path.with_suffix(".bin").stat().st_size < 2.2 * weights
 
 
 @pytest.mark.parametrize("batch", [2, None])

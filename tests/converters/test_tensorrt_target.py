@@ -18,6 +18,7 @@ from yolox_deploy.converters.base import ExportOptions, Source
 from yolox_deploy.converters.tensorrt_target import build_engine, convert_tensorrt, convert_tensorrt_rtx
 from yolox_deploy.errors import ArtifactError, MissingExtraError, UsageError
 from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.synthetic.scenes import CLASS_NAMES
 from yolox_deploy.types import InputConvention
 from yolox_deploy.vendors.gpu import Gpu
 from yolox_deploy.vendors.tensorrt_sdk import Sdk, load_sdk
@@ -95,10 +96,10 @@ def is_readable(sdk: Sdk, engine: Path) -> bool:
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "HALF"), ("bf16", "BF16")])
 def test_real_network_in_each_precision(
-    shared: Path, target: Path, sdk: Sdk, precision: str, kind: str
+    nano_onnx: Path, target: Path, sdk: Sdk, precision: str, kind: str
 ) -> None:
-    info = ArtifactInfo("yolox_nano", tuple(f"c{i}" for i in range(80)), (416, 416))
-    source = Source(nn.Identity(), shared / "real" / "yolox_nano_official.onnx", info)
+    info = ArtifactInfo("yolox_nano", CLASS_NAMES, (480, 640))
+    source = Source(nn.Identity(), nano_onnx, info)
     options = ExportOptions(precision=precision, compute_capability=(8, 6))
     converted = convert_tensorrt_rtx(source, target, options)
     assert converted.info.precision == precision
@@ -223,11 +224,11 @@ def test_uint8_input(tmp_path: Path, target: Path) -> None:
 
 
 def test_int8_keeps_half_precision_between_its_convolutions(
-    shared: Path, toy: Source, target: Path, tmp_path: Path
+    photographs: list[Path], toy: Source, target: Path, tmp_path: Path
 ) -> None:
     calib = tmp_path / "calib"
     calib.mkdir()
-    for picture in sorted((shared / "real" / "coco_mini" / "images").iterdir())[:2]:
+    for picture in photographs[:2]:
         (calib / picture.name).symlink_to(picture)
     options = ExportOptions(precision="int8", calib=calib)
     assert convert_tensorrt_rtx(toy, target, options).info.details["layers"] == {"INT8": 2}

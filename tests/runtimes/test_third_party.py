@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from yolox_deploy import Detector
+from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.benchmarks.rows import total_bytes
+from yolox_deploy.converters.base import Converted
 from yolox_deploy.errors import ArtifactError, UsageError
-from yolox_deploy.runtimes.registry import entries, find
+from yolox_deploy.exporter.pipeline import store_info
+from yolox_deploy.runtimes.registry import entries, find, present_files
+from yolox_deploy.tuned import TunedOpening, read_tuned, write_tuned
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 
@@ -20,16 +25,54 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PLUGINS))
 
 
-@pytest.mark.usefixtures("installed")
-def test_a_detector_runs_on_it_by_its_suffix(tmp_path: Path) -> None:
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of two files."""
     answer = np.zeros((1, 84, 7), np.float32)
-    answer[0, 10, 4:] = (0.9, 1.0, 0.0)  # anchor point 10 of stride 8: column 2, row 1, a box of 8x8
+    answer[0, 10, 4:] = (0.45, 0.5, 0.0)  # anchor point 10 of stride 8: column 2, row 1, a box of 8x8
     np.save(tmp_path / "model.npy", answer)
-    with Detector(tmp_path / "model.npy") as detector:
+    np.save(tmp_path / "model.scale.npy", np.float32(2))
+    return tmp_path / "model.npy"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_detector_runs_on_it_by_its_suffix(model: Path) -> None:
+    with Detector(model) as detector:
         found = list(detector.predict(np.zeros((64, 64, 3), np.uint8)))
         assert detector.info.backend == "constant"
     assert [item.class_name for item in found] == ["class_0"]
     assert found[0].box == (12.0, 4.0, 20.0, 12.0)
+
+
+@pytest.mark.usefixtures("installed")
+def test_its_second_file_belongs_to_the_model_everywhere(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "cache"))
+    scale = tmp_path / "model.scale.npy"
+    assert present_files(model) == (model, scale)
+    write_tuned(model, TunedOpening(str(model), "constant"))
+    store_info(Converted(model, ArtifactInfo("constant", ("thing", "other"), (64, 64))))
+    whole = total_bytes(model)
+    with Detector(model, backend="auto") as detector:
+        assert detector.class_names == ("thing", "other")
+    np.save(scale, np.ones((1, 84, 7), np.float32))
+    assert total_bytes(model) - whole == 4 * 84 * 7 - 4
+    assert read_tuned(model) is None
+    with pytest.raises(ArtifactError, match=r"model\.scale\.npy is damaged or was replaced"):
+        Detector(model)
+
+
+@pytest.mark.usefixtures("installed")
+def test_its_set_may_be_renamed_together_but_not_be_torn_apart(model: Path, tmp_path: Path) -> None:
+    store_info(Converted(model, ArtifactInfo("constant", ("thing", "other"), (64, 64))))
+    for file in list(tmp_path.iterdir()):
+        file.rename(tmp_path / file.name.replace("model", "door", 1))
+    with Detector(tmp_path / "door.npy") as detector:
+        assert detector.class_names == ("thing", "other")
+    (tmp_path / "door.scale.npy").unlink()
+    with pytest.raises(ArtifactError, match=r"needs door\.scale\.npy beside it"):
+        Detector(tmp_path / "door.npy")
 
 
 @pytest.mark.usefixtures("installed")

@@ -12,9 +12,9 @@ import pytest
 
 from tests.conftest import ToyModel
 from yolox_deploy import Detections
-from yolox_deploy.benchmarks.streams.chart import draw
+from yolox_deploy.benchmarks import draw_sweep, sweep
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector
-from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep, score_detectors
+from yolox_deploy.benchmarks.streams.sweep import SweepOptions, score_detectors
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming import ShrinkingTail
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_video, stride_of
@@ -107,7 +107,7 @@ def test_what_was_found_is_told_as_json_table_and_picture(
     assert first.title == "10 frames a second (100 ms a frame)"
     assert [len(row) for row in (*first.rows, *second.rows)] == [len(first.columns)] * 4
     assert second.rows[0][0] == "toy none fp32 224"
-    image = cv2.imread(str(draw(report, tmp_path / "new" / "sweep.png")))
+    image = cv2.imread(str(draw_sweep(report, tmp_path / "new" / "sweep.png")))
     assert image.shape[1] > image.shape[0] > 300
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["sweep.json", "sweep.png"]
@@ -145,7 +145,7 @@ def test_real_files_are_measured_and_scored(
         classes=len(footage.data.class_names),
     )
     small = generated_video(WORLDS, replace(OPTIONS, seconds=0.2), "scenes")
-    report = run_sweep(SweepOptions(small, models=(str(model),), frame_rates=(30.0,), threads=1))
+    report = sweep(small, model, frame_rates=(30.0,), threads=1)
     [found] = report.detectors
     assert (found.model, found.backend, found.size) == ("toy", "onnxruntime", (64, 96))
     assert len(found.milliseconds) == 36
@@ -166,4 +166,4 @@ def test_what_cannot_be_compared_is_refused(
     footage: AnnotatedVideo, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        run_sweep(replace(SweepOptions(footage), **changes))
+        sweep(footage, **changes)  # type: ignore[arg-type]

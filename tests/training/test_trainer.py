@@ -457,13 +457,13 @@ def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
         Trainer(replace(config, data=data)).fit()
 
 
-def test_fine_tuning_tells_what_it_took(config: TrainConfig, scenes: Path, nano_weights: Path) -> None:
+def test_fine_tuning_tells_what_it_took(config: TrainConfig, scenes: Path, nameless_weights: Path) -> None:
     recorder = Recorder()
-    trainer = Trainer(replace(config, weights=nano_weights), progress=recorder)
+    trainer = Trainer(replace(config, weights=nameless_weights), progress=recorder)
     taken, anew, *_ = (message for message in recorder.messages if not message.startswith(str(scenes)))
     assert "tensors come from" in taken
     assert f"the data set has {len(CLASS_NAMES)}" in anew
-    source = safe_load(nano_weights)["model"]
+    source = safe_load(nameless_weights)["model"]
     name = "backbone.backbone.stem.conv.conv.weight"
     assert torch.equal(trainer.learner.model.state_dict()[name], source[name])
     assert torch.equal(trainer.learner.ema.model.state_dict()[name], source[name])

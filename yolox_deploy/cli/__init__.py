@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from yolox_deploy import __version__
+from yolox_deploy._version import __version__
 from yolox_deploy.cli import (
     ablate,
     assign,

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table, status
+from yolox_deploy.cli.common import (
+    AsJson,
+    Epochs,
+    InputSize,
+    console,
+    parse_settings,
+    parse_size,
+    print_json,
+    print_table,
+    status,
+)
 from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
 
 if TYPE_CHECKING:
@@ -28,8 +38,8 @@ def ablate_command(
     ] = "2",
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds of each row.")] = "0,1,2",
     width: Annotated[float | None, typer.Option(help="Width factor of all models. [default: 1]")] = None,
-    imgsz: Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")] = None,
+    imgsz: InputSize = None,
+    epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step. [default: 64]")] = None,
     settings: Annotated[
         list[str] | None,
@@ -52,7 +62,7 @@ def ablate_command(
 
     May be interrupted and repeated: finished runs are kept, an unfinished one goes on where it was.
     """
-    from yolox_deploy.cli.train import check_data, parse_settings
+    from yolox_deploy.cli.train import check_data
 
     require("torch", "train")
     changes = parse_settings(settings or [])
@@ -178,7 +188,7 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     from yolox_deploy.benchmarks.roadmap.runs import read_result
     from yolox_deploy.charts import draw_convergence
     from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.files import write_atomically
+    from yolox_deploy.files import write_text
 
     results = [result for run in runs if (result := read_result(run)) is not None]
     if not results:
@@ -189,8 +199,8 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     figures = report.gather(runs, results, classes, latencies)
     notes = _notes(runs, results, bool(latencies))
     content = report.to_json(figures, results, notes)
-    write_atomically(out / "ablation.json", json.dumps(content, indent=1))
-    write_atomically(out / "ablation.md", report.to_markdown(figures, notes))
+    write_text(out / "ablation.json", json.dumps(content, indent=1))
+    write_text(out / "ablation.md", report.to_markdown(figures, notes))
     draw_convergence(report.convergence(figures), out / "curves.png")
     if as_json:
         print_json(content)
@@ -205,13 +215,13 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
 def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: bool) -> dict[str, float]:
     """Milliseconds by model name, measured now or kept from the last time."""
     from yolox_deploy.benchmarks.roadmap.report import measure_latencies
-    from yolox_deploy.files import write_atomically
+    from yolox_deploy.files import write_text
     from yolox_deploy.records import FileKind, read
 
     file = out / LATENCIES
     if measure:
         with status("measuring latency"):
-            write_atomically(file, json.dumps(measure_latencies(runs, threads=threads), indent=1))
+            write_text(file, json.dumps(measure_latencies(runs, threads=threads), indent=1))
     kept = FileKind("measure again with: yolox-deploy ablate --latency")
     return dict(read(file, kept)) if file.is_file() else {}
 

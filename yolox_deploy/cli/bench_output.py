@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from yolox_deploy.cli.common import print_json, print_table
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolox_deploy.benchmarks.report.compare import RowChange
+    from yolox_deploy.benchmarks.report.compare import ReportComparison
     from yolox_deploy.benchmarks.report.results import BenchReport
     from yolox_deploy.benchmarks.report.tables import Table
 
@@ -22,42 +22,42 @@ WIDE = 200
 """Columns of a table that goes to a file or a pipe."""
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A report against a saved one: rows in both, labels of those that only the saved one has, the limit (0-1)."""
+def show(
+    report: BenchReport,
+    as_json: bool,
+    paper: bool = False,
+    compared: ReportComparison | None = None,
+    limit: float = 0.0,
+) -> None:
+    """Print the report to standard output: JSON without samples, or tables and notes.
 
-    changes: list[RowChange]
-    missing: list[str]
-    max_slowdown: float
-
-
-def show(report: BenchReport, as_json: bool, paper: bool = False, compared: Compared | None = None) -> None:
-    """Print the report to standard output: JSON without samples, or tables and notes."""
+    Args:
+        limit: by how much (0.05 is 5 %) a row of the comparison may be slower.
+    """
     from yolox_deploy.benchmarks.report.paper import paper_notes, paper_tables
     from yolox_deploy.benchmarks.report.tables import notes, tables
 
     if as_json:
         content = without_samples(report.to_dict())
         if compared is not None:
-            limit = compared.max_slowdown
             content["comparison"] = [
                 {**asdict(change), "verdict": change.verdict(limit)} for change in compared.changes
             ]
-            content["missing"] = compared.missing
+            content["missing"] = list(compared.missing)
         print_json(content)
         return
-    print_tables(tables(report), notes(report))
+    print_tables(tables(report), [str(note) for note in notes(report)])
     if paper:
         print_tables(paper_tables(report), paper_notes(report))
     if compared is not None:
-        _print_changes(compared)
+        _print_changes(compared, limit)
 
 
-def _print_changes(compared: Compared) -> None:
+def _print_changes(compared: ReportComparison, limit: float) -> None:
     from yolox_deploy.benchmarks.protocol import HEADLINE
     from yolox_deploy.benchmarks.report.compare import UNDECIDED, describe
 
-    rows, limit = [], compared.max_slowdown
+    rows = []
     verdicts: set[str | None] = set()
     for change in compared.changes:
         for scope, ratio in change.ratios.items():

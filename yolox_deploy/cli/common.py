@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Item = TypeVar("Item")
+ALL = "all"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, …")]
 Backend = Annotated[str | None, typer.Option(help="Runtime instead of the suffix's default; auto: as tuned.")]
@@ -25,6 +28,31 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of one inf
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
 Classes = Annotated[
     Path | None, typer.Option(help="Text file with one class name a line, in the model's order.")
+]
+
+Conf = Annotated[float, typer.Option(min=0, max=1, help="Least score.")]
+Iou = Annotated[float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")]
+ClassAgnostic = Annotated[
+    bool, typer.Option("--class-agnostic", help="Let different classes suppress each other.")
+]
+Legacy = Annotated[
+    bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
+]
+Calib = Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")]
+InputSize = Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of pictures [default: generated ones].")]
+Annotations = Annotated[
+    Path | None, typer.Option(help="COCO file of --images: AP of the same file in the same row.")
+]
+MaxApDrop = Annotated[
+    float, typer.Option(min=0, max=1, help="AP (0-1) a row may lose against its model's float32 row.")
+]
+ThreadCounts = Annotated[
+    str | None, typer.Option("--threads", help="CPU threads of one inference; several to sweep: 1,2,4.")
+]
+Out = Annotated[
+    list[Path] | None, typer.Option(help="Write the report; the suffix says how: .json .csv .md .html.")
 ]
 
 
@@ -49,6 +77,51 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     if not names:
         raise InputError(f"{file} holds no class name; expected one a line")
     return names
+
+
+def overrides(classes: Path | None, legacy: bool) -> dict[str, Any]:
+    """The conventions that the command line replaces."""
+    from yolox_deploy.types import InputConvention
+
+    names = read_class_names(classes)
+    chosen: dict[str, Any] = {"class_names": names} if names else {}
+    return {**chosen, "input": InputConvention.legacy()} if legacy else chosen
+
+
+def numbers(text: str | None) -> tuple[int, ...]:
+    """`1,2,4` to numbers from 1; nothing to none."""
+    if text is None:
+        return ()
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise UsageError(f"expected numbers from 1, comma-separated, such as 1,2,4; found {text!r}")
+    return tuple(dict.fromkeys(int(number) for number in text.split(",")))
+
+
+def names_in(text: str | None) -> tuple[str, ...] | None:
+    """`a,b` to its names, each once; None for nothing and for 'all'."""
+    if text is None or text == ALL:
+        return None
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def parse_settings(texts: list[str]) -> dict[str, object]:
+    """The values of `--set KEY=VALUE` by name, still as texts.
+
+    Raises:
+        UsageError: a text without a sign.
+    """
+    changes: dict[str, object] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set augmentation.mosaic=0.5")
+        changes[name.strip()] = value.strip()
+    return changes
+
+
+def command_line() -> str:
+    """This command as one would type it again."""
+    return shlex.join(["yolox-deploy", *sys.argv[1:]])
 
 
 def console() -> Console:
@@ -98,3 +171,14 @@ def warnings_told() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
         yield
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Say on standard error what is being done: a spinner on a terminal, else nothing but the slow steps."""
+    out = console()
+    if out.is_terminal:
+        with out.status("starting") as spinner:
+            yield spinner.update
+        return
+    yield lambda message: None if message.startswith("round ") else out.print(message)

@@ -69,7 +69,7 @@ def _export_everywhere(
     weights: Path | str, out: Path
 ) -> tuple[list[tuple[str, str, str, str]], dict[str, Path], list[str]]:
     """A file for each backend that works here: rows of the proof table, backend -> path, failed proofs."""
-    from yolox_deploy.benchmarks.plan import usable_entries
+    from yolox_deploy.benchmarks.ways import usable_entries
     from yolox_deploy.converters.base import TARGETS
     from yolox_deploy.exporter.pipeline import export
 
@@ -125,7 +125,8 @@ def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> N
 
 def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> None:
     """The latency tables of a short benchmark in which the backends take turns."""
-    from yolox_deploy.benchmarks.bench import BenchOptions, run_bench
+    from yolox_deploy.benchmarks.measuring import BenchOptions, measure
+    from yolox_deploy.benchmarks.plan import BenchPlan
     from yolox_deploy.benchmarks.protocol import Protocol
     from yolox_deploy.benchmarks.report.tables import tables
     from yolox_deploy.cli.bench_output import print_tables
@@ -133,7 +134,7 @@ def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> Non
     protocol = Protocol(name="quick", seconds=1.0, rounds=12, images=len(pictures))
     options = BenchOptions(protocol, images=pictures[0].parent, startup=False, peaks=False)
     with console().status("timing"):
-        report = run_bench(candidates, options)
+        report = measure(BenchPlan(tuple(candidates)), options)
     print_tables([table for table in tables(report) if "ms" in table.columns], ())
     typer.echo("one second each: a first look; `yolox-deploy bench` measures properly")
 

@@ -10,35 +10,36 @@ import typer
 from yolox_deploy.cli.common import (
     AsJson,
     Backend,
+    ClassAgnostic,
     Classes,
+    Conf,
     Device,
+    Iou,
+    Legacy,
     Threads,
+    overrides,
     print_json,
     print_table,
     progress,
     warnings_told,
 )
-from yolox_deploy.cli.predict import overrides
+from yolox_deploy.thresholds import Thresholds
+
+EVALUATION = Thresholds.evaluation()
 
 
 def eval_command(
     model: Annotated[Path, typer.Argument(help="Model file.")],
     images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
     annotations: Annotated[Path, typer.Option(help="COCO instances JSON.")],
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.01,
-    iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
-    ] = 0.65,
+    conf: Conf = EVALUATION.conf,
+    iou: Iou = EVALUATION.iou,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
     ] = False,
-    class_agnostic: Annotated[
-        bool, typer.Option("--class-agnostic", help="Let different classes suppress each other.")
-    ] = False,
+    class_agnostic: ClassAgnostic = False,
     classes: Classes = None,
-    legacy: Annotated[
-        bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
-    ] = False,
+    legacy: Legacy = False,
     backend: Backend = None,
     device: Device = "auto",
     threads: Threads = None,

@@ -10,6 +10,7 @@ import typer
 
 from yolox_deploy.cli.common import (
     AsJson,
+    Calib,
     Classes,
     console,
     parse_size,
@@ -18,6 +19,7 @@ from yolox_deploy.cli.common import (
     read_class_names,
 )
 from yolox_deploy.errors import UsageError
+from yolox_deploy.thresholds import Thresholds
 
 DEFAULT_MODEL = "yolox_l"
 
@@ -44,12 +46,12 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option(help="File to write [default: MODEL[_PRECISION].SUFFIX].")
     ] = None,
-    calib: Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")] = None,
+    calib: Calib = None,
     classes: Classes = None,
     decode: Annotated[bool, typer.Option("--decode", help="Decode boxes in the graph.")] = False,
     nms: Annotated[bool, typer.Option("--nms", help="Suppress in the graph.")] = False,
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score of --nms.")] = 0.25,
-    iou: Annotated[float, typer.Option(min=0, max=1, help="Overlap limit of --nms.")] = 0.45,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score of --nms.")] = Thresholds.conf,
+    iou: Annotated[float, typer.Option(min=0, max=1, help="Overlap limit of --nms.")] = Thresholds.iou,
     uint8_input: Annotated[
         bool, typer.Option("--uint8-input", help="Take H×W×3 uint8 and convert it in the graph.")
     ] = False,

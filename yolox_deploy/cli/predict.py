@@ -11,15 +11,20 @@ import typer
 from yolox_deploy.cli.common import (
     AsJson,
     Backend,
+    ClassAgnostic,
     Classes,
+    Conf,
     Device,
+    Iou,
+    Legacy,
     Threads,
     console,
+    overrides,
     print_json,
     progress,
-    read_class_names,
 )
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from yolox_deploy.types import Detections
@@ -31,21 +36,15 @@ WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 def predict_command(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.", metavar="SOURCE...")],
     model: Annotated[Path, typer.Option(help="Model file; its suffix names the backend.")],
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.25,
-    iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
-    ] = 0.45,
+    conf: Conf = Thresholds.conf,
+    iou: Iou = Thresholds.iou,
     out: Annotated[Path, typer.Option(help="Folder for the annotated pictures.")] = Path("predictions"),
     save_json: Annotated[Path | None, typer.Option(help="Write all detections to this JSON file.")] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
-    class_agnostic: Annotated[
-        bool, typer.Option("--class-agnostic", help="Let different classes suppress each other.")
-    ] = False,
+    class_agnostic: ClassAgnostic = False,
     max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
     classes: Classes = None,
-    legacy: Annotated[
-        bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
-    ] = False,
+    legacy: Legacy = False,
     backend: Backend = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -84,15 +83,6 @@ def predict_command(
         console().print(f"{len(records)} annotated pictures in {out}")
     if failures:
         raise InputError(f"{len(failures)} of {len(paths)} pictures could not be read: {'; '.join(failures)}")
-
-
-def overrides(classes: Path | None, legacy: bool) -> dict[str, Any]:
-    """The conventions that the command line replaces."""
-    from yolox_deploy.types import InputConvention
-
-    names = read_class_names(classes)
-    chosen: dict[str, Any] = {"class_names": names} if names else {}
-    return {**chosen, "input": InputConvention.legacy()} if legacy else chosen
 
 
 def output_names(paths: list[Path]) -> list[str]:
@@ -138,27 +128,19 @@ def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
 
 
 def save_image(path: Path, image: Any) -> None:
-    """Encode by the suffix and write under a temporary name, so that no half picture is left."""
-    import cv2
+    """Write a picture; its folder is made where it is missing."""
+    from yolox_deploy.drawing import write_picture
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    success, data = cv2.imencode(path.suffix, image)
-    if not success:
-        raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(data.tobytes())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_picture(path, image)
 
 
 def _report(records: list[Any], failures: list[str], save_json: Path | None, as_json: bool) -> None:
-    from yolox_deploy.files import write_atomically
+    from yolox_deploy.files import write_text
 
     content = {"images": records, "failures": failures}
     if save_json is not None:
         save_json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(save_json, json.dumps(content, indent=1))
+        write_text(save_json, json.dumps(content, indent=1))
     if as_json:
         print_json(content)

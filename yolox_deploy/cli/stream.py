@@ -10,12 +10,13 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Threads
-from yolox_deploy.cli.predict import overrides
+from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Legacy, Threads, overrides
 from yolox_deploy.cli.stream_live import LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import FASTEST_RATE, SweepArguments, sweep_command
 from yolox_deploy.errors import UsageError
+from yolox_deploy.thresholds import Thresholds
 
+EVALUATION = Thresholds.evaluation()
 SWEEP_SECONDS = 2.0
 
 
@@ -79,14 +80,17 @@ def stream_command(
     pictures: Annotated[
         int, typer.Option(min=1, help="For --sweep: still pictures that a camera moves over.")
     ] = 10,
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least score (--sweep: 0.01).")] = 0.25,
+    conf: Annotated[
+        float, typer.Option(min=0, max=1, help=f"Least score (--sweep: {EVALUATION.conf}).")
+    ] = Thresholds.conf,
     iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object (--sweep: 0.65).")
-    ] = 0.45,
+        float,
+        typer.Option(
+            min=0, max=1, help=f"Overlap above which boxes are one object (--sweep: {EVALUATION.iou})."
+        ),
+    ] = Thresholds.iou,
     classes: Classes = None,
-    legacy: Annotated[
-        bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
-    ] = False,
+    legacy: Legacy = False,
     backend: Backend = None,
     device: Device = "auto",
     threads: Threads = None,

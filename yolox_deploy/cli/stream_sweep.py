@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolox_deploy.cli.bench import numbers, steps
 from yolox_deploy.cli.bench_output import print_tables, without_samples
-from yolox_deploy.cli.common import console, print_json
+from yolox_deploy.cli.common import console, numbers, print_json, steps
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.records import ANNOTATIONS, read
 
@@ -50,11 +49,10 @@ def sweep_command(asked: SweepArguments) -> None:
     """Measure, print and write.
 
     Raises:
-        UsageError, InputError, ArtifactError, MissingExtraError: as of `run_sweep`.
+        UsageError, InputError, ArtifactError, MissingExtraError: as of `sweep`.
     """
     require("faster_coco_eval", "eval")  # before the detectors answer, not after
-    from yolox_deploy.benchmarks.streams.chart import draw
-    from yolox_deploy.benchmarks.streams.sweep import SweepOptions, run_sweep
+    from yolox_deploy.benchmarks import draw_sweep, sweep
     from yolox_deploy.streaming.policies import parse_policy
 
     if asked.out is not None and asked.out.suffix.lower() not in PICTURE_SUFFIXES:
@@ -70,23 +68,24 @@ def sweep_command(asked: SweepArguments) -> None:
     rates = asked.rates or DEFAULT_RATES
     if min(rates) == 0:
         raise UsageError("--rate 0: a sweep needs frames a second above 0")
-    options = SweepOptions(
-        footage=_footage(asked, common_rate(rates)),
-        models=asked.models,
-        backends=None if asked.backends is None else tuple(asked.backends.split(",")),
-        sizes=numbers(asked.sizes) or None,
-        weights=asked.weights,
-        frame_rates=rates,
-        policy=parse_policy(asked.policy),
-        forecast=asked.forecast,
-        threads=asked.threads,
-        device=asked.device,
-    )
+    footage = _footage(asked, common_rate(rates))
     with steps() as tell:
-        report = run_sweep(options, tell)
+        report = sweep(
+            footage,
+            asked.models,
+            backends=None if asked.backends is None else asked.backends.split(","),
+            sizes=numbers(asked.sizes) or None,
+            weights=asked.weights,
+            frame_rates=rates,
+            policy=parse_policy(asked.policy),
+            forecast=asked.forecast,
+            threads=asked.threads,
+            device=asked.device,
+            report=tell,
+        )
     _show(report, asked.as_json)
     if asked.out is not None:
-        drawn = draw(report, asked.out)
+        drawn = draw_sweep(report, asked.out)
         console().print(f"out: {drawn} and {report.save(drawn.with_suffix('.json'))}", soft_wrap=True)
 
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, console, parse_size, print_json, print_table
+from yolox_deploy.cli.common import (
+    AsJson,
+    Epochs,
+    InputSize,
+    console,
+    parse_settings,
+    parse_size,
+    print_json,
+    print_table,
+)
 from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.zoo import get_config
 
@@ -33,13 +42,13 @@ def train_command(
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")] = None,
+    epochs: Epochs = None,
     batch: Annotated[
         int | None, typer.Option(help="Pictures a step, over all devices. [default: 64]")
     ] = None,
     accumulate: Annotated[int | None, typer.Option(help="Parts of a batch, for small memories.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes to train with, one a GPU.")] = 1,
-    imgsz: Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")] = None,
+    imgsz: InputSize = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16. [default: by device]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, …")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that prepare pictures.")] = None,
@@ -105,21 +114,6 @@ def _changes(config: Path | None, settings: list[str], options: dict[str, object
     changes = load_toml(config) if config else {}
     changes |= parse_settings(settings)
     return {**changes, **options}
-
-
-def parse_settings(texts: list[str]) -> dict[str, object]:
-    """The values of `--set KEY=VALUE` by name, still as texts.
-
-    Raises:
-        UsageError: a text without a sign.
-    """
-    changes: dict[str, object] = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set augmentation.mosaic=0.5")
-        changes[name.strip()] = value.strip()
-    return changes
 
 
 def _new_config(changes: dict[str, object]) -> TrainConfig:

@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.bench import (
+from yolox_deploy.cli.bench import choose_protocol
+from yolox_deploy.cli.bench_output import show, writer
+from yolox_deploy.cli.common import (
     Annotations,
+    AsJson,
+    Device,
     Images,
     MaxApDrop,
     Out,
     ThreadCounts,
-    choose_protocol,
     numbers,
+    print_json,
     steps,
 )
-from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import AsJson, Device, print_json
 
 
 def tune_command(
@@ -35,21 +37,21 @@ def tune_command(
     as_json: AsJson = False,
 ) -> None:
     """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
-    from yolox_deploy.benchmarks.bench import BenchOptions
-    from yolox_deploy.benchmarks.tuning import tune
+    from yolox_deploy.benchmarks import tune
     from yolox_deploy.tuned import read_tuned
 
     writers = [writer(path) for path in out or []]
-    options = BenchOptions(
-        protocol=choose_protocol(quick=not thorough, mlperf=False),
-        images=images,
-        annotations=annotations,
-        max_ap_drop=max_ap_drop,
-        startup=False,
-        peaks=False,
-    )
     with steps() as tell:
-        tuned = tune(files, options, threads=numbers(threads), device=device, report=tell)
+        tuned = tune(
+            files,
+            protocol=choose_protocol(quick=not thorough, mlperf=False),
+            images=images,
+            annotations=annotations,
+            max_ap_drop=max_ap_drop,
+            threads=numbers(threads),
+            device=device,
+            report=tell,
+        )
     choice = read_tuned(files[0])
     if as_json and choice is not None:
         print_json({"choice": vars(choice), "written": str(tuned.path)})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from yolox_deploy import records
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.files import write_atomically
+from yolox_deploy.files import write_text
 from yolox_deploy.preprocess import fit
 
 SHAPE = (3, 3, 2)
@@ -56,7 +56,7 @@ class FittedPriors:
         """Write a JSON file that the setting `priors` takes."""
         rounded = np.round(self.priors.astype(np.float64), 2).tolist()
         figures = {"boxes": self.boxes, "mean_iou": self.mean_iou, "classic_iou": self.classic_iou}
-        write_atomically(path, json.dumps({"priors": rounded, "imgsz": self.imgsz, **figures}, indent=1))
+        write_text(path, json.dumps({"priors": rounded, "imgsz": self.imgsz, **figures}, indent=1))
 
 
 def fit_to_dataset(

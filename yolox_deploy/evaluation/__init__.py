@@ -1,6 +1,21 @@
 """Accuracy of a Detector on annotated images, and on annotated streams."""
 
-from yolox_deploy.evaluation.coco import coco_ap
-from yolox_deploy.evaluation.streaming import streaming_ap
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from yolox_deploy._lazy import lazy_face
+
+if TYPE_CHECKING:
+    from yolox_deploy.evaluation.coco import coco_ap
+    from yolox_deploy.evaluation.streaming import streaming_ap
 
 __all__ = ["coco_ap", "streaming_ap"]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "coco": ("coco_ap",),
+        "streaming": ("streaming_ap",),
+    },
+)

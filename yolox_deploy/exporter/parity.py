@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from yolox_deploy.errors import GateError
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, match
-from yolox_deploy.postprocess import anchor_grid, decode, final_rows, postprocess
+from yolox_deploy.postprocess import anchor_grid, decode, split_batch, to_detections
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.base import Runtime
+from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.types import Letterboxed
 
-Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Rows = NDArray[np.float32]
+Pictures = Sequence[NDArray[np.uint8]]
+Network = Callable[[Rows], Rows]
 """(B, 3, H, W) float32 to undecoded (B, N, 5 + C): the reference."""
 
 RAW_TOLERANCE = 1e-3
@@ -35,8 +40,6 @@ The unit is 1, and for decoded boxes the stride: there a box is its code times t
 """
 
 SEED = 20210718
-CONF = 0.25
-IOU = 0.45
 FEWEST_DETECTIONS = 20
 
 FEWEST_OF_A_SLOT = 3
@@ -92,23 +95,19 @@ def verify(
         GateError: a graph with its own threshold, and nothing above it on either side.
     """
     pictures = [load_image(path) for path in (images or packaged_photographs())]
-    by_numbers = info.precision == "fp32" and info.suppression != "in_graph"
-    figures = _by_numbers(runtime, info, network, pictures) if by_numbers else {}
-    if not by_numbers:
-        figures = _by_detections(runtime, info, network, pictures)
+    compare = _by_detections if info.precision != "fp32" or info.suppression == "in_graph" else _by_numbers
+    figures = compare(runtime, info, network, pictures)
     return {"verified": True, "backend": runtime.name, "device": runtime.loaded.device, **figures}
 
 
-def _by_numbers(
-    runtime: Runtime, info: ArtifactInfo, network: Network, pictures: Sequence[NDArray[np.uint8]]
-) -> dict[str, Any]:
+def _by_numbers(runtime: Runtime, info: ArtifactInfo, network: Network, pictures: Pictures) -> dict[str, Any]:
     sizes = sorted({1, _free_batch(runtime)}) if info.batch is None else [info.batch]
     rng = np.random.default_rng(SEED)
     errors: list[tuple[float, float]] = []
     for batch in sizes:
         noise = [rng.integers(0, 256, (*info.input_size, 3), np.uint8) for _ in range(batch)]
         for chunk in _chunks([*pictures, *noise], batch):
-            tensor = _tensor(info, chunk)
+            tensor, _ = Preprocessor(info.input_size, info.input).stack(chunk)
             expected = network(_to_float(tensor, info))
             if info.boxes == "decoded":
                 expected = decode(expected, info.input_size, info.priors)
@@ -128,7 +127,7 @@ def _by_numbers(
     }
 
 
-def _units(info: ArtifactInfo) -> NDArray[np.float32]:
+def _units(info: ArtifactInfo) -> Rows:
     """(N, 5 + C) what the errors of predictions are counted in: 1, and strides for decoded boxes."""
     strides = anchor_grid(info.input_size, priors=info.priors).strides
     units = np.ones((len(strides), 5 + len(info.class_names)), np.float32)
@@ -138,21 +137,20 @@ def _units(info: ArtifactInfo) -> NDArray[np.float32]:
 
 
 def _by_detections(
-    runtime: Runtime, info: ArtifactInfo, network: Network, pictures: Sequence[NDArray[np.uint8]]
+    runtime: Runtime, info: ArtifactInfo, network: Network, pictures: Pictures
 ) -> dict[str, Any]:
     gate = GATES[info.precision]
     slots: list[dict[str, float]] = []
-    sizes = set()
-    best = 0.0
+    sizes, best = set[int](), 0.0
     for chunk in _batches(runtime, info, pictures):
         sizes.add(len(chunk))
         slots += [{} for _ in range(len(chunk) - len(slots))]
-        tensor = _tensor(info, chunk)
-        references = decode(network(_to_float(tensor, info)), info.input_size, info.priors)
-        answers = _answers(_run(runtime, tensor), info, len(chunk))
-        for slot, (reference, found) in enumerate(zip(references, answers, strict=True)):
-            slots[slot] = _sum((slots[slot], _compare(reference, found, info, gate.match_iou)))
-            best = max(best, _score_of_rank(reference, 1))
+        tensor, letterboxes = Preprocessor(info.input_size, info.input).stack(chunk)
+        references = network(_to_float(tensor, info))
+        answers = split_batch(_run(runtime, tensor), info.suppression, len(chunk))
+        for slot, parts in enumerate(zip(references, answers, letterboxes, strict=True)):
+            slots[slot] = _sum((slots[slot], _compare(*parts, info, gate.match_iou)))
+            best = max(best, _score_of_rank(parts[0], 1))
     totals = _sum(slots)
     if totals["either"] == 0:  # only a graph with a threshold of its own can find nothing on either side
         raise GateError(
@@ -189,13 +187,6 @@ def _judge(totals: Mapping[str, float], slots: Sequence[Mapping[str, float]], ga
     return {**figures, "limits": asdict(gate), "passed": bool(passed)}
 
 
-def _answers(output: NDArray[np.float32], info: ArtifactInfo, batch: int) -> list[NDArray[np.float32]]:
-    """The output by slot of the batch: decoded (A, 5 + C), or the (K, 6) rows of a graph that suppresses."""
-    if info.suppression == "in_graph":
-        return [output[output[:, 0] == slot, 1:] for slot in range(batch)]
-    return list(output if info.boxes == "decoded" else decode(output, info.input_size, info.priors))
-
-
 def _sum(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     total: Counter[str] = Counter()
     for part in parts:
@@ -204,27 +195,40 @@ def _sum(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _compare(
-    reference: NDArray[np.float32], found: NDArray[np.float32], info: ArtifactInfo, match_iou: float
+    reference: Rows, found: Rows, letterbox: Letterboxed, info: ArtifactInfo, match_iou: float
 ) -> dict[str, float]:
-    """Matches in both directions between the decoded (A, 5 + C) reference of one image and what was found in it.
+    """Matches in both directions between the undecoded (A, 5 + C) reference of one image and what was found in it.
 
     A box just above the threshold on one side may be just below it on the other, so each side's detections
     are looked for among the other's at half the threshold. A graph that suppresses by itself has one threshold.
     """
+    grid = anchor_grid(info.input_size, priors=info.priors)
+    suppression = "none" if info.suppression == "in_graph" else info.suppression
+    finish = partial(_boxes, letterbox=letterbox, class_names=info.class_names)
+    expect = partial(finish, reference, suppression=suppression, grid=grid)
+    find = partial(finish, found, suppression=info.suppression, grid=grid if info.boxes == "raw" else None)
+    both = _thresholds(reference, info)
+    return _count_matches(match_iou, *(side(thresholds=each) for side in (expect, find) for each in both))
+
+
+def _boxes(rows: Rows, letterbox: Letterboxed, **form: Any) -> Boxes:
+    found = to_detections(rows, letterbox, **form)
+    return Boxes(found.boxes, found.scores, found.class_ids)
+
+
+def _thresholds(reference: Rows, info: ArtifactInfo) -> tuple[Thresholds, Thresholds]:
+    """The thresholds that detections are counted at, and those that they are looked for at."""
     if info.suppression == "in_graph":
         nms = info.details["nms"]
-        expected = Boxes(*postprocess(reference, conf=nms["conf"], iou=nms["iou"], multi_label=True))
-        rows = Boxes(*final_rows(found, conf=nms["conf"]))
-        return _count_matches(expected, expected, rows, rows, match_iou)
-    suppress = info.suppression == "none"
-    conf = min(CONF, _score_of_rank(reference, FEWEST_DETECTIONS))
-    strong, weak = (_boxes(reference, least, suppress) for least in (conf, conf / 2))
-    found_strong, found_weak = (_boxes(found, least, suppress) for least in (conf, conf / 2))
-    return _count_matches(strong, weak, found_strong, found_weak, match_iou)
+        own = Thresholds(nms["conf"], nms["iou"], max_detections=None, multi_label=True)
+        return own, own
+    default = Thresholds()
+    conf = min(default.conf, _score_of_rank(reference, FEWEST_DETECTIONS))
+    return replace(default, conf=conf), replace(default, conf=conf / 2)
 
 
 def _count_matches(
-    strong: Boxes, weak: Boxes, found_strong: Boxes, found_weak: Boxes, match_iou: float
+    match_iou: float, strong: Boxes, weak: Boxes, found_strong: Boxes, found_weak: Boxes
 ) -> dict[str, float]:
     """Each side's detections among the other's more generous set."""
     a, b, overlaps = match(strong, found_weak, match_iou)
@@ -240,13 +244,9 @@ def _count_matches(
     }
 
 
-def _boxes(decoded: NDArray[np.float32], conf: float, suppress: bool) -> Boxes:
-    return Boxes(*postprocess(decoded, conf=conf, iou=IOU, max_detections=300, suppress=suppress))
-
-
-def _score_of_rank(decoded: NDArray[np.float32], rank: int) -> float:
+def _score_of_rank(rows: Rows, rank: int) -> float:
     """The rank-th best score: an untrained network is compared on its best anchor points."""
-    scores = decoded[:, 4] * decoded[:, 5:].max(axis=1)
+    scores = rows[:, 4] * rows[:, 5:].max(axis=1)
     return float(np.partition(scores, -rank)[-rank]) if len(scores) >= rank else 0.0
 
 
@@ -255,16 +255,14 @@ def _free_batch(runtime: Runtime) -> int:
     return min(3, runtime.loaded.max_batch or 3)
 
 
-def _batches(
-    runtime: Runtime, info: ArtifactInfo, pictures: Sequence[NDArray[np.uint8]]
-) -> Iterator[list[NDArray[np.uint8]]]:
+def _batches(runtime: Runtime, info: ArtifactInfo, pictures: Pictures) -> Iterator[Pictures]:
     """All pictures in batches of the file's size; where that is free, one batch of several and the rest singly."""
     if info.batch is not None:
         return _chunks(pictures, info.batch)
     return chain(islice(_chunks(pictures, _free_batch(runtime)), 1), _chunks(pictures[1:] or pictures, 1))
 
 
-def _chunks(pictures: Sequence[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
+def _chunks(pictures: Pictures, size: int) -> Iterator[Pictures]:
     """The pictures in batches of `size`, the last one filled up with altered copies.
 
     No two slots see the same picture: one that answered for another would not be noticed.
@@ -273,27 +271,19 @@ def _chunks(pictures: Sequence[NDArray[np.uint8]], size: int) -> Iterator[list[N
         yield [_altered(pictures, index) for index in range(start, start + size)]
 
 
-def _altered(pictures: Sequence[NDArray[np.uint8]], index: int) -> NDArray[np.uint8]:
+def _altered(pictures: Pictures, index: int) -> NDArray[np.uint8]:
     """A picture, and beyond the last one the same again: mirrored, then shifted around, then both, and so on."""
     turn, which = divmod(index, len(pictures))
     picture = pictures[which][:, :: -1 if turn % 2 else 1]
     return np.ascontiguousarray(np.roll(picture, turn // 2 * SHIFT, axis=1))
 
 
-def _tensor(info: ArtifactInfo, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
-    preprocessor = Preprocessor(info.input_size, info.input)
-    tensor = preprocessor.batch(len(pictures))
-    for slot, picture in zip(tensor, pictures, strict=True):
-        preprocessor.fill(slot, picture)
-    return tensor
-
-
-def _to_float(tensor: NDArray[Any], info: ArtifactInfo) -> NDArray[np.float32]:
+def _to_float(tensor: NDArray[Any], info: ArtifactInfo) -> Rows:
     """The same pixels as the reference takes them: (B, 3, H, W) float32."""
     if info.input.layout == "NHWC":
         tensor = tensor.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(tensor, np.float32)
 
 
-def _run(runtime: Runtime, tensor: NDArray[Any]) -> NDArray[np.float32]:
+def _run(runtime: Runtime, tensor: NDArray[Any]) -> Rows:
     return runtime.infer({runtime.inputs[0].name: tensor})[runtime.outputs[0].name]

@@ -7,18 +7,21 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from yolox_deploy._version import __version__
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
-from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
-from yolox_deploy.errors import GateError, UsageError, require
+from yolox_deploy.converters.base import Converted, ExportOptions, Progress, Source, Target, get_target
+from yolox_deploy.errors import GateError, UsageError, refuse_unknown, require
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.runtimes.registry import present_files
+from yolox_deploy.thresholds import Thresholds
 
-EVALUATION_CONF = 0.01
+EVALUATION_CONF = Thresholds.evaluation().conf
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
 
 Report = Callable[[str], None]
@@ -47,14 +50,26 @@ def export(
     int8: bool = False,
     imgsz: int | tuple[int, int] | None = None,
     batch: int | None = 1,
+    decode: bool = False,
+    nms: bool = False,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    max_detections: int = 300,
+    uint8_input: bool = False,
     out: str | Path | None = None,
     class_names: tuple[str, ...] | None = None,
     calib: str | Path | None = None,
+    float_layers: tuple[str, ...] = (),
+    compute_capability: tuple[int, int] | None = None,
+    max_batch: int = 8,
+    workspace_mib: int | None = None,
+    size_range: tuple[tuple[int, int], tuple[int, int]] | None = None,
     verify: bool = True,
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     report: Report = lambda message: None,
-    **options: Any,
+    progress: Progress | None = None,
+    **unknown: NoReturn,
 ) -> Artifact:
     """Export a model and prove the result equal to PyTorch.
 
@@ -67,26 +82,52 @@ def export(
         imgsz: side or (H, W) in pixels, multiples of 32; None for the size that the checkpoint was trained at, where
             it tells, else the model's test size.
         batch: images at a time; None leaves it free at run time.
+        decode: put box decoding into the graph.
+        nms: put suppression into the graph, at `conf`, `iou` and `max_detections` a class (implies `decode`).
+        uint8_input: take (B, H, W, 3) uint8 and convert it in the graph.
         out: the file to write; None for `MODEL[_PRECISION].SUFFIX` here (NCNN: `.ncnn.param`).
         class_names: one a class; None for those in the checkpoint, else COCO's.
         calib: folder of pictures for INT8.
+        float_layers: parts of layer names that INT8 leaves in floating point.
+        compute_capability: of the GPU to build a TensorRT engine for, (8, 6); None for the one present.
+        max_batch: most images of a TensorRT engine whose batch is free.
+        workspace_mib: limit of TensorRT's scratch memory.
+        size_range: smallest and largest (H, W) of a TensorRT engine whose size is free.
         verify: compare with PyTorch. Skipping it is recorded in the file.
         images: folder of pictures to compare on; None for those of `calib`, else the package's photographs.
         annotations: COCO file of `images`; AP is then compared too.
         report: called with a sentence at each step.
-        options: further fields of `ExportOptions` (`decode`, `nms`, `uint8_input`, …).
+        progress: told of each step of a long build: phase, steps done, steps in all.
 
     Returns:
         The file's path and description.
 
     Raises:
-        UsageError: a combination that the target does not have (before any work).
+        UsageError: an unknown keyword, or a combination that the target does not have (before any work).
         CheckpointError: weights that cannot be loaded or do not fit.
         GateError: the file differs too much; nothing is left under the final name.
         MissingExtraError: a package that the target or the comparison needs is missing.
     """
+    refuse_unknown("option of an export", unknown, list(export.__kwdefaults__ or ()))
     target = get_target(to)
-    wanted = _options(options, fp16=fp16, bf16=bf16, int8=int8, batch=batch, calib=calib, imgsz=imgsz)
+    wanted = ExportOptions(
+        precision=_precision(fp16=fp16, bf16=bf16, int8=int8),
+        imgsz=_input_size(imgsz),
+        batch=_batch(batch),
+        decode=decode,
+        nms=nms,
+        conf=conf,
+        iou=iou,
+        max_detections=max_detections,
+        uint8_input=uint8_input,
+        calib=Path(calib) if calib is not None else None,
+        float_layers=float_layers,
+        compute_capability=compute_capability,
+        max_batch=max_batch,
+        workspace_mib=workspace_mib,
+        size_range=size_range,
+        progress=progress,
+    )
     target.check(wanted)
     if annotations is not None and images is None:
         raise UsageError("annotations need the pictures they describe: add --images DIR")
@@ -117,7 +158,7 @@ def export(
         class_names=source_model.class_names,
         input_size=size,
         weights_sha256=source_model.weights_sha256,
-        versions={"yolox-deploy": _version(), "numpy": np.__version__},
+        versions={"yolox-deploy": __version__, "numpy": np.__version__},
         details={} if source_model.weights_sha256 else {"weights": RANDOM_WEIGHTS},
         **config.output_form(),
     )
@@ -139,31 +180,27 @@ def store_info(converted: Converted) -> None:
 
         write_metadata(converted.path, converted.info)
     else:
-        write_sidecar(converted.path, converted.info, converted.siblings)
+        write_sidecar(converted.path, converted.info, present_files(converted.path)[1:])
 
 
-def _options(options: dict[str, Any], *, fp16: bool, bf16: bool, int8: bool, **fields: Any) -> ExportOptions:
-    asked = [name for name, on in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if on]
+def _precision(**flags: bool) -> str:
+    asked = [name for name, on in flags.items() if on]
     if len(asked) > 1:
         raise UsageError(f"choose one precision; {' and '.join('--' + name for name in asked)} were given")
-    batch = fields["batch"]
-    if batch is not None and (not isinstance(batch, int) or batch < 1):
-        raise UsageError(f"the batch is {batch!r}; expected a number from 1, or None to leave it free")
-    imgsz = fields.pop("imgsz")
+    return asked[0] if asked else "fp32"
+
+
+def _input_size(imgsz: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if isinstance(imgsz, str):
         raise UsageError(f"imgsz is {imgsz!r}; expected numbers, a side or (height, width): imgsz=416")
     size = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
-    calib = fields.pop("calib")
-    try:
-        return ExportOptions(
-            precision=asked[0] if asked else "fp32",
-            imgsz=check_input_size(size) if size is not None else None,
-            calib=Path(calib) if calib is not None else None,
-            **fields,
-            **options,
-        )
-    except TypeError as error:
-        raise UsageError(f"export: {error}") from error
+    return check_input_size(size) if size is not None else None
+
+
+def _batch(batch: int | None) -> int | None:
+    if batch is not None and (not isinstance(batch, int) or batch < 1):
+        raise UsageError(f"the batch is {batch!r}; expected a number from 1, or None to leave it free")
+    return batch
 
 
 def _make_source(
@@ -215,12 +252,6 @@ def _failure(target: Target, parity: Mapping[str, Any]) -> str:
 
 def _publish(converted: Converted, path: Path) -> None:
     """Rename the staged set into place, the file that people open last."""
-    for file in (*converted.siblings, sidecar_path(converted.path), converted.path):
+    for file in (*present_files(converted.path)[1:], sidecar_path(converted.path), converted.path):
         if file.exists():
             os.replace(file, path.parent / file.name)
-
-
-def _version() -> str:
-    from yolox_deploy import __version__
-
-    return __version__

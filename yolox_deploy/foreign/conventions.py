@@ -1,4 +1,4 @@
-"""Reads the conventions of a model file that carries no metadata of ours from its graph.
+"""The conventions of a model file; those of one that carries no metadata of ours are read from its graph.
 
 Official YOLOX files are such: input `images`, one output (B, N, 5 + classes). Sizes and class count stand in
 the shapes. Whether boxes are decoded does not, so the network is asked: on a flat picture decoded centres lie
@@ -7,13 +7,18 @@ at their own anchor points, undecoded ones near zero.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import default_class_names
-from yolox_deploy.errors import ArtifactError, RuntimeFailure
+from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
 from yolox_deploy.postprocess import anchor_grid
+from yolox_deploy.preprocess import as_size
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.types import InputConvention, TensorSpec
 
@@ -23,6 +28,22 @@ SIZE_HINT = (
     f". The file leaves its height and width free and was run at {DEFAULT_SIZE}x{DEFAULT_SIZE} unless told "
     'otherwise; give the size it was made for: Detector(FILE, override={"input_size": (H, W)})'
 )
+
+
+def describe(runtime: Runtime, override: Mapping[str, Any]) -> ArtifactInfo:
+    """The description of a loaded file: its own or the inferred one, with the fields of `override` replaced.
+
+    Raises:
+        ArtifactError: the file is no detector, or its description does not fit its tensors.
+        UsageError: `override` has an unknown field or an unfit value.
+    """
+    fields = _check_override(override)
+    found = runtime.artifact or infer_info(runtime, size=fields.get("input_size"), boxes=fields.get("boxes"))
+    info = dataclasses.replace(found, **fields)
+    if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
+        raise ArtifactError(f"{runtime.path}: expected one input and one output")
+    _check_fit(info, runtime, UsageError if override else ArtifactError)
+    return info
 
 
 def infer_info(
@@ -93,3 +114,33 @@ def _box_encoding(predictions: NDArray[np.float32], size: tuple[int, int]) -> st
     centers = predictions[:, :2].astype(np.float64)
     to_anchor = np.abs(centers - points.offsets * points.strides[:, None]).mean()
     return "decoded" if to_anchor < np.abs(centers).mean() else "raw"
+
+
+def _check_fit(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployError]) -> None:
+    """Raise `error` where the description does not fit the tensors of the file: size, layout, classes."""
+    found = runtime.inputs[0]
+    size = info.input_size
+    shape = (info.batch, 3, *size) if info.input.layout == "NCHW" else (info.batch, *size, 3)
+    want = TensorSpec(found.name, shape, np.dtype(info.input.dtype))
+    known = [(a, b) for a, b in zip(want.shape, found.shape, strict=False) if a is not None and b is not None]
+    if len(found.shape) != 4 or found.dtype != want.dtype or any(a != b for a, b in known):
+        described = f"described as {want.dtype} {shape}"
+        raise error(f"{runtime.path}: the input is {found.dtype} {found.shape}, but {described}")
+    columns = runtime.outputs[0].shape[-1] if info.suppression != "in_graph" else None
+    if columns is not None and columns != 5 + len(info.class_names):
+        raise error(
+            f"{runtime.path}: {len(info.class_names)} class names for the {columns - 5} classes of its output"
+        )
+
+
+def _check_override(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    refuse_unknown("convention of a model file", fields, [f.name for f in dataclasses.fields(ArtifactInfo)])
+    convention = fields.get("input", InputConvention())
+    if not isinstance(convention, InputConvention):
+        raise UsageError(
+            f"override['input'] is {convention!r}; expected a yolox_deploy.types.InputConvention, such as "
+            "InputConvention(color_order='RGB') or InputConvention.legacy()"
+        )
+    if "input_size" in fields:
+        return {**fields, "input_size": as_size(fields["input_size"])}
+    return fields

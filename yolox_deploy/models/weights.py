@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.files import cache_dir, is_offline, sha256, write_atomically
+from yolox_deploy.files import cache_dir, is_offline, replacing, sha256, write_text
 from yolox_deploy.models.zoo import ModelConfig
 
 TIMEOUT_SECONDS = 30
@@ -44,7 +43,7 @@ def fetch_weights(config: ModelConfig) -> Path:
         return target
     if is_offline() and target.is_file():
         with suppress(OSError):  # a cache for all users may be theirs to read only
-            write_atomically(digest_file, sha256(target))
+            write_text(digest_file, sha256(target))
         return target
     if is_offline():
         raise ArtifactError(
@@ -52,12 +51,12 @@ def fetch_weights(config: ModelConfig) -> Path:
             f"fetch {url} elsewhere and pass --weights FILE"
         )
     download(url, target)
-    write_atomically(digest_file, sha256(target))
+    write_text(digest_file, sha256(target))
     return target
 
 
 def download(url: str, target: Path) -> None:
-    """Fetch `url` to `target` with a progress bar: into a file of this process first, renamed when whole.
+    """Fetch `url` to `target` with a progress bar: into a file of this thread first, renamed when whole.
 
     A download that stops leaves `TARGET.part`, and whoever comes first takes it over; another process that
     fetches the same file meanwhile starts afresh.
@@ -69,19 +68,15 @@ def download(url: str, target: Path) -> None:
         raise ArtifactError(f"{url!r} is no address; expected https://... (see YOLOX_DEPLOY_WEIGHTS_URL)")
     target.parent.mkdir(parents=True, exist_ok=True)
     left = target.with_name(target.name + ".part")
-    part = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
-    with suppress(FileNotFoundError):
-        left.replace(part)
     try:
-        _receive(url, part)
-        part.replace(target)
+        with replacing(target, keep=left) as part:
+            with suppress(FileNotFoundError):
+                left.replace(part)
+            _receive(url, part)
     except urllib.error.HTTPError as error:
         raise _unreachable(url, f"the server answered {error.code} {error.reason}") from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise _unreachable(url, str(getattr(error, "reason", error)) or type(error).__name__) from error
-    finally:
-        with suppress(FileNotFoundError):
-            part.replace(left)
 
 
 def _receive(url: str, part: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,17 @@ from yolox_deploy.streaming.clocks import NEWEST, Clock
 from yolox_deploy.streaming.policies import Policy
 from yolox_deploy.streaming.record import StreamRecord
 from yolox_deploy.streaming.sequences import AnnotatedSequence, AnnotatedSequences, read_sequences
+from yolox_deploy.thresholds import ThresholdFields
 from yolox_deploy.types import Detections
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class StreamPredictor(Protocol):
     """What runs: a `Detector`, or anything with its `predict`."""
 
-    def predict(self, image: Any, **thresholds: Any) -> Detections: ...
+    def predict(self, image: Any, **thresholds: Unpack[ThresholdFields]) -> Detections: ...
 
 
 def record_sequences(
@@ -31,7 +35,7 @@ def record_sequences(
     *,
     policy: Policy = NEWEST,
     model: Mapping[str, Any] | None = None,
-    **thresholds: Any,
+    **thresholds: Unpack[ThresholdFields],
 ) -> list[StreamRecord]:
     """Let a detector answer each sequence as a stream.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.files import replacing
 from yolox_deploy.preprocess import letterbox
 
 if TYPE_CHECKING:
@@ -79,14 +80,12 @@ class VideoWriter:
             self._show_held(1 / self.rate)
             self._video.release()
             self._video = None
-            if _is_readable(self._part):
-                self._part.replace(self.path)
-            else:
-                self._part.unlink()
-                raise UsageError(
-                    f"{self.path} was not written: the video cannot be read back, as if the disk were full; free "
-                    "some space, or name another place"
-                )
+            with replacing(self.path, self._part):
+                if not _is_readable(self._part):
+                    raise UsageError(
+                        f"{self.path} was not written: the video cannot be read back, as if the disk were full; free "
+                        "some space, or name another place"
+                    )
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> VideoWriter:

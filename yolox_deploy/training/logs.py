@@ -19,6 +19,7 @@ from torch import Tensor
 from yolox_deploy.charts import draw_curves
 from yolox_deploy.errors import NonFiniteLossError
 from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.files import replacing
 from yolox_deploy.training.learner import LOSS_NAMES, size_of_step
 from yolox_deploy.training.loader import EpochPlan, Samples, stream
 from yolox_deploy.training.run import write_torch
@@ -103,14 +104,13 @@ class _Table:
 
     def __init__(self, path: Path, columns: Sequence[str], start: float, since: float) -> None:
         kept = [row for row in read_table(path, columns) if row.get(columns[0], start) < start]
-        temporary = path.with_name(f".{path.name}.tmp")
-        self._file = temporary.open("w", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._file, columns)
-        self._writer.writeheader()
-        for row in kept:
-            self._writer.writerow(_short(row))
-        self._file.flush()
-        temporary.replace(path)
+        with replacing(path) as part:
+            self._file = part.open("w", newline="", encoding="utf-8")
+            self._writer = csv.DictWriter(self._file, columns)
+            self._writer.writeheader()
+            for row in kept:
+                self._writer.writerow(_short(row))
+            self._file.flush()
         self.since = since
 
     def write(self, row: Mapping[str, float]) -> None:

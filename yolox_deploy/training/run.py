@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from yolox_deploy.data.layouts import open_dataset
 from yolox_deploy.data.priors import load_priors
 from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import CheckpointError, UsageError
+from yolox_deploy.files import replacing
 from yolox_deploy.models import build_model, read_checkpoint
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
@@ -63,13 +63,9 @@ class RunState:
 
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
-    """`torch.save` under a temporary name, renamed once it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(dict(content), temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """`torch.save` of a whole file; see `replacing`."""
+    with replacing(path) as part:
+        torch.save(dict(content), part)
 
 
 def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str, Any]]:

@@ -13,14 +13,13 @@ from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import score
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.postprocess import anchor_grid, postprocess
+from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
 from yolox_deploy.preprocess import letterbox
+from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.loader import worker_options
-from yolox_deploy.types import Detections
+from yolox_deploy.types import Detections, Letterboxed
 
-CONF, IOU = 0.01, 0.65
-"""The thresholds of YOLOX's own evaluation."""
 EXAMPLES = 8
 
 
@@ -32,15 +31,14 @@ class Evaluation(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A letterboxed picture: `image` (3, H, W) uint8, the `ratio`, and the `size` (h, w) of the source."""
+    """A picture as the network reads it: `image` (3, H, W) uint8, and the way back to the source."""
 
     number: int
     image: NDArray[np.uint8]
-    ratio: float
-    size: tuple[int, int]
+    letterbox: Letterboxed
 
 
-class Letterboxed(Dataset[Picture | InputError]):
+class LetterboxedPictures(Dataset[Picture | InputError]):
     """The pictures of a data set as the network reads them, or why one cannot be read."""
 
     def __init__(self, dataset: DetectionDataset, size: tuple[int, int]) -> None:
@@ -52,7 +50,7 @@ class Letterboxed(Dataset[Picture | InputError]):
         except InputError as error:
             return error
         canvas, ratio = letterbox(source, self.size)
-        return Picture(index, canvas.transpose(2, 0, 1), ratio, (source.shape[0], source.shape[1]))
+        return Picture(index, canvas.transpose(2, 0, 1), Letterboxed(ratio, *source.shape[:2]))
 
 
 @torch.no_grad()
@@ -67,7 +65,7 @@ def evaluate(
         InputError: a picture cannot be read; names it.
     """
     loader: DataLoader[Any] = DataLoader(
-        Letterboxed(dataset, size),
+        LetterboxedPictures(dataset, size),
         batch_size=batch,
         sampler=range(job.rank, len(dataset), job.world),
         collate_fn=list,
@@ -100,12 +98,20 @@ def _detect(
         sound.append(picture)
     images = torch.from_numpy(np.stack([picture.image for picture in sound])).to(device)
     raw = model(images.to(torch.float32, memory_format=torch.channels_last)).cpu().numpy()
-    grid = anchor_grid(size, priors=model.config.priors)
-    suppress = not model.config.selector
-    found = []
-    for picture, predictions in zip(sound, raw, strict=True):
-        boxes, scores, classes = postprocess(predictions, conf=CONF, iou=IOU, grid=grid, suppress=suppress)
-        height, width = picture.size
-        boxes = (boxes / np.float32(picture.ratio)).clip(0, np.array([width, height] * 2, np.float32))
-        found.append((picture.number, Detections(boxes, scores, classes, class_names)))
-    return found
+    form = model.config.output_form()
+    grid = anchor_grid(size, priors=form["priors"])
+    answers = split_batch(raw, form["suppression"], len(sound))
+    return [
+        (
+            picture.number,
+            to_detections(
+                rows,
+                picture.letterbox,
+                thresholds=Thresholds.evaluation(),
+                suppression=form["suppression"],
+                class_names=class_names,
+                grid=grid,
+            ),
+        )
+        for picture, rows in zip(sound, answers, strict=True)
+    ]
