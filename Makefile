@@ -31,8 +31,9 @@ structure: $(VENV)/bin/python
 	$(BIN)/python tests/structure.py
 
 # In three processes: one that has loaded every vendor's library beside PyTorch has crashed. Two jobs at a time, in this
-# order, which keeps both cores at work to the end; and each on one thread: PyTorch's threads of two processes wait for
-# one another otherwise, for minutes.
+# order, which keeps both cores at work to the end. Each on one thread, and where a test asks for two they sleep while
+# they wait for one another: threads that spin, in two processes at once, take the cores from those that they wait for,
+# for minutes.
 VENDORS := tests/contract tests/converters tests/runtimes
 CORE := tests/training tests/data tests/models tests/cli tests/benchmarks
 JOBS := types unit-core unit-rest unit-vendors
@@ -40,7 +41,7 @@ LINES := $(if $(filter output-sync,$(.FEATURES)),-Oline)
 
 unit: $(VENV)/.dev
 	@echo "types and tests, two jobs at a time: about 6 minutes on 2 cores, and each job is printed when it is done"
-	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 $(LINES) $(JOBS)
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(MAKE) --no-print-directory -j2 $(LINES) $(JOBS)
 
 unit-core:
 	$(BIN)/python -m pytest $(CORE)

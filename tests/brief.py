@@ -10,7 +10,7 @@ import pytest
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.cli import main
 
-MOST = {"seconds": 0.1, "rounds": 8, "openings": 2, "warm_up_ms": 1.0, "warm_up_windows": 2, "settle_ms": 1.0}
+MOST = {"seconds": 0.1, "rounds": 8, "openings": 2, "warm_up_ms": 1.0, "warm_up_windows": 1, "settle_ms": 1.0}
 """Setting of a protocol -> what is left of it at most; eight rounds are what statistics need."""
 
 
