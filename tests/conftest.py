@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COMMAND = [sys.executable, "-W", "error", "-c", "from yolox_deploy.cli import main; main()"]
+BRIEF = [sys.executable, "-W", "error", str(Path(__file__).with_name("brief.py"))]
+"""`COMMAND` with benchmarks of a moment."""
 
 Anchor = tuple[int, Sequence[float]]
 """Index of an anchor point, and the row (x, y, w, h, objectness, classes ...) that it answers."""
@@ -143,10 +145,10 @@ def run() -> Run:
     """Runs `yolox-deploy ARGUMENTS` in a process of its own, with warnings as errors."""
 
     def start(
-        *arguments: object, cwd: Path | None = None, **environment: str
+        *arguments: object, cwd: Path | None = None, command: list[str] = COMMAND, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
+            [*command, *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, "COLUMNS": "200", **environment},
             capture_output=True,

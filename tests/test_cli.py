@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 import yolox_deploy
+from tests.brief import shorten
+from tests.conftest import BRIEF
 from yolox_deploy import export
 from yolox_deploy.cli.common import parse_size, read_class_names
 from yolox_deploy.cli.predict import output_names
@@ -139,7 +141,7 @@ def test_doctor_reports_backends_and_tools(run: Any) -> None:
 
 @pytest.mark.slow
 def test_demo_does_the_main_job_on_every_backend(run: Any, tmp_path: Path) -> None:
-    done = run("demo", cwd=tmp_path)
+    done = run("demo", cwd=tmp_path, command=BRIEF)
     assert done.returncode == 0, done.stderr
     assert "left out" not in done.stdout
     assert "knows" in done.stdout, "it says what the embedded model is"
@@ -167,6 +169,7 @@ def test_demo_fails_where_a_file_is_not_equal(
     kept = [entry for entry in registry.BUILT_IN if entry.name in ("onnxruntime", "openvino")]
     monkeypatch.setattr("yolox_deploy.benchmarks.ways.entries", lambda: kept)
     monkeypatch.setattr("yolox_deploy.exporter.pipeline.export", refuse_onnx)
+    shorten(monkeypatch)
     code, out, err = call("demo", "--out", tmp_path / "demo")
     assert code == 5
     assert "largest error 3.2" in err
@@ -195,6 +198,7 @@ def test_demo_takes_weights_and_shows_photographs(
 ) -> None:
     only = [entry for entry in registry.BUILT_IN if entry.name == "onnxruntime"]
     monkeypatch.setattr("yolox_deploy.benchmarks.ways.entries", lambda: only)
+    shorten(monkeypatch)
     code, out, err = call("demo", "--weights", coco_nano_weights, "--out", tmp_path / "demo")
     assert code == 0, err
     assert names_in(tmp_path / "demo") == ["astronaut.jpg", "chelsea.jpg", "coffee.jpg", "onnx"]

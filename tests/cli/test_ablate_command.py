@@ -130,15 +130,18 @@ def test_seed_0_of_every_row_comes_first_and_rows_that_train_alike_are_one(tmp_p
         plan_runs(rows, [], tmp_path, tmp_path, changes={})
 
 
-def test_what_cannot_work_is_refused(run: Any, scenes: Path, tmp_path: Path) -> None:
+def test_what_cannot_work_is_refused(
+    call: Any, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for arguments, message in (
         (("--rows", "simotta"), "did you mean 'simota'"),
         (("--tables", "3"), "--tables 3: expected some of 1, 2, 5"),
         (("--report-only",), "no run in runs/ablation is finished"),
     ):
-        refused = run("ablate", "--data", scenes, *arguments, cwd=tmp_path)
-        assert (refused.returncode, refused.stdout) == (2, "")
-        assert message in " ".join(refused.stderr.split())
+        code, out, err = call("ablate", "--data", scenes, *arguments)
+        assert (code, out) == (2, "")
+        assert message in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
 
 
