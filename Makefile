@@ -53,8 +53,8 @@ unit-vendors:
 	$(BIN)/python -m pytest $(VENDORS)
 
 # As in a clone with no ../shared beside it: these rooms have to check their models there too.
-ALONE := tests/test_exporter.py tests/test_verify.py tests/test_detector.py tests/converters/test_float16.py \
-  tests/contract/test_same_boxes.py
+ALONE := tests/exporter/test_pipeline.py tests/exporter/test_parity.py tests/test_detector.py \
+  tests/converters/test_float16.py tests/contract/test_same_boxes.py
 
 test-alone: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --alone $(ALONE)

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of training first: its workers fork, and a process full of vendor libraries does not fork safely."""
-    items.sort(key=lambda item: "training" not in item.path.parent.name)
+    items.sort(key=lambda item: "training" not in item.path.parts)
 
 
 class ToyModel(Protocol):

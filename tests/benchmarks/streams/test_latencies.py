@@ -10,7 +10,7 @@ from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.streams.latencies import clock_from_report
 from yolox_deploy.errors import InputError, UsageError
 
-BENCH = Path(__file__).resolve().parents[2] / "docs" / "data" / "bench-2core-avx2.json"
+BENCH = Path(__file__).resolve().parents[3] / "docs" / "data" / "bench-2core-avx2.json"
 
 
 def test_a_benchmark_is_replayed() -> None:

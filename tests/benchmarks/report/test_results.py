@@ -17,7 +17,7 @@ from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.errors import InputError
 from yolox_deploy.models.zoo import ZOO
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
