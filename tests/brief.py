@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks import Protocol
 from yolox_deploy.cli import main
 
 MOST = {"seconds": 0.1, "rounds": 8, "openings": 2, "warm_up_ms": 1.0, "warm_up_windows": 1, "settle_ms": 1.0}

@@ -78,7 +78,7 @@ def photographs() -> list[Path]:
 @pytest.fixture(scope="session")
 def scene_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Six generated scenes that `nano_weights` has never seen, as `export` takes them: images and annotations."""
-    from yolox_deploy.synthetic.scenes import write_scenes
+    from yolox_deploy.synthetic import write_scenes
 
     folder = write_scenes(tmp_path_factory.mktemp("data") / "scenes", train=1, val=6, seed=77)
     return {"images": folder / "val", "annotations": folder / "annotations" / "instances_val.json"}

@@ -339,7 +339,7 @@ def test_after_closing_every_use_says_so(toy_model: Any, tmp_path: Path) -> None
 @pytest.fixture
 def suppressing(toy_model: Any, tmp_path: Path) -> Path:
     """The two objects of `TWO`, one of them twice, behind suppression at conf 0.4 and IoU 0.6 in the graph."""
-    from yolox_deploy.converters.base import ExportOptions
+    from yolox_deploy.converters import ExportOptions
     from yolox_deploy.converters.onnx_nms import add_nms, describe
 
     rows = decode(np.stack([_row(*TWO, cell(65, 44, 24, 32, 0.45, 1, 0, 0))]), SIZE)[0]

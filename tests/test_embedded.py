@@ -12,7 +12,8 @@ from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.exporter.source_model import load_source_model
 from yolox_deploy.files import embedded_checkpoint
 from yolox_deploy.models import read_checkpoint
-from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 LEAST_AP = 0.80
 LARGEST_BYTES = 2_500_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import yolox_deploy
-from yolox_deploy.converters.base import ExportOptions
+from yolox_deploy.converters import ExportOptions
 from yolox_deploy.thresholds import ThresholdFields, Thresholds
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,14 +14,16 @@ import pytest
 
 from yolox_deploy import Detections, Detector
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.benchmarks.report.results import BenchReport
+from yolox_deploy.benchmarks import BenchReport
 from yolox_deploy.data.priors import load_priors
 from yolox_deploy.errors import YoloxDeployError
 from yolox_deploy.exporter.source_model import load_source_model
 from yolox_deploy.runtimes.registry import entries
-from yolox_deploy.streaming.record import read_record
-from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
-from yolox_deploy.training.recipes import load_toml, recipe
+from yolox_deploy.streaming import read_record
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.synthetic.scenes import CLASS_NAMES
+from yolox_deploy.training import recipe
+from yolox_deploy.training.recipes import load_toml
 from yolox_deploy.tuned import machine, read_tuned
 
 OLD = Path(__file__).with_name("files_0_1_0")

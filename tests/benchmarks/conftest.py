@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from yolox_deploy.benchmarks import BenchReport, Protocol
 from yolox_deploy.benchmarks.machine.facts import Environment
-from yolox_deploy.benchmarks.protocol import PHASES, Protocol
-from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, Row, Samples
+from yolox_deploy.benchmarks.protocol import PHASES
+from yolox_deploy.benchmarks.report.results import MeasuredModel, Row, Samples
 
 if TYPE_CHECKING:
     from tests.conftest import ToyModel

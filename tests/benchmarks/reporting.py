@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
+from yolox_deploy.benchmarks import BenchReport
 from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState, Peak
-from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Row, Startup, ThroughputRow
+from yolox_deploy.benchmarks.report.results import Accuracy, Row, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 
 NASTY = '<script>alert("x")</script> | a_b* & `c`'

@@ -12,14 +12,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from yolox_deploy.benchmarks import BenchReport, Protocol
 from yolox_deploy.benchmarks.model_files import pictures_tag
 from yolox_deploy.benchmarks.plan import (
     PlanOptions,
     plan_models,
     with_threads,
 )
-from yolox_deploy.benchmarks.protocol import Protocol
-from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.ways import usable_entries, variants
 from yolox_deploy.cli.bench import bench_command, choose_protocol, parse_share

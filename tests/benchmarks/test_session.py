@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from yolox_deploy import Detector
+from yolox_deploy.benchmarks import Protocol
 from yolox_deploy.benchmarks.pictures import generated
-from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest, Session, run_session
 from yolox_deploy.benchmarks.timing import overhead_us, time_e2e, time_host, warm_up
-from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import torch
 
 from yolox_deploy.benchmarks.roadmap.runs import plan_runs, read_result, run_to_end
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.synthetic.scenes import write_scenes
-from yolox_deploy.training.trainer import Trainer
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.training import Trainer
 
 ROWS = "yolov3_baseline,nms_free"
 TINY = ("--width", 0.0625, "--imgsz", 64, "--epochs", 2, "--batch", 4, "--threads", 1, "--no-latency")

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from yolox_deploy import Detector, cli, export
-from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 TINY = ("--model", "yolox-nano", "--batch", 4, "--imgsz", 64, "--workers", 0, "--device", "cpu")
 ALONE = {"OMP_NUM_THREADS": "1"}

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from yolox_deploy.converters.base import TARGETS, Converted, ExportOptions, Source
+from yolox_deploy.converters import Converted, ExportOptions, Source
+from yolox_deploy.converters.base import TARGETS
 from yolox_deploy.errors import MissingExtraError, UsageError
 from yolox_deploy.exporter.pipeline import store_info
 from yolox_deploy.exporter.source_model import load_source_model
 from yolox_deploy.models import build_model
 from yolox_deploy.models.fusion import fuse
-from yolox_deploy.runtimes.registry import RuntimeEntry, open_runtime
+from yolox_deploy.runtimes import open_runtime
+from yolox_deploy.runtimes.registry import RuntimeEntry
 
 if TYPE_CHECKING:
     from yolox_deploy import Artifact

@@ -27,8 +27,8 @@ from yolox_deploy.errors import (
     UsageError,
     YoloxDeployError,
 )
-from yolox_deploy.runtimes.base import Runtime, RuntimeOptions
-from yolox_deploy.runtimes.registry import RuntimeEntry, entries, find, open_runtime
+from yolox_deploy.runtimes import Runtime, RuntimeOptions, open_runtime
+from yolox_deploy.runtimes.registry import RuntimeEntry, entries, find
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 ENTRIES = entries()

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from yolox_deploy.artifact import ArtifactInfo, files_of, read_sidecar, write_sidecar
-from yolox_deploy.converters.base import Converted, ExportOptions, Source
+from yolox_deploy.converters import Converted, ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import (
     convert,
     finish_param,

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from yolox_deploy.artifact import ArtifactInfo, files_of
-from yolox_deploy.converters.base import ExportOptions, Source, get_target
+from yolox_deploy.converters import ExportOptions, Source
+from yolox_deploy.converters.base import get_target
 from yolox_deploy.converters.calibration import CalibrationSet
 from yolox_deploy.converters.onnx_target import make_source
 from yolox_deploy.converters.openvino_target import after_last_convolutions, convert, precision_of, quantize

@@ -13,11 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from yolox_deploy.artifact import ArtifactInfo, read_sidecar, write_sidecar
-from yolox_deploy.converters import tensorrt_build, tensorrt_target
-from yolox_deploy.converters.base import ExportOptions, Source
+from yolox_deploy.converters import ExportOptions, Source, tensorrt_build, tensorrt_target
 from yolox_deploy.converters.tensorrt_target import build_engine, convert_tensorrt, convert_tensorrt_rtx
 from yolox_deploy.errors import ArtifactError, MissingExtraError, UsageError
-from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.models import ZOO
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
 from yolox_deploy.types import InputConvention
 from yolox_deploy.vendors.gpu import Gpu

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolox_deploy.data.checks import MAX_OBJECTS, check_dataset, check_splits, require_same_classes
+from yolox_deploy.data import DetectionDataset, check_splits
+from yolox_deploy.data.checks import MAX_OBJECTS, check_dataset, require_same_classes
 from yolox_deploy.data.coco_format import read_coco
-from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data.dataset import ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.data.report import DatasetReport, Problem, Tally, raise_for_errors
 from yolox_deploy.errors import InputError
 from yolox_deploy.training.config import Augmentation

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from yolox_deploy.data import DetectionDataset
 from yolox_deploy.data.coco_format import read_coco
-from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import METRICS, score
 

@@ -12,7 +12,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data import DetectionDataset
+from yolox_deploy.data.dataset import ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.errors import InputError
 
 SIZE = (60, 80)

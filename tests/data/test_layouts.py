@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from yolox_deploy.data.layouts import Split, open_dataset
+from yolox_deploy.data import open_dataset
+from yolox_deploy.data.layouts import Split
 from yolox_deploy.data.voc_format import VOC_CLASS_NAMES
 from yolox_deploy.errors import InputError, UsageError
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from yolox_deploy.benchmarks.roadmap.recipes import row_config
+from yolox_deploy.benchmarks import row_config
 from yolox_deploy.cli.data import priors_command
-from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data import open_dataset
 from yolox_deploy.data.priors import fit_to_dataset, letterboxed_shapes, load_priors
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.models.priors import CLASSIC
-from yolox_deploy.synthetic.scenes import write_scenes
-from yolox_deploy.training.trainer import Trainer
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.training import Trainer
 
 
 @pytest.fixture(scope="module")

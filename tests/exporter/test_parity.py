@@ -18,8 +18,7 @@ from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, iou_matrix, match
 from yolox_deploy.postprocess import decode
-from yolox_deploy.runtimes.base import Runtime
-from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.runtimes import Runtime, open_runtime
 
 SIZE = (64, 96)
 ROWS = [

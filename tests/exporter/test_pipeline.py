@@ -16,12 +16,13 @@ from yolox_deploy import Artifact, Detector, cli, export
 from yolox_deploy.benchmarks.plan import PlanOptions, plan_models
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.cli.export import parity_rows
-from yolox_deploy.converters.base import TARGETS, Source
+from yolox_deploy.converters import Source
+from yolox_deploy.converters.base import TARGETS
 from yolox_deploy.errors import CheckpointError, GateError, InputError, UsageError, YoloxDeployError
 from yolox_deploy.exporter.parity import RAW_TOLERANCE
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.fusion import fuse
-from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.runtimes import open_runtime
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 

@@ -10,12 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from yolox_deploy import Detections, Detector
+from yolox_deploy import Detections, Detector, export
 from yolox_deploy.artifact import ArtifactInfo, read_sidecar
-from yolox_deploy.converters import ncnn_target, onnx_target, openvino_target
-from yolox_deploy.converters.base import Converted, ExportOptions
+from yolox_deploy.converters import Converted, ExportOptions, ncnn_target, onnx_target, openvino_target
 from yolox_deploy.errors import ArtifactError, UsageError
-from yolox_deploy.exporter.pipeline import export, store_info
+from yolox_deploy.exporter.pipeline import store_info
 from yolox_deploy.models import build_model, get_config
 from yolox_deploy.models.fusion import fuse
 from yolox_deploy.models.yolox import YOLOX

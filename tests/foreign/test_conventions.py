@@ -14,7 +14,7 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import CLASS_NAMES
 from yolox_deploy.errors import ArtifactError, YoloxDeployError
 from yolox_deploy.foreign.conventions import infer_info
-from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.runtimes import open_runtime
 from yolox_deploy.types import InputConvention
 
 

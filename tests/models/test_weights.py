@@ -16,9 +16,8 @@ import pytest
 
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import cache_dir, is_offline
-from yolox_deploy.models import weights
+from yolox_deploy.models import get_config, weights
 from yolox_deploy.models.weights import download, fetch_weights
-from yolox_deploy.models.zoo import get_config
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
 NANO = get_config("yolox_nano")

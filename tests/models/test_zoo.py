@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.zoo import ZOO, ModelConfig, check_input_size, get_config
+from yolox_deploy.models import ZOO, ModelConfig, get_config
+from yolox_deploy.models.zoo import check_input_size
 
 
 def test_importing_the_zoo_does_not_import_torch() -> None:

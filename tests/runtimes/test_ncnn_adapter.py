@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from yolox_deploy.artifact import ArtifactInfo, write_sidecar
-from yolox_deploy.converters.base import ExportOptions, Source
+from yolox_deploy.converters import ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import convert
 from yolox_deploy.errors import ArtifactError, ClosedError, UsageError
 from yolox_deploy.foreign.conventions import infer_info

@@ -439,7 +439,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from onnx import TensorProto, helper, save
     from torch import nn
 
-    from yolox_deploy.converters.base import ExportOptions, Source
+    from yolox_deploy.converters import ExportOptions, Source
     from yolox_deploy.converters.tensorrt_target import convert_tensorrt_rtx
 
     folder = tmp_path_factory.mktemp("engine")

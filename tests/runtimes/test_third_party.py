@@ -10,7 +10,7 @@ import pytest
 from yolox_deploy import Detector
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.benchmarks.rows import total_bytes
-from yolox_deploy.converters.base import Converted
+from yolox_deploy.converters import Converted
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.exporter.pipeline import store_info
 from yolox_deploy.runtimes.registry import entries, find, present_files

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from yolox_deploy.cli.data import scenes_command
 from yolox_deploy.errors import UsageError
+from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.synthetic.canvas import (
     MIN_VISIBLE,
     OPAQUE,
@@ -28,7 +29,7 @@ from yolox_deploy.synthetic.canvas import (
     paint,
 )
 from yolox_deploy.synthetic.objects import SKETCHES
-from yolox_deploy.synthetic.scenes import CLASS_NAMES, Scene, draw_scene, write_scenes
+from yolox_deploy.synthetic.scenes import CLASS_NAMES, Scene, draw_scene
 
 SIZE = (96, 128)
 

@@ -11,8 +11,9 @@ import pytest
 
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.models import ZOO
-from yolox_deploy.training.config import Augmentation, TrainConfig, to_dict
-from yolox_deploy.training.recipes import from_dict, load_toml, override, recipe
+from yolox_deploy.training import TrainConfig, recipe
+from yolox_deploy.training.config import Augmentation, to_dict
+from yolox_deploy.training.recipes import from_dict, load_toml, override
 
 DATA = Path("data")
 

@@ -16,8 +16,8 @@ import torch
 
 from yolox_deploy.errors import TrainingError, UsageError
 from yolox_deploy.models import build_model
-from yolox_deploy.synthetic.scenes import write_scenes
-from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.training import TrainConfig
 from yolox_deploy.training.distributed import TIMEOUT, Job, find_device, join_job
 from yolox_deploy.training.learner import Learner
 from yolox_deploy.training.loader import Batch

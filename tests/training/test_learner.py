@@ -11,12 +11,12 @@ import torch
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import build_model
+from yolox_deploy.training import TrainConfig, compute_losses
 from yolox_deploy.training import learner as learner_module
-from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import LOSS_NAMES, Learner, cpu_has_bfloat16, resolve_precision
 from yolox_deploy.training.loader import Batch
-from yolox_deploy.training.losses import LossOptions, compute_losses
+from yolox_deploy.training.losses import LossOptions
 
 CPU = torch.device("cpu")
 SIZE = (64, 64)

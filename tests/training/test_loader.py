@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from yolox_deploy.errors import InputError, TrainingError, UsageError
+from yolox_deploy.training import TrainConfig
 from yolox_deploy.training.augment.pipeline import Sample
-from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.loader import Batch, EpochPlan, Samples, stream, worker_count
 

@@ -14,10 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.yolox import YOLOX
+from yolox_deploy.training import compute_losses
 from yolox_deploy.training.assign.anchors import anchor_points, decode_boxes
 from yolox_deploy.training.assign.simota import simota_batch
 from yolox_deploy.training.assign.types import Predictions, Targets
-from yolox_deploy.training.losses import Losses, compute_losses, losses_from_predictions, losses_of_assignment
+from yolox_deploy.training.losses import Losses, losses_from_predictions, losses_of_assignment
 
 OFFICIAL = {"total": "total_loss", "iou": "iou_loss", "obj": "conf_loss", "cls": "cls_loss", "l1": "l1_loss"}
 SIZE = (96, 128)

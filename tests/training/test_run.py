@@ -11,8 +11,9 @@ import torch
 
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.models import build_model, read_checkpoint
+from yolox_deploy.training import recipe
 from yolox_deploy.training.config import to_dict
-from yolox_deploy.training.recipes import from_dict, recipe
+from yolox_deploy.training.recipes import from_dict
 from yolox_deploy.training.run import RunState, load_last, load_pretrained, write_torch
 
 FACTS = {

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from yolox_deploy.models import build_model
+from yolox_deploy.training import compute_losses
 from yolox_deploy.training.assign.anchors import anchor_points, box_giou
 from yolox_deploy.training.assign.table import ASSIGNERS
 from yolox_deploy.training.assign.types import BatchAssignment, Targets
-from yolox_deploy.training.losses import LossOptions, compute_losses, losses_of_assignment, selector_loss
+from yolox_deploy.training.losses import LossOptions, losses_of_assignment, selector_loss
 
 TARGETS = torch.tensor([[[1.0, 20, 24, 18, 26], [2.0, 60, 40, 50, 40]], [[0.0, 50, 30, 24, 24], [0.0] * 5]])
 STEPS = 30

@@ -17,15 +17,15 @@ import torch
 from yolox_deploy.errors import InputError, NonFiniteLossError, TrainingError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.models.safe_load import safe_load
-from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
+from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.synthetic.scenes import CLASS_NAMES
+from yolox_deploy.training import TrainConfig, Trainer
 from yolox_deploy.training import trainer as trainer_module
-from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.loader import Batch, stream
 from yolox_deploy.training.optimization import yolox_warmup_cosine
 from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.run import write_torch
-from yolox_deploy.training.trainer import Trainer
 from yolox_deploy.training.validation import evaluate
 
 STEPS, EPOCHS = 3, 4

@@ -17,8 +17,8 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow
 from tests.benchmarks.reporting import NASTY, rich_report
+from yolox_deploy.benchmarks import BenchReport
 from yolox_deploy.benchmarks.report.page import html_page, write_html
-from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.report.scatter import place
 
 FLAGS = (

@@ -9,10 +9,10 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow
 from tests.benchmarks.reporting import rich_report
+from yolox_deploy.benchmarks import BenchReport
 from yolox_deploy.benchmarks.report.paper import figure_points, paper_notes, paper_tables, published
-from yolox_deploy.benchmarks.report.results import BenchReport
 from yolox_deploy.benchmarks.report.tables import ABSENT, Table
-from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.models import ZOO
 
 
 @pytest.fixture

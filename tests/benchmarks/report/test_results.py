@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
+from yolox_deploy.benchmarks import BenchReport, compare
 from yolox_deploy.benchmarks.machine.facts import Gpu, MachineState, Peak
-from yolox_deploy.benchmarks.report.compare import compare
-from yolox_deploy.benchmarks.report.results import Accuracy, BenchReport, Startup, ThroughputRow
+from yolox_deploy.benchmarks.report.results import Accuracy, Startup, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison, Interval
 from yolox_deploy.errors import InputError
-from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.models import ZOO
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow
 from tests.benchmarks.reporting import NASTY, rich_report
-from yolox_deploy.benchmarks.report.results import BenchReport
+from yolox_deploy.benchmarks import BenchReport
 from yolox_deploy.benchmarks.report.text import write_csv, write_markdown
 
 

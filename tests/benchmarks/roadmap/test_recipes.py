@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from yolox_deploy.benchmarks.roadmap.recipes import row_config
+from yolox_deploy.benchmarks import row_config
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, TABLE_1, TABLE_2, TABLE_5, find_row
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.zoo import ROADMAP
+from yolox_deploy.training import recipe
 from yolox_deploy.training.config import to_dict
-from yolox_deploy.training.recipes import from_dict, recipe
+from yolox_deploy.training.recipes import from_dict
 
 DATA = Path("data")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.benchmarks import Protocol
 from yolox_deploy.benchmarks.roadmap.report import convergence, gather, measure_latencies, tables, to_markdown
 from yolox_deploy.benchmarks.roadmap.runs import Run, RunResult, plan_runs
 from yolox_deploy.models import build_model

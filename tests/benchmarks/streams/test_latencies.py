@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from yolox_deploy.benchmarks.report.results import BenchReport
-from yolox_deploy.benchmarks.streams.latencies import clock_from_report
+from yolox_deploy.benchmarks import BenchReport, clock_from_report
 from yolox_deploy.errors import InputError, UsageError
 
 BENCH = Path(__file__).resolve().parents[3] / "docs" / "data" / "bench-2core-avx2.json"

@@ -17,8 +17,8 @@ from yolox_deploy.benchmarks import draw_sweep, sweep
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector
 from yolox_deploy.benchmarks.streams.sweep import SweepOptions, score_detectors
 from yolox_deploy.errors import MissingExtraError, UsageError
-from yolox_deploy.streaming import ShrinkingTail
-from yolox_deploy.streaming.recording import AnnotatedVideo, every, read_video, stride_of
+from yolox_deploy.streaming import ShrinkingTail, read_video
+from yolox_deploy.streaming.recording import AnnotatedVideo, every, stride_of
 from yolox_deploy.synthetic import Motion, SequenceOptions, scene_worlds, write_sequences
 from yolox_deploy.synthetic.sequences import generated_video
 

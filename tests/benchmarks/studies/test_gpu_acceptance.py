@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from yolox_deploy.benchmarks.studies import gpu_acceptance
 from yolox_deploy.benchmarks.studies.gpu_acceptance import Result, cases, describe, write_report
 from yolox_deploy.errors import ArtifactError, GateError, YoloxDeployError
-from yolox_deploy.models.zoo import ZOO
+from yolox_deploy.models import ZOO
 from yolox_deploy.vendors.gpu import Gpu
 
 

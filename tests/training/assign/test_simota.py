@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.training import Assignment, simota
 from yolox_deploy.training.assign.anchors import anchor_points, decode_boxes, encode_boxes
-from yolox_deploy.training.assign.simota import Assignment, simota, simota_batch
+from yolox_deploy.training.assign.simota import simota_batch
 from yolox_deploy.training.assign.types import Predictions, Targets, compact, trim_padding
 
 SIZE = (160, 192)

@@ -10,15 +10,16 @@ import torch
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import build_model
+from yolox_deploy.training import TrainConfig, recipe
 from yolox_deploy.training.assign.anchors import AnchorPoints, anchor_points, box_iou
 from yolox_deploy.training.assign.one_to_one import one_to_one
 from yolox_deploy.training.assign.table import ASSIGNERS
 from yolox_deploy.training.assign.types import BatchAssignment, Predictions, Targets
-from yolox_deploy.training.config import ASSIGNER_NAMES, TrainConfig
+from yolox_deploy.training.config import ASSIGNER_NAMES
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import LOSS_NAMES, Learner
 from yolox_deploy.training.loader import Batch
-from yolox_deploy.training.recipes import from_dict, override, recipe
+from yolox_deploy.training.recipes import from_dict, override
 
 SIZE, STRIDES = (96, 128), (8, 16, 32)
 PRIORS = torch.tensor([[[8.0, 8], [16, 8]], [[16, 16], [32, 16]], [[64, 64], [96, 64]]])
