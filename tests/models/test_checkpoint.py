@@ -208,7 +208,7 @@ def test_wrong_class_count(nano: YOLOX, saved: Path) -> None:
 
 
 def test_another_model_of_the_zoo(saved: Path) -> None:
-    match = "does not fit yolox_tiny with 3 classes. This looks like yolox_nano with 3 classes: build_model"
+    match = "does not fit yolox_tiny with 3 classes: it looks like yolox_nano with 3 classes: build_model"
     assert_refused(build_model("yolox_tiny", 3), saved, match)
 
 

@@ -49,5 +49,5 @@ def test_counting_leaves_the_model_alone(nano: YOLOX) -> None:
 def test_wrong_size_and_name_are_refused() -> None:
     with pytest.raises(UsageError, match="nearest sizes are 416x416 and 448x448"):
         count("yolox_nano", 420)
-    with pytest.raises(UsageError, match="Did you mean yolox_nano"):
+    with pytest.raises(UsageError, match="did you mean yolox_nano"):
         count("yolox_nan")
