@@ -85,9 +85,10 @@ class Job:
         """
         try:
             yield
-        except RuntimeError as error:
-            # PyTorch raises plain ones, for a worker at any point of the program: a signal tells of its end.
-            if "DataLoader worker" in str(error):
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # PyTorch raises plain ones, for a worker at any point of the program: a signal tells of its end. Its
+            # connection may be found broken before that.
+            if "DataLoader worker" in str(error) or not isinstance(error, RuntimeError):
                 raise TrainingError(
                     f"a process that prepares pictures ended ({error}); where memory is short, use fewer workers"
                 ) from error

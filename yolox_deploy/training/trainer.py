@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -115,13 +115,12 @@ class Trainer:
         pin = self.job.device.type == "cuda"
         batches = stream(self.samples, self.plan, step=self.state.step, workers=self.workers, pin_memory=pin)
         self.progress.start(self.config.epochs, self.plan.steps, self.state.epoch, len(self.train_set))
-        try:
-            with sigterm_raises(), self.job.guard(), closing(batches):
-                self._train(batches)
-        finally:
-            self.progress.close()
+        with self.job.guard(), ExitStack() as stack:  # a worker's end may be told while the rest is closed, too
+            stack.callback(self.progress.close)
             if self.log is not None:
-                self.log.close()
+                stack.callback(self.log.close)
+            stack.enter_context(sigterm_raises())
+            self._train(stack.enter_context(closing(batches)))
         self.job.leave()
         return TrainResult(self.best, self.last, self.state.figures, self.state.epoch)
 
