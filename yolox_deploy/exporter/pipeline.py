@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.types import SILENT, Report
 
 EVALUATION_CONF = Thresholds.evaluation().conf
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def export(
     verify: bool = True,
     images: str | Path | None = None,
     annotations: str | Path | None = None,
-    report: Report = lambda message: None,
+    report: Report = SILENT,
     **options: Any,
 ) -> Artifact:
     """Export a model and prove the result equal to PyTorch.
@@ -75,7 +74,7 @@ def export(
         verify: compare with PyTorch. Skipping it is recorded in the file.
         images: folder of pictures to compare on; None for those of `calib`, else the package's photographs.
         annotations: COCO file of `images`; AP is then compared too.
-        report: called with a sentence at each step.
+        report: told of each step.
         options: further fields of `ExportOptions` (`decode`, `nms`, `uint8_input`, …).
 
     Returns:
@@ -88,7 +87,9 @@ def export(
         MissingExtraError: a package that the target or the comparison needs is missing.
     """
     target = get_target(to)
-    wanted = _options(options, fp16=fp16, bf16=bf16, int8=int8, batch=batch, calib=calib, imgsz=imgsz)
+    wanted = _options(
+        options, fp16=fp16, bf16=bf16, int8=int8, batch=batch, calib=calib, imgsz=imgsz, report=report
+    )
     target.check(wanted)
     if annotations is not None and images is None:
         raise UsageError("annotations need the pictures they describe: add --images DIR")
@@ -99,7 +100,7 @@ def export(
     # INT8 needs many pictures to be judged, and those of the calibration are at hand.
     evidence = Evidence.build(verify, images if images is not None else wanted.calib, annotations)
     require("torch", "export")
-    report("loading the weights")
+    report.step("loading the weights")
     source_model = load_source_model(model, weights, class_names)
     if annotations is not None:
         check_comparable(source_model)
@@ -126,10 +127,8 @@ def export(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
         stage, start = Path(folder), Path(folder) / "source"
         start.mkdir()  # of its own: the file to write may have the name of the graph it is made from
-        source = _make_source(source_model, info, wanted, start, report)
-        converted = _convert_with_proof(
-            target, source, stage / path.name, wanted, source_model, evidence, report
-        )
+        source = _make_source(source_model, info, wanted, start)
+        converted = _convert_with_proof(target, source, stage / path.name, wanted, source_model, evidence)
         _publish(converted, path)
     return Artifact(path, converted.info)
 
@@ -169,12 +168,12 @@ def _options(options: dict[str, Any], *, fp16: bool, bf16: bool, int8: bool, **f
 
 
 def _make_source(
-    source_model: SourceModel, info: ArtifactInfo, options: ExportOptions, stage: Path, report: Report
+    source_model: SourceModel, info: ArtifactInfo, options: ExportOptions, stage: Path
 ) -> Source:
     from yolox_deploy.converters.onnx_target import make_source
     from yolox_deploy.models.fusion import fuse
 
-    report("writing the ONNX graph")
+    options.report.step("writing the ONNX graph")
     return make_source(fuse(source_model.network), info, options, stage)
 
 
@@ -185,7 +184,6 @@ def _convert_with_proof(
     options: ExportOptions,
     source_model: SourceModel,
     evidence: Evidence,
-    report: Report,
 ) -> Converted:
     """Convert, store the description, compare, and store the figures too.
 
@@ -193,19 +191,19 @@ def _convert_with_proof(
     """
     ladder: tuple[tuple[str, ...], ...] = ((), *target.float_layers) if options.precision == "int8" else ((),)
     for attempt, layers in enumerate(ladder, start=1):
-        report(f"converting to {target.name} {options.precision}")
+        options.report.step(f"converting to {target.name} {options.precision}")
         keep_float = (*options.float_layers, *layers)
         converted = target.load()(source, path, replace(options, float_layers=keep_float))
         store_info(converted)
         if evidence.wanted:
-            report("comparing with PyTorch")
+            options.report.step("comparing with PyTorch")
         parity = prove(target.runtime, converted, source_model, evidence)
         converted = replace(converted, info=replace(converted.info, parity=parity))
         if parity.get("passed", True):
             store_info(converted)
             return converted
         if attempt < len(ladder):
-            report(f"not equal enough; leaving {', '.join(ladder[attempt])} in floating point")
+            options.report.step(f"not equal enough; leaving {', '.join(ladder[attempt])} in floating point")
     raise GateError(_failure(target, parity))
 
 
