@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Accuracy, Row
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy.types import Report
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def check_truth(candidates: Sequence[ModelUnderTest], truth: Truth) -> None:
 
 
 def measure_accuracy(
-    rows: Sequence[Row], candidates: Sequence[ModelUnderTest], truth: Truth, report: Callable[[str], None]
+    rows: Sequence[Row], candidates: Sequence[ModelUnderTest], truth: Truth, report: Report
 ) -> list[Row]:
     """The rows with AP at YOLOX's own thresholds (0.01, 0.65), each held against its model's float32 row.
 
@@ -66,7 +67,7 @@ def measure_accuracy(
     for row, candidate in zip(rows, candidates, strict=True):
         key = (candidate.path, row.subject.backend, row.subject.device, row.subject.precision)
         if key not in found:
-            report(f"measuring AP of {row.subject.label}")
+            report.step(f"measuring AP of {row.subject.label}")
             found[key] = _evaluate(candidate, truth)
         measured.append(replace(row, accuracy=found[key]))
     return [hold(row, measured, truth.max_drop) for row in measured]

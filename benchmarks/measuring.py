@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,8 +32,7 @@ from yolox_deploy.benchmarks.startup import measure_startup
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.timing import overhead_us
 from yolox_deploy.errors import UsageError
-
-Report = Callable[[str], None]
+from yolox_deploy.types import SILENT, Report
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def bench(
     streams: Sequence[int] = (),
     baseline: BenchReport | None = None,
     command: str = "",
-    report: Report = lambda message: None,
+    report: Report = SILENT,
 ) -> BenchReport:
     """Measure latency by a protocol that others can repeat; what `yolox-deploy bench` does.
 
@@ -107,7 +106,7 @@ def bench(
         streams: inferences at once to try for `throughput`; empty for one, and as many as there are cores.
         baseline: a report that this one is to be compared with.
         command: how to run it again, for the report.
-        report: called with a sentence at each step.
+        report: told of each step.
 
     Raises:
         UsageError: nothing to measure, annotations without pictures, or a baseline of another protocol or
@@ -149,7 +148,7 @@ def measure(
     options: BenchOptions,
     *,
     command: str = "",
-    report: Report = lambda message: None,
+    report: Report = SILENT,
 ) -> BenchReport:
     """Measure what was planned in turn and describe it and the machine.
 
@@ -166,7 +165,7 @@ def measure(
     sessions, environment = _observed(candidates, protocol, pictures, report)
     rows = build_rows(sessions, protocol, pictures, startups, peaks)
     if truth is not None:
-        report("measuring accuracy")
+        report.step("measuring accuracy")
         rows = measure_accuracy(rows, candidates, truth, report)
     throughput = (
         run_throughput(plan.several, protocol, options.throughput, pictures, report=report)
@@ -225,7 +224,7 @@ def _observed(
 def _startup(candidate: ModelUnderTest, options: BenchOptions, report: Report) -> Startup:
     if not options.startup:
         return Startup()
-    report(f"loading {candidate.path.name} in a process of its own")
+    report.step(f"loading {candidate.path.name} in a process of its own")
     return measure_startup(
         candidate.path,
         candidate.backend,
@@ -238,6 +237,6 @@ def _startup(candidate: ModelUnderTest, options: BenchOptions, report: Report) -
 def _peaks(candidates: Sequence[ModelUnderTest], options: BenchOptions, report: Report) -> tuple[Peak, ...]:
     if not options.peaks:
         return ()
-    report("measuring the machine's matrix-multiply peak")
+    report.step("measuring the machine's matrix-multiply peak")
     wanted = dict.fromkeys(candidate.threads for candidate in candidates)
     return tuple(peak for threads in wanted for peak in measure_peaks(threads))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 from yolox_deploy._version import __version__
@@ -13,8 +12,7 @@ from yolox_deploy.files import cache_dir, replacing, sha256
 from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.models.zoo import ModelConfig
 from yolox_deploy.sources import image_paths
-
-Report = Callable[[str], None]
+from yolox_deploy.types import Report
 
 
 def find_weights(config: ModelConfig, weights: Path | None, *, fetch: bool) -> tuple[Path | None, str]:
@@ -76,7 +74,7 @@ def exported(
     path = cache_dir() / "bench" / __version__ / target.name / f"{name}{target.suffix}"
     if path.is_file():
         return path
-    report(f"exporting {config.name} to {target.name} {precision}")
+    report.step(f"exporting {config.name} to {target.name} {precision}")
     return export(
         config.name,
         target.name,
@@ -100,7 +98,7 @@ def random_checkpoint(config: ModelConfig, report: Report) -> Path:
 
         from yolox_deploy.models import build_model
 
-        report(f"writing random weights of {config.name}")
+        report.step(f"writing random weights of {config.name}")
         torch.manual_seed(0)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:

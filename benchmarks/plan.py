@@ -7,13 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.benchmarks.model_files import (
-    Report,
-    exported,
-    find_weights,
-    random_checkpoint,
-    trained_size,
-)
+from yolox_deploy.benchmarks.model_files import exported, find_weights, random_checkpoint, trained_size
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
 from yolox_deploy.benchmarks.session import ModelUnderTest
@@ -21,6 +15,7 @@ from yolox_deploy.benchmarks.ways import Variant, check_precision, on_backends, 
 from yolox_deploy.converters.base import get_target
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
+from yolox_deploy.types import SILENT, Report
 
 DEFAULT_MODEL = "yolox_s"
 
@@ -75,9 +70,7 @@ class BenchPlan:
     several: tuple[ModelUnderTest, ...] = ()
 
 
-def make_plan(
-    options: PlanOptions, *, throughput: bool = False, report: Report = lambda message: None
-) -> BenchPlan:
+def make_plan(options: PlanOptions, *, throughput: bool = False, report: Report = SILENT) -> BenchPlan:
     """The files named, or those of the models, exported into the cache where missing, at each number of threads.
 
     Raises:
@@ -123,7 +116,7 @@ def listed(files: Files) -> list[str | Path]:
     return [files] if isinstance(files, str | Path) else list(files)
 
 
-def plan_models(options: PlanOptions, report: Report = lambda message: None) -> BenchPlan:
+def plan_models(options: PlanOptions, report: Report = SILENT) -> BenchPlan:
     """Export what is missing into the cache and return it as candidates, model by model.
 
     A way that this machine cannot go is skipped with its reason, unless its backend was named.

@@ -33,6 +33,7 @@ from yolox_deploy.benchmarks.timing import (
 from yolox_deploy.detector import Detector, DetectorInfo
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.runtimes.registry import find
+from yolox_deploy.types import SILENT, Report
 
 OPENING_SHARE = 2.0
 """A file is opened anew once it was measured for so many times what opening it took."""
@@ -207,13 +208,13 @@ def run_session(
     protocol: Protocol,
     pictures: Pictures,
     *,
-    report: Callable[[str], None] = lambda message: None,
+    report: Report = SILENT,
     midway: Callable[[], None] = lambda: None,
 ) -> Session:
     """Measure the candidates in turn.
 
     Args:
-        report: called with a sentence at each step.
+        report: told of each step and round.
         midway: called once, while it runs.
 
     Raises:
@@ -227,13 +228,14 @@ def run_session(
     with ExitStack() as stack:
         running = []
         for candidate in candidates:
-            report(f"warming up {candidate.path.name}")
+            report.step(f"warming up {candidate.path.name}")
             running.append(_Running(candidate, protocol, pictures))
             stack.callback(running[-1].close)
+        report.step("measuring in rounds")
         for number in itertools.count():
             if number >= FEWEST_ROUNDS and all(one.is_done() for one in running):
                 break
-            report(f"round {number + 1} of about {protocol.rounds}")
+            report.advance(number + 1, max(number + 1, protocol.rounds))
             anew = number > 0 and number % math.ceil(protocol.rounds / protocol.openings) == 0
             reference_loop.measure()
             for index in rng.permutation(len(running)):

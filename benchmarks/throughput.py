@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -26,6 +26,7 @@ from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
 from yolox_deploy.host import usable_cores
 from yolox_deploy.runtimes.registry import find
+from yolox_deploy.types import SILENT, Report
 
 TENSORS = 16
 OWN_STREAMS = {"openvino": {"hint": "throughput"}}
@@ -53,7 +54,7 @@ def run_throughput(
     options: ThroughputOptions,
     pictures: Pictures,
     *,
-    report: Callable[[str], None] = lambda message: None,
+    report: Report = SILENT,
 ) -> tuple[ThroughputRow, ...]:
     """Measure each candidate in each mode, one after the other, for the protocol's seconds each.
 
@@ -62,10 +63,10 @@ def run_throughput(
     """
     rows: list[ThroughputRow] = []
     for candidate in candidates:
-        report(f"throughput of {candidate.path.name}: batches")
+        report.step(f"throughput of {candidate.path.name}: batches")
         rows += _batches(candidate, protocol, options.batches, pictures)
         for streams in options.streams or sorted({1, usable_cores()}):
-            report(f"throughput of {candidate.path.name}: {streams} streams")
+            report.step(f"throughput of {candidate.path.name}: {streams} streams")
             rows.append(_streams(candidate, protocol, streams, pictures))
     return tuple(rows)
 

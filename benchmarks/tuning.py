@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from yolox_deploy.errors import GateError
 from yolox_deploy.files import check_writable
 from yolox_deploy.host import usable_cores
 from yolox_deploy.tuned import TunedOpening, tuned_path, write_tuned
+from yolox_deploy.types import SILENT, Report
 
 SCOPE = "e2e"
 """What users wait for decides."""
@@ -44,7 +45,7 @@ def tune(
     max_ap_drop: float = 0.01,
     threads: Sequence[int] = (),
     device: str = "auto",
-    report: Callable[[str], None] = lambda message: None,
+    report: Report = SILENT,
 ) -> Tuned:
     """Measure every way to run the files here and keep the fastest one that is accurate enough.
 
@@ -60,7 +61,7 @@ def tune(
             was passed are in.
         threads: to try; empty for the powers of two up to the number of cores.
         device: as of `Detector`.
-        report: called with a sentence at each step.
+        report: told of each step.
 
     Raises:
         UsageError: no file, no backend here opens one, annotations without pictures, or the cache cannot be

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 from yolox_deploy.artifact import ArtifactInfo, files_of
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class ExportOptions:
         max_batch: upper end of the TensorRT profile where `batch` is None.
         workspace_mib: limit of TensorRT's scratch memory.
         size_range: smallest and largest (H, W) of a TensorRT engine whose input size is free.
-        progress: told of each step of a long build: phase, steps done, steps in all.
+        report: told of each step of a long build.
     """
 
     precision: str = "fp32"
@@ -55,7 +53,7 @@ class ExportOptions:
     max_batch: int = 8
     workspace_mib: int | None = None
     size_range: tuple[tuple[int, int], tuple[int, int]] | None = None
-    progress: Progress | None = None
+    report: Report = SILENT
 
 
 @dataclass(frozen=True)

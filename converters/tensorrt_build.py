@@ -7,7 +7,6 @@ the file says, and no builder flag can quietly turn it into another one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,8 @@ from typing import Any
 
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.files import replacing
+from yolox_deploy.types import SILENT, Report
 from yolox_deploy.vendors.tensorrt_sdk import Sdk
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a build phase, the steps done and the steps there are; from any thread."""
 
 Size = tuple[int, int]
 Shape = tuple[int, ...]
@@ -107,17 +104,15 @@ def add_profile(
     return record
 
 
-def serialize(sdk: Sdk, parsed: Parsed, config: Any, target: Path, progress: Progress | None = None) -> None:
-    """Build the engine and write it to `target`, telling `progress` of each step.
+def serialize(sdk: Sdk, parsed: Parsed, config: Any, target: Path, report: Report = SILENT) -> None:
+    """Build the engine and write it to `target`, telling `report` of each phase.
 
     Raises:
         ArtifactError: TensorRT cannot build it; with its reasons.
     """
-    monitor = None if progress is None else _make_monitor(sdk.module, progress)
-    if monitor is not None:
-        config.progress_monitor = monitor
+    monitor = config.progress_monitor = _make_monitor(sdk.module, report)
     plan = parsed.builder.build_serialized_network(parsed.network, config)
-    if monitor is not None and monitor.error is not None:
+    if monitor.error is not None:
         raise monitor.error
     if plan is None:
         raise ArtifactError(f"{sdk.title} {sdk.version} cannot build the engine: {sdk.take_errors()}")
@@ -175,9 +170,9 @@ def _ranges(
     return tuple(low), tuple(best), tuple(high)
 
 
-def _make_monitor(trt: Any, progress: Progress) -> Any:
+def _make_monitor(trt: Any, report: Report) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # a class of a module known at run time only
-        """Forwards steps; an exception of the callback ends the build and is raised after it."""
+        """Forwards steps; an exception of the report ends the build and is raised after it."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -197,7 +192,8 @@ def _make_monitor(trt: Any, progress: Progress) -> Any:
 
         def _tell(self, phase: str, done: int) -> None:
             try:
-                progress(phase, done, self.totals.get(phase, 1))
+                report.step(phase)
+                report.advance(done, self.totals.get(phase, 1))
             except BaseException as error:  # it must not travel through the library's C++ frames
                 self.error = self.error or error
 

@@ -77,7 +77,7 @@ def build_engine(sdk: Sdk, source: Source, path: Path, options: ExportOptions, g
         profile = add_profile(parsed, config, options.max_batch, source.info.input_size, options.size_range)
         cache_file = None if gpu is None else _timing_cache_file(sdk, gpu)
         cache = None if cache_file is None else load_timing_cache(config, cache_file)
-        serialize(sdk, parsed, config, path, options.progress)
+        serialize(sdk, parsed, config, path, options.report)
         if cache_file is not None:
             store_timing_cache(cache, cache_file)
     info = replace(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pytest
 
+from yolox_deploy.types import Report
+
 if TYPE_CHECKING:
     from yolox_deploy import Artifact
 
@@ -32,6 +34,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of training first: its workers fork, and a process full of vendor libraries does not fork safely."""
     items.sort(key=lambda item: "training" not in item.path.parts)
+
+
+class Told(Report):
+    """A report that keeps what it is told, with how far each step came."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.counts: list[tuple[str, int, int]] = []
+
+    def step(self, text: str) -> None:
+        self.steps.append(text)
+
+    def advance(self, done: int, total: int) -> None:
+        self.counts.append((self.steps[-1], done, total))
 
 
 class ToyModel(Protocol):

@@ -15,7 +15,7 @@ from yolox_deploy.errors import ArtifactError, UsageError, require
 if TYPE_CHECKING:
     import supervision
 
-__all__ = ["Detection", "Detections", "InputConvention", "TensorSpec"]
+__all__ = ["Detection", "Detections", "InputConvention", "Report", "TensorSpec"]
 
 
 @dataclass(frozen=True)
@@ -195,3 +195,16 @@ class Detections:
 
         texts = [f"{item.class_name} {item.score:.2f}" for item in self]
         return draw(image, self.boxes, texts, [class_color(item.class_id) for item in self])
+
+
+class Report:
+    """Told how a long job gets on, by any thread, and tells nobody; what a subclass raises ends the job."""
+
+    def step(self, text: str) -> None:
+        """`text` is what is being done now."""
+
+    def advance(self, done: int, total: int) -> None:
+        """`done` of the `total` parts of the latest step are done."""
+
+
+SILENT = Report()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,10 @@ from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import ABSENT, Table
 from yolox_deploy.benchmarks.report.text import markdown_table
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, TABLE_1, TABLE_2, TABLE_5, find_row
+from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.roadmap.runs import Run, RunResult
-
-Report = Callable[[str], None]
 
 LABEL = (
     "Trends at a small size on this data set, not COCO figures: compare rows with one another, never a measured "
@@ -144,7 +143,7 @@ def measure_latencies(
     *,
     threads: int | None,
     protocol: Protocol | None = None,
-    report: Report = lambda message: None,
+    report: Report = SILENT,
 ) -> dict[str, float]:
     """Milliseconds by model name, of each architecture among the finished `runs`.
 
@@ -160,7 +159,7 @@ def measure_latencies(
     with tempfile.TemporaryDirectory(prefix="yolox-deploy-ablate-") as folder:
         files = {}
         for number, (model, run) in enumerate(models.items()):
-            report(f"exporting {model}")
+            report.step(f"exporting {model}")
             path = Path(folder) / f"{number}.onnx"
             export(model, "onnx", weights=run.last, imgsz=run.config.size, out=path, verify=False)
             files[model] = path

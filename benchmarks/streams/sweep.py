@@ -8,7 +8,7 @@ drawn from these samples: the figures depend on the samples and the seed alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -30,13 +30,11 @@ from yolox_deploy.streaming.record import StreamRecord
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, stride_of
 from yolox_deploy.streaming.sequences import AnnotatedSequences
 from yolox_deploy.thresholds import Thresholds
-from yolox_deploy.types import Detections
+from yolox_deploy.types import SILENT, Detections, Report
 
 BLOCK = 20
 """Consecutive frames that one detector answers before the next has its turn."""
 THRESHOLDS = Thresholds.evaluation()
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def sweep(
     threads: int | None = None,
     device: str = "auto",
     seed: int = 0,
-    report: Report = lambda message: None,
+    report: Report = SILENT,
 ) -> SweepReport:
     """Find the best model, backend and input size for a stream; what `yolox-deploy stream --sweep` does.
 
@@ -82,7 +80,7 @@ def sweep(
         threads: CPU threads of one inference; None for the backend's choice.
         device: as of `Detector`.
         seed: of the latencies drawn.
-        report: called with a sentence at each step.
+        report: told of each step.
 
     Raises:
         UsageError: a frame rate does not divide the footage's, or nothing can be compared.
@@ -109,7 +107,7 @@ def sweep(
 
 
 def measure(
-    candidates: Sequence[ModelUnderTest], footage: AnnotatedVideo, report: Report = lambda message: None
+    candidates: Sequence[ModelUnderTest], footage: AnnotatedVideo, report: Report = SILENT
 ) -> tuple[MeasuredDetector, ...]:
     """All answers of each candidate and the times they took, the candidates by turns."""
     with ExitStack() as stack:
@@ -121,7 +119,7 @@ def measure(
         times: list[list[float]] = [[] for _ in detectors]
         answers: list[list[tuple[Detections, ...]]] = [[] for _ in detectors]
         for number, frames in enumerate(footage.frames):
-            report(f"sequence {number + 1} of {len(footage.frames)}, {len(detectors)} detectors")
+            report.step(f"sequence {number + 1} of {len(footage.frames)}, {len(detectors)} detectors")
             found: list[list[Detections]] = [[] for _ in detectors]
             for start in range(0, len(frames), BLOCK):
                 images = [frames[i] for i in range(start, min(start + BLOCK, len(frames)))]
@@ -146,7 +144,7 @@ def measure(
 def score_detectors(
     detectors: Sequence[MeasuredDetector],
     options: SweepOptions,
-    report: Report = lambda message: None,
+    report: Report = SILENT,
     skipped: tuple[str, ...] = (),
 ) -> SweepReport:
     """Replay and score the streams of what was measured; the same for the same detectors, options and seed."""
@@ -154,7 +152,7 @@ def score_detectors(
     for rate in options.frame_rates:
         stride = stride_of(rate, options.footage.data.frame_rate)
         for index, detector in enumerate(detectors):
-            report(f"scoring {detector.label} at {rate:g} frames a second")
+            report.step(f"scoring {detector.label} at {rate:g} frames a second")
             rows.append(_row(index, detector, options, stride))
     machine = describe()
     return SweepReport(

@@ -32,7 +32,7 @@ from yolox_deploy.streaming.policies import Newest
 from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader
 from yolox_deploy.streaming.summary import LiveFigures, LiveSummary
 from yolox_deploy.synthetic.drawing import draw_scene
-from yolox_deploy.types import Detections
+from yolox_deploy.types import Detections, Report
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
@@ -162,13 +162,14 @@ def real_soak(
         source = open_feed_source(camera.address, rate=rate, reconnect=30.0)
         feed = LiveFeed(source)
 
-        def sample(line: str) -> None:
-            if feed.elapsed >= len(taken) * sample_every:
-                taken.append(Sample(feed.elapsed, resident_mib()))
-                log(f"{feed.elapsed:6.0f} s  {taken[-1].mib:.1f} MiB  {line}")
+        class Samples(Report):
+            def step(self, text: str) -> None:
+                if feed.elapsed >= len(taken) * sample_every:
+                    taken.append(Sample(feed.elapsed, resident_mib()))
+                    log(f"{feed.elapsed:6.0f} s  {taken[-1].mib:.1f} MiB  {text}")
 
         written = None if video is None else folder / f"stream{video}"
-        outputs = LiveOutputs(folder / "events.jsonl", written, tell=sample)
+        outputs = LiveOutputs(folder / "events.jsonl", written, report=Samples())
         header = StreamHeader(camera.address, rate, "newest", class_names=detector.class_names)
         with _Outages(camera, outage_every):
             run_live(feed, detector.predict, header, summary, outputs, seconds=seconds)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.conftest import MakeReport, MakeRow, samples
+from tests.conftest import Told
 from yolox_deploy import Detector
 from yolox_deploy.benchmarks import BenchReport, Protocol, bench, tune
 from yolox_deploy.benchmarks.accuracy import Truth, hold
@@ -95,10 +96,10 @@ def test_files_and_names_are_not_mixed(models: list[str]) -> None:
 def test_a_baseline_of_another_protocol_is_refused_before_anything_is_measured(
     toy: Path, protocol: Protocol, report: BenchReport
 ) -> None:
-    said: list[str] = []
+    told = Told()
     with pytest.raises(UsageError, match="cannot be compared"):
-        bench(toy, protocol=replace(protocol, conf=0.01), baseline=report, report=said.append)
-    assert said == []
+        bench(toy, protocol=replace(protocol, conf=0.01), baseline=report, report=told)
+    assert told.steps == []
 
 
 def test_only_the_later_rows_have_a_ratio(report: BenchReport) -> None:
@@ -188,10 +189,10 @@ def test_accuracy_that_cannot_be_measured_is_refused_before_anything_is(
         truth = tmp_path / "truth.json"
         if broken == "content":
             truth.write_text("[]")
-    said: list[str] = []
+    told = Told()
     with pytest.raises((InputError, MissingExtraError), match=r"eval\]|truth.json"):
-        bench(toy, protocol=protocol, images=images, annotations=truth, report=said.append)
-    assert said == []
+        bench(toy, protocol=protocol, images=images, annotations=truth, report=told)
+    assert told.steps == []
 
 
 def test_generated_pictures_are_distinct_and_the_same_for_a_seed() -> None:
@@ -349,10 +350,10 @@ def test_tuning_for_a_cache_that_cannot_be_written_to_measures_nothing(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path / "file"))
-    said: list[str] = []
+    told = Told()
     with pytest.raises(UsageError, match="YOLOX_DEPLOY_CACHE"):
-        tune(toy, protocol=protocol, threads=(1,), report=said.append)
-    assert said == []
+        tune(toy, protocol=protocol, threads=(1,), report=told)
+    assert told.steps == []
 
 
 def test_tuning_without_a_backend_names_the_extra(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

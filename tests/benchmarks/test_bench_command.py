@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from tests.conftest import Told
 from yolox_deploy.benchmarks import BenchReport, Protocol
 from yolox_deploy.benchmarks.model_files import pictures_tag
 from yolox_deploy.benchmarks.plan import (
@@ -122,11 +123,11 @@ def test_the_plan_exports_once_and_then_uses_its_cache(
 ) -> None:
     monkeypatch.setenv("YOLOX_DEPLOY_CACHE", str(tmp_path))
     options = PlanOptions(("yolox_nano",), ("onnxruntime",), ("fp32",), weights=nano_weights, imgsz=(64, 64))
-    said: list[str] = []
-    first = plan_models(options, said.append)
-    again = plan_models(options, said.append)
+    told = Told()
+    first = plan_models(options, told)
+    again = plan_models(options, told)
     assert [candidate.path for candidate in first.candidates] == [c.path for c in again.candidates]
-    assert len(said) == 1
+    assert len(told.steps) == 1
     assert first.candidates[0].path.is_file()
 
 

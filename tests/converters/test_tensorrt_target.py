@@ -12,13 +12,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from tests.conftest import Told
 from yolox_deploy.artifact import ArtifactInfo, read_sidecar, write_sidecar
 from yolox_deploy.converters import ExportOptions, Source, tensorrt_build, tensorrt_target
 from yolox_deploy.converters.tensorrt_target import build_engine, convert_tensorrt, convert_tensorrt_rtx
 from yolox_deploy.errors import ArtifactError, MissingExtraError, UsageError
 from yolox_deploy.models import ZOO
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
-from yolox_deploy.types import InputConvention
+from yolox_deploy.types import InputConvention, Report
 from yolox_deploy.vendors.gpu import Gpu
 from yolox_deploy.vendors.tensorrt_sdk import Sdk, load_sdk
 
@@ -267,8 +268,9 @@ def test_settings_reach_the_builder(sdk: Sdk) -> None:
 
 
 def test_progress_is_told(toy: Source, target: Path) -> None:
-    steps: list[tuple[str, int, int]] = []
-    convert_tensorrt_rtx(toy, target, ExportOptions(progress=lambda *step: steps.append(step)))
+    told = Told()
+    convert_tensorrt_rtx(toy, target, ExportOptions(report=told))
+    steps = told.counts
     phases = {phase for phase, _, _ in steps}
     assert len(phases) > 1
     for phase in phases:
@@ -277,11 +279,12 @@ def test_progress_is_told(toy: Source, target: Path) -> None:
 
 
 def test_interrupting_the_progress_ends_the_build(toy: Source, target: Path) -> None:
-    def interrupt(phase: str, done: int, total: int) -> None:
-        raise KeyboardInterrupt
+    class Interrupting(Report):
+        def advance(self, done: int, total: int) -> None:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert_tensorrt_rtx(toy, target, ExportOptions(progress=interrupt))
+        convert_tensorrt_rtx(toy, target, ExportOptions(report=Interrupting()))
     assert not target.exists()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.conftest import Told
 from yolox_deploy import Detections, Detector
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation import coco_ap
@@ -108,15 +108,9 @@ def test_the_thresholds_of_yolox_reach_the_detector(folder: Path) -> None:
 
 
 def test_progress_is_reported_over_all_pictures(folder: Path) -> None:
-    seen: list[str] = []
-
-    def track(items: Sequence[tuple[int, Path]]) -> Iterator[tuple[int, Path]]:
-        for item in items:
-            seen.append(item[1].name)
-            yield item
-
-    ap(Oracle(), folder, track=track)
-    assert seen == list(BOXES)
+    told = Told()
+    ap(Oracle(), folder, report=told)
+    assert told.counts == [("evaluating", done, len(BOXES)) for done in range(1, len(BOXES) + 1)]
 
 
 def test_categories_are_matched_by_name_else_by_order(folder: Path) -> None:

@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 
+from tests.conftest import Told
 from yolox_deploy import Artifact, Detector, cli, export
 from yolox_deploy.benchmarks.plan import PlanOptions, plan_models
 from yolox_deploy.class_names import default_class_names
@@ -119,12 +120,10 @@ def test_a_failed_gate_exits_5_and_keeps_the_old_file(
 
 @pytest.mark.usefixtures("quick_export")
 def test_a_file_without_proof_says_so(nano_weights: Path, tmp_path: Path) -> None:
-    steps: list[str] = []
-    artifact = export(
-        None, weights=nano_weights, out=tmp_path / "nano.onnx", verify=False, report=steps.append
-    )
+    told = Told()
+    artifact = export(None, weights=nano_weights, out=tmp_path / "nano.onnx", verify=False, report=told)
     assert artifact.parity == {"verified": False, "reason": "skipped on request (--no-verify)"}
-    assert "comparing with PyTorch" not in steps
+    assert "comparing with PyTorch" not in told.steps
     with open_runtime(artifact.path) as runtime:
         assert runtime.artifact == artifact.info
 
@@ -186,10 +185,10 @@ def test_accuracy_is_compared_whatever_the_checkpoint_is_called(
 def test_accuracy_of_random_weights_is_refused_before_any_work(
     scene_data: dict[str, Path], tmp_path: Path
 ) -> None:
-    steps: list[str] = []
+    told = Told()
     with pytest.raises(UsageError, match="random weights have no accuracy"):
-        export("yolox_nano", weights="random", out=tmp_path / "a.onnx", report=steps.append, **scene_data)
-    assert steps == ["loading the weights"]
+        export("yolox_nano", weights="random", out=tmp_path / "a.onnx", report=told, **scene_data)
+    assert told.steps == ["loading the weights"]
 
 
 def test_suppression_in_the_graph_is_evaluated_at_its_own_overlap(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.conftest import Told
 from yolox_deploy import Detector
 from yolox_deploy.benchmarks.studies.stream_soak import SETTLING_SECONDS, real_soak, report, simulated_soak
 from yolox_deploy.capture import Frame
@@ -140,21 +141,23 @@ def test_a_video_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name:
 
 def test_an_interrupted_stream_leaves_whole_files_and_figures(tmp_path: Path) -> None:
     source = FeedSource("made", (Frame(grey(100), index, "made") for index in range(1000)), 10)
-    feed, summary, lines = LiveFeed(source, paced=False), LiveSummary(), list[str]()
+    feed, summary = LiveFeed(source, paced=False), LiveSummary()
 
-    def interrupt(line: str) -> None:
-        lines.append(line)
-        if summary.answered == 5:
-            raise KeyboardInterrupt
+    class Interrupting(Told):
+        def step(self, text: str) -> None:
+            super().step(text)
+            if summary.answered == 5:
+                raise KeyboardInterrupt
 
-    outputs = LiveOutputs(tmp_path / "events.jsonl", tmp_path / "video.avi", tell=interrupt)
+    told = Interrupting()
+    outputs = LiveOutputs(tmp_path / "events.jsonl", tmp_path / "video.avi", report=told)
     with pytest.raises(KeyboardInterrupt):
         run_live(feed, one_box, HEADER, summary, outputs)
     record = read_record(tmp_path / "events.jsonl")
     assert [event.frame for event in record.events] == [0, 1, 2, 3, 4]
     assert len(levels(tmp_path / "video.avi")) == 4
     assert sorted(item.name for item in tmp_path.iterdir()) == ["events.jsonl", "video.avi"]
-    assert "FPS" in lines[-1]
+    assert "FPS" in told.steps[-1]
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.conftest import Told
 from yolox_deploy.cli.data import scenes_command
 from yolox_deploy.errors import UsageError
 from yolox_deploy.synthetic import write_scenes
@@ -30,6 +30,7 @@ from yolox_deploy.synthetic.canvas import (
 )
 from yolox_deploy.synthetic.objects import SKETCHES
 from yolox_deploy.synthetic.scenes import CLASS_NAMES, Scene, draw_scene
+from yolox_deploy.types import Report
 
 SIZE = (96, 128)
 
@@ -242,12 +243,12 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_after_an_interruption(tmp_path: Path) -> None:
-    def interrupted(numbers: Sequence[int]) -> Iterator[int]:
-        yield numbers[0]
-        raise KeyboardInterrupt
+    class Interrupting(Report):
+        def advance(self, done: int, total: int) -> None:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_scenes(tmp_path / "data", train=3, val=1, size=SIZE, track=interrupted)
+        write_scenes(tmp_path / "data", train=3, val=1, size=SIZE, report=Interrupting())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -268,12 +269,10 @@ def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
     assert len(list((target / "train").iterdir())) == 2
 
 
-def test_track_sees_every_picture(tmp_path: Path) -> None:
-    seen: list[int] = []
-
-    def track(numbers: Sequence[int]) -> Iterable[int]:
-        seen.append(len(numbers))
-        return numbers
-
-    write_scenes(tmp_path / "data", train=3, val=2, size=SIZE, track=track)
-    assert seen == [3, 2]
+def test_every_picture_is_told(tmp_path: Path) -> None:
+    told = Told()
+    write_scenes(tmp_path / "data", train=3, val=2, size=SIZE, report=told)
+    assert told.counts == [
+        *(("drawing train", done, 3) for done in (1, 2, 3)),
+        *(("drawing val", done, 2) for done in (1, 2)),
+    ]

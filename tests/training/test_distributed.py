@@ -226,7 +226,9 @@ def test_a_process_alone_is_a_job_of_one(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(RuntimeError, match="unrelated"), job.guard():
         raise RuntimeError("unrelated")
     with pytest.raises(TrainingError, match=r"prepares pictures ended .*reset by peer"), job.guard():
-        raise ConnectionResetError(104, "Connection reset by peer")  # a worker was killed while it sent a batch
+        raise ConnectionResetError(
+            104, "Connection reset by peer"
+        )  # a worker was killed while it sent a batch
 
 
 def test_the_others_do_not_appear(monkeypatch: pytest.MonkeyPatch) -> None:

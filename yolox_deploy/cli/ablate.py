@@ -18,7 +18,7 @@ from yolox_deploy.cli.common import (
     parse_size,
     print_json,
     print_table,
-    status,
+    reporting,
 )
 from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
 
@@ -140,7 +140,7 @@ def _warn_of_cost(runs: Sequence[Run]) -> None:
     """Time a step of each row, and say what all steps together will take."""
     from yolox_deploy.benchmarks.roadmap.cost import count_steps, seconds_per_step
 
-    with status("timing a step of each row"):
+    with reporting("timing a step of each row"):
         paces = {run.row: seconds_per_step(run.config) for run in {run.row: run for run in runs}.values()}
     steps = count_steps(runs[0].config)
     seconds = sum(steps * paces[run.row] for run in runs)
@@ -221,8 +221,9 @@ def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: 
 
     file = out / LATENCIES
     if measure:
-        with status("measuring latency"):
-            write_text(file, json.dumps(measure_latencies(runs, threads=threads), indent=1))
+        with reporting("measuring latency") as progress:
+            found = measure_latencies(runs, threads=threads, report=progress)
+        write_text(file, json.dumps(found, indent=1))
     kept = FileKind("measure again with: yolox-deploy ablate --latency")
     return dict(read(file, kept)) if file.is_file() else {}
 

@@ -23,7 +23,7 @@ from yolox_deploy.cli.common import (
     names_in,
     numbers,
     parse_size,
-    steps,
+    reporting,
 )
 from yolox_deploy.errors import UsageError
 
@@ -92,7 +92,7 @@ def bench_command(
     writers = [writer(path) for path in out or []]
     if files and models:
         raise UsageError("name model files or --models, not both")
-    with steps() as tell:
+    with reporting(lines=True) as progress:
         report = bench(
             files or _models(models),
             protocol=choose_protocol(quick, mlperf),
@@ -113,7 +113,7 @@ def bench_command(
             streams=numbers(streams),
             baseline=base,
             command=command_line(),
-            report=tell,
+            report=progress,
         )
     compared = compare_reports(base, report) if base is not None and common_rows(base, report) else None
     show(report, as_json, paper, compared, limit)

@@ -6,18 +6,22 @@ import json
 import re
 import shlex
 import sys
+import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.spinner import Spinner
 
 Item = TypeVar("Item")
 ALL = "all"
@@ -151,17 +155,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     Console(highlight=False, markup=False).print(table)
 
 
-def progress(items: Sequence[Item], description: str) -> Iterable[Item]:
-    """Iterate with a progress bar on standard error (none where that is not a terminal)."""
-    from rich.progress import track
-
-    out = console()
-    return track(items, description, console=out, disable=not out.is_terminal)
-
-
-def status(message: str) -> AbstractContextManager[Any]:
-    """A spinner with a message on standard error while a step runs."""
-    return console().status(message)
+def progress(items: Sequence[Item], text: str) -> Iterator[Item]:
+    """Iterate, reporting how far it is."""
+    with reporting(text) as report:
+        for done, item in enumerate(items, start=1):
+            yield item
+            report.advance(done, len(items))
 
 
 @contextmanager
@@ -174,11 +173,48 @@ def warnings_told() -> Iterator[None]:
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
-    """Say on standard error what is being done: a spinner on a terminal, else nothing but the slow steps."""
+def reporting(text: str = "starting", *, lines: bool = False) -> Iterator[Report]:
+    """A report on standard error: on a terminal one line, `text` at first; else nothing, or each step with `lines`."""
     out = console()
-    if out.is_terminal:
-        with out.status("starting") as spinner:
-            yield spinner.update
+    if not out.is_terminal:
+        yield _Lines() if lines else SILENT
         return
-    yield lambda message: None if message.startswith("round ") else out.print(message)
+    from rich.live import Live
+
+    line = _Line(text)
+    with Live(line, console=out, transient=True):
+        yield line
+
+
+class _Lines(Report):
+    """Prints each step."""
+
+    def step(self, text: str) -> None:
+        typer.echo(text, err=True)
+
+
+class _Line(Report):
+    """The latest step for rich to draw: a spinner, the text, and how far it is and the time left where known."""
+
+    def __init__(self, text: str) -> None:
+        from rich.spinner import Spinner
+
+        self._spinner = Spinner("dots", style="status.spinner")
+        self.step(text)
+
+    def step(self, text: str) -> None:
+        self._text, self._far = text, ""
+
+    def advance(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not self._far:
+            self._begun, self._first = now, done
+        pace = (now - self._begun) / max(done - self._first, 1)
+        left = f", {timedelta(seconds=round(pace * (total - done)))} left" if done > self._first else ""
+        self._far = f" {done}/{total}{left}"
+
+    def __rich__(self) -> Spinner:
+        from rich.text import Text
+
+        self._spinner.update(text=Text(self._text + self._far))
+        return self._spinner

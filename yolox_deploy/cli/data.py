@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, parse_size, print_json, print_table, progress
+from yolox_deploy.cli.common import AsJson, parse_size, print_json, print_table, reporting
 from yolox_deploy.errors import UsageError
 
 
@@ -28,15 +28,11 @@ def scenes_command(
         low, high = map(float, objects.split(","))
     except ValueError as error:
         raise UsageError(f"--objects {objects}: expected LOW,HIGH, such as 0.05,0.6") from error
-    written = write_scenes(
-        folder,
-        train=train,
-        val=val,
-        seed=seed,
-        size=parse_size(size) or (480, 640),
-        size_range=(low, high),
-        track=lambda numbers: progress(numbers, "drawing"),
-    )
+    shape = parse_size(size) or (480, 640)
+    with reporting() as progress:
+        written = write_scenes(
+            folder, train=train, val=val, seed=seed, size=shape, size_range=(low, high), report=progress
+        )
     typer.echo(f"{train} + {val} pictures of {', '.join(CLASS_NAMES)}: {written}")
     typer.echo(f"next: yolox-deploy train --model yolox_nano --data {folder}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from yolox_deploy.cli.common import console, print_table
+from yolox_deploy.cli.common import print_table, reporting
 from yolox_deploy.cli.predict import save_image, summary
 from yolox_deploy.errors import GateError, YoloxDeployError
 
@@ -77,13 +77,13 @@ def _export_everywhere(
     files: dict[str, Path] = {}
     unequal: list[str] = []
     usable = {entry.name for entry in usable_entries()}
-    with console().status("exporting") as spinner:
+    with reporting("exporting") as progress:
         for target in TARGETS:
             if target.runtime not in usable:
                 continue
             path = out / target.name / f"{MODEL}{target.suffix}"
             try:
-                artifact = export(MODEL, target.name, weights=weights, out=path, report=spinner.update)
+                artifact = export(MODEL, target.name, weights=weights, out=path, report=progress)
             except YoloxDeployError as error:
                 if isinstance(error, GateError):
                     unequal.append(str(error))
@@ -133,8 +133,8 @@ def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> Non
 
     protocol = Protocol(name="quick", seconds=1.0, rounds=12, images=len(pictures))
     options = BenchOptions(protocol, images=pictures[0].parent, startup=False, peaks=False)
-    with console().status("timing"):
-        report = measure(BenchPlan(tuple(candidates)), options)
+    with reporting("timing") as progress:
+        report = measure(BenchPlan(tuple(candidates)), options, report=progress)
     print_tables([table for table in tables(report) if "ms" in table.columns], ())
     typer.echo("one second each: a first look; `yolox-deploy bench` measures properly")
 

@@ -20,7 +20,7 @@ from yolox_deploy.cli.common import (
     overrides,
     print_json,
     print_table,
-    progress,
+    reporting,
     warnings_told,
 )
 from yolox_deploy.thresholds import Thresholds
@@ -58,15 +58,8 @@ def eval_command(
         class_agnostic=class_agnostic,
         override=overrides(classes, legacy),
     ) as detector:
-        with warnings_told():
-            figures = coco_ap(
-                detector,
-                images,
-                annotations,
-                conf=conf,
-                iou=iou,
-                track=lambda pictures: progress(pictures, "evaluating"),
-            )
+        with warnings_told(), reporting() as progress:
+            figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)
         info = detector.info
     if as_json:
         print_json({**figures, "model": str(model), "backend": info.backend, "precision": info.precision})

@@ -12,11 +12,11 @@ from yolox_deploy.cli.common import (
     AsJson,
     Calib,
     Classes,
-    console,
     parse_size,
     print_json,
     print_table,
     read_class_names,
+    reporting,
 )
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
@@ -71,8 +71,7 @@ def export_command(
     """Export a model and prove the file equal to PyTorch before it gets its name."""
     from yolox_deploy.exporter.pipeline import export
 
-    out_console = console()
-    with out_console.status("exporting") as spinner:
+    with reporting("exporting") as progress:
         artifact = export(
             model or (None if weights else DEFAULT_MODEL),
             to,
@@ -88,7 +87,7 @@ def export_command(
             verify=not no_verify,
             images=images,
             annotations=annotations,
-            report=spinner.update,
+            report=progress,
             decode=decode,
             nms=nms,
             conf=conf,
@@ -98,7 +97,6 @@ def export_command(
             size_range=_parse_range(size_range),
             workspace_mib=workspace_mib,
             compute_capability=_parse_capability(compute_capability),
-            progress=lambda phase, done, total: spinner.update(f"{phase} {done}/{total}"),
         )
     if as_json:
         print_json({"path": str(artifact.path), "parity": dict(artifact.parity)})

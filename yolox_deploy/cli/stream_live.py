@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from yolox_deploy.cli.common import console, print_json, print_table
+from yolox_deploy.cli.common import console, print_json, print_table, reporting
 from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 EVERY_FRAME = "every frame"
 """What a record calls the policy of a stream that is not played at its rate."""
-
-REFRESH_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,8 @@ def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: Annotat
         unasked = Path(folder) / "events.jsonl" if data is not None else None
         events = asked.events or unasked
         try:
-            with ProgressLine() as progress:
-                outputs = LiveOutputs(events, asked.out, asked.show, progress.update)
+            with reporting() as progress:
+                outputs = LiveOutputs(events, asked.out, asked.show, progress)
                 run_live(feed, detector.predict, header, summary, outputs, seconds=asked.seconds)
             if data is not None and events is not None:
                 accuracy = streaming_ap(data, events, forecast=asked.forecast)
@@ -166,36 +163,6 @@ def _one_sequence(asked: LiveArguments) -> AnnotatedSequences:
         "annotations": [item for item in data.content["annotations"] if item["image_id"] in images],
     }
     return replace(data, sequences=(found[0],), content=content)
-
-
-class ProgressLine:
-    """One line on standard error that is written over; nothing where that is no terminal. A context manager."""
-
-    def __init__(self) -> None:
-        from rich.live import Live
-
-        out = console()
-        self._live = Live(console=out, auto_refresh=False, transient=True)
-        self._visible, self._drawn = out.is_terminal, 0.0
-
-    def update(self, line: str) -> None:
-        """Show `line`, at most a few times a second."""
-        from rich.text import Text
-
-        if self._visible and time.monotonic() - self._drawn > REFRESH_SECONDS:
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
-            self._drawn = time.monotonic()
-
-    def __enter__(self) -> ProgressLine:
-        if self._visible:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._visible:
-            self._live.stop()
 
 
 def show_figures(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolox_deploy.cli.bench_output import print_tables, without_samples
-from yolox_deploy.cli.common import console, numbers, print_json, steps
+from yolox_deploy.cli.common import console, numbers, print_json, reporting
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.records import ANNOTATIONS, read
 
@@ -71,7 +71,7 @@ def sweep_command(asked: SweepArguments) -> None:
     if min(rates) == 0:
         raise UsageError("--rate 0: a sweep needs frames a second above 0")
     footage = _footage(asked, common_rate(rates))
-    with steps() as tell:
+    with reporting(lines=True) as progress:
         report = sweep(
             footage,
             asked.models,
@@ -83,7 +83,7 @@ def sweep_command(asked: SweepArguments) -> None:
             forecast=asked.forecast,
             threads=asked.threads,
             device=asked.device,
-            report=tell,
+            report=progress,
         )
     _show(report, asked.as_json)
     if asked.out is not None:

@@ -19,7 +19,7 @@ from yolox_deploy.cli.common import (
     ThreadCounts,
     numbers,
     print_json,
-    steps,
+    reporting,
 )
 
 
@@ -41,7 +41,7 @@ def tune_command(
     from yolox_deploy.tuned import read_tuned
 
     writers = [writer(path) for path in out or []]
-    with steps() as tell:
+    with reporting(lines=True) as progress:
         tuned = tune(
             files,
             protocol=choose_protocol(quick=not thorough, mlperf=False),
@@ -50,7 +50,7 @@ def tune_command(
             max_ap_drop=max_ap_drop,
             threads=numbers(threads),
             device=device,
-            report=tell,
+            report=progress,
         )
     choice = read_tuned(files[0])
     if as_json and choice is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from yolox_deploy.class_names import match_classes
 from yolox_deploy.errors import InputError, UsageError, require
-from yolox_deploy.types import Detections
+from yolox_deploy.types import SILENT, Detections, Report
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -45,7 +45,7 @@ def coco_ap(
     *,
     conf: float = 0.01,
     iou: float = 0.65,
-    track: Callable[[Sequence[tuple[int, Path]]], Iterable[tuple[int, Path]]] = lambda images: images,
+    report: Report = SILENT,
 ) -> dict[str, float]:
     """Average precision over IoU 0.5 to 0.95 and its parts, with the thresholds of YOLOX's own evaluation.
 
@@ -55,7 +55,7 @@ def coco_ap(
         annotations: COCO `instances` JSON.
         conf: least score; YOLOX evaluates at 0.01 (its tables at 0.001).
         iou: suppression threshold.
-        track: wraps the list of pictures, for a progress bar.
+        report: told of each picture.
 
     Returns:
         `AP`, `AP50`, `AP75`, `APs`, `APm`, `APl`, each 0-1, or -1 where no object of that size exists.
@@ -68,9 +68,11 @@ def coco_ap(
     require("faster_coco_eval", "eval")
     data = read_annotations(images_dir, annotations, detector.class_names)
     results: list[dict[str, Any]] = []
-    for image_id, path in track(data.images):
+    report.step("evaluating")
+    for done, (image_id, path) in enumerate(data.images, start=1):
         detections = detector.predict(path, conf=conf, iou=iou, max_detections=None)
         results += detections.to_coco(image_id, data.category_ids)
+        report.advance(done, len(data.images))
     return score(data.content, results)
 
 

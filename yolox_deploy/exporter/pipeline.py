@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,18 +13,17 @@ import numpy as np
 
 from yolox_deploy._version import __version__
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
-from yolox_deploy.converters.base import Converted, ExportOptions, Progress, Source, Target, get_target
+from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
 from yolox_deploy.errors import GateError, UsageError, refuse_unknown, require
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.registry import present_files
 from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.types import SILENT, Report
 
 EVALUATION_CONF = Thresholds.evaluation().conf
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,7 @@ def export(
     verify: bool = True,
     images: str | Path | None = None,
     annotations: str | Path | None = None,
-    report: Report = lambda message: None,
-    progress: Progress | None = None,
+    report: Report = SILENT,
     **unknown: NoReturn,
 ) -> Artifact:
     """Export a model and prove the result equal to PyTorch.
@@ -96,8 +94,7 @@ def export(
         verify: compare with PyTorch. Skipping it is recorded in the file.
         images: folder of pictures to compare on; None for those of `calib`, else the package's photographs.
         annotations: COCO file of `images`; AP is then compared too.
-        report: called with a sentence at each step.
-        progress: told of each step of a long build: phase, steps done, steps in all.
+        report: told of each step.
 
     Returns:
         The file's path and description.
@@ -126,7 +123,7 @@ def export(
         max_batch=max_batch,
         workspace_mib=workspace_mib,
         size_range=size_range,
-        progress=progress,
+        report=report,
     )
     target.check(wanted)
     if annotations is not None and images is None:
@@ -138,7 +135,7 @@ def export(
     # INT8 needs many pictures to be judged, and those of the calibration are at hand.
     evidence = Evidence.build(verify, images if images is not None else wanted.calib, annotations)
     require("torch", "export")
-    report("loading the weights")
+    report.step("loading the weights")
     source_model = load_source_model(model, weights, class_names)
     if annotations is not None:
         check_comparable(source_model)
@@ -165,10 +162,8 @@ def export(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
         stage, start = Path(folder), Path(folder) / "source"
         start.mkdir()  # of its own: the file to write may have the name of the graph it is made from
-        source = _make_source(source_model, info, wanted, start, report)
-        converted = _convert_with_proof(
-            target, source, stage / path.name, wanted, source_model, evidence, report
-        )
+        source = _make_source(source_model, info, wanted, start)
+        converted = _convert_with_proof(target, source, stage / path.name, wanted, source_model, evidence)
         _publish(converted, path)
     return Artifact(path, converted.info)
 
@@ -204,12 +199,12 @@ def _batch(batch: int | None) -> int | None:
 
 
 def _make_source(
-    source_model: SourceModel, info: ArtifactInfo, options: ExportOptions, stage: Path, report: Report
+    source_model: SourceModel, info: ArtifactInfo, options: ExportOptions, stage: Path
 ) -> Source:
     from yolox_deploy.converters.onnx_target import make_source
     from yolox_deploy.models.fusion import fuse
 
-    report("writing the ONNX graph")
+    options.report.step("writing the ONNX graph")
     return make_source(fuse(source_model.network), info, options, stage)
 
 
@@ -220,7 +215,6 @@ def _convert_with_proof(
     options: ExportOptions,
     source_model: SourceModel,
     evidence: Evidence,
-    report: Report,
 ) -> Converted:
     """Convert, store the description, compare, and store the figures too.
 
@@ -228,19 +222,19 @@ def _convert_with_proof(
     """
     ladder: tuple[tuple[str, ...], ...] = ((), *target.float_layers) if options.precision == "int8" else ((),)
     for attempt, layers in enumerate(ladder, start=1):
-        report(f"converting to {target.name} {options.precision}")
+        options.report.step(f"converting to {target.name} {options.precision}")
         keep_float = (*options.float_layers, *layers)
         converted = target.load()(source, path, replace(options, float_layers=keep_float))
         store_info(converted)
         if evidence.wanted:
-            report("comparing with PyTorch")
+            options.report.step("comparing with PyTorch")
         parity = prove(target.runtime, converted, source_model, evidence)
         converted = replace(converted, info=replace(converted.info, parity=parity))
         if parity.get("passed", True):
             store_info(converted)
             return converted
         if attempt < len(ladder):
-            report(f"not equal enough; leaving {', '.join(ladder[attempt])} in floating point")
+            options.report.step(f"not equal enough; leaving {', '.join(ladder[attempt])} in floating point")
     raise GateError(_failure(target, parity))
 
 

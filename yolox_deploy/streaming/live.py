@@ -17,7 +17,7 @@ from yolox_deploy.streaming.record import EventWriter, StreamHeader
 from yolox_deploy.streaming.summary import LiveSummary
 from yolox_deploy.streaming.video import VideoWriter, draw_overlay
 from yolox_deploy.streaming.window import LiveWindow
-from yolox_deploy.types import Detections
+from yolox_deploy.types import SILENT, Detections, Report
 
 UNSEEN_ANSWERS = 2
 """Answers that may wait for the caller; a caller who is slower than the detector holds it up."""
@@ -110,13 +110,13 @@ class LiveOutputs:
         events: record of the stream to write, see `streaming.record`.
         video: to write, with boxes and a line of figures.
         window: show the same on the screen.
-        tell: called with the line of figures several times a second.
+        report: told the line of figures several times a second.
     """
 
     events: Path | None = None
     video: Path | None = None
     window: bool = False
-    tell: Callable[[str], None] = lambda line: None
+    report: Report = SILENT
 
 
 def run_live(
@@ -154,7 +154,7 @@ def run_live(
                 line = summary.line(
                     seconds=feed.elapsed, appeared=feed.appeared, reconnects=feed.source.reconnects()
                 )
-                outputs.tell(line)
+                outputs.report.step(line)
                 if sinks.show(answer, line):
                     break
         finally:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.synthetic.drawing import SIZE_RANGE, Scene, draw_scene
 from yolox_deploy.synthetic.objects import CLASS_NAMES
+from yolox_deploy.types import SILENT, Report
 
 __all__ = ["CLASS_NAMES", "Scene", "draw_scene", "write_scenes"]
 
@@ -32,7 +32,7 @@ def write_scenes(
     seed: int = 0,
     size: tuple[int, int] = (480, 640),
     size_range: tuple[float, float] = SIZE_RANGE,
-    track: Callable[[Sequence[int]], Iterable[int]] = lambda numbers: numbers,
+    report: Report = SILENT,
 ) -> Path:
     """Write a data set of scenes in COCO layout: annotations/instances_{train,val}.json, train/*.jpg, val/*.jpg.
 
@@ -45,7 +45,7 @@ def write_scenes(
         seed: of all randomness, from 0.
         size: (H, W) of the pictures, in pixels.
         size_range: of the objects, see `draw_scene`.
-        track: wraps the numbers of a split's pictures, for a progress bar.
+        report: told of each picture.
 
     Returns:
         The folder.
@@ -62,7 +62,7 @@ def write_scenes(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         built = Path(temporary) / "scenes"
         for split, count in enumerate((train, val)):
-            _write_split(built, split, count, seed, size, size_range, track)
+            _write_split(built, split, count, seed, size, size_range, report)
         if folder.exists():
             folder.rmdir()
         built.rename(folder)
@@ -76,14 +76,15 @@ def _write_split(
     seed: int,
     size: tuple[int, int],
     size_range: tuple[float, float],
-    track: Callable[[Sequence[int]], Iterable[int]],
+    report: Report,
 ) -> None:
     name = SPLITS[split]
     pictures = folder / name
     pictures.mkdir(parents=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number in track(range(1, count + 1)):
+    report.step(f"drawing {name}")
+    for number in range(1, count + 1):
         scene = draw_scene(np.random.default_rng([seed, split, number]), size, size_range=size_range)
         image = {"id": number, "file_name": f"{number:06d}.jpg", "height": size[0], "width": size[1]}
         path = pictures / str(image["file_name"])
@@ -91,6 +92,7 @@ def _write_split(
             raise InputError(f"{path} cannot be written")
         images.append(image)
         annotations += _to_coco(scene, number, len(annotations) + 1)
+        report.advance(number, count)
     categories = [{"id": index, "name": label} for index, label in enumerate(CLASS_NAMES, start=1)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     file = folder / "annotations" / f"instances_{name}.json"

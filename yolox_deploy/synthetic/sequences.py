@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -22,6 +22,7 @@ from yolox_deploy.streaming.recording import AnnotatedVideo
 from yolox_deploy.streaming.sequences import sequences_from_coco
 from yolox_deploy.synthetic.camera import Motion, View, view_at
 from yolox_deploy.synthetic.worlds import StillScene, StillScenes
+from yolox_deploy.types import SILENT, Report
 
 Boxes = NDArray[np.float64]
 
@@ -149,7 +150,7 @@ def write_sequences(
     worlds: StillScenes,
     options: SequenceOptions = SequenceOptions(),
     *,
-    track: Callable[[Sequence[StillScene]], Iterable[StillScene]] = lambda pictures: pictures,
+    report: Report = SILENT,
 ) -> Path:
     """Write the sequences: annotations/sequences.json and frames/SEQUENCE/FRAME.jpg.
 
@@ -159,7 +160,7 @@ def write_sequences(
         folder: must not exist, or be empty.
         worlds: the pictures.
         options: what to make of them.
-        track: wraps the pictures, for a progress bar.
+        report: told of each sequence.
 
     Returns:
         The annotation file.
@@ -180,13 +181,15 @@ def write_sequences(
         built = Path(temporary) / "sequences"
         (built / "annotations").mkdir(parents=True)
         (built / "annotations" / "sequences.json").write_text(json.dumps(content), encoding="utf-8")
-        for sid, world in enumerate(track(worlds.pictures)):
+        report.step("drawing")
+        for sid, world in enumerate(worlds.pictures):
             target = built / str(content["seq_dirs"][sid])
             target.mkdir(parents=True)
             for fid, image in enumerate(SequenceFrames(world, options, sid)):
                 path = target / f"{fid:06d}.jpg"
                 if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
                     raise InputError(f"{path} cannot be written")
+            report.advance(sid + 1, len(worlds.pictures))
         if folder.exists():
             folder.rmdir()
         built.rename(folder)

@@ -115,7 +115,10 @@ class Trainer:
         pin = self.job.device.type == "cuda"
         batches = stream(self.samples, self.plan, step=self.state.step, workers=self.workers, pin_memory=pin)
         self.progress.start(self.config.epochs, self.plan.steps, self.state.epoch, len(self.train_set))
-        with self.job.guard(), ExitStack() as stack:  # a worker's end may be told while the rest is closed, too
+        with (
+            self.job.guard(),
+            ExitStack() as stack,
+        ):  # a worker's end may be told while the rest is closed, too
             stack.callback(self.progress.close)
             if self.log is not None:
                 stack.callback(self.log.close)
