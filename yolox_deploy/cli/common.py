@@ -182,7 +182,7 @@ def reporting(text: str = "starting", *, lines: bool = False) -> Iterator[Report
     from rich.live import Live
 
     line = _Line(text)
-    with Live(line, console=out, transient=True):
+    with Live(line, console=out, transient=True, redirect_stdout=False):  # that is for data
         yield line
 
 
