@@ -100,7 +100,7 @@ def open_device(index: int = 0, package: str = "auto") -> CudaDevice:
 
 
 class CudaBindingsDevice:
-    """The device through NVIDIA's `cuda-bindings`: every call's status is checked by `gpu.call`.
+    """The device through NVIDIA's `cuda-bindings`: every call's status is checked by `vendors.gpu.call`.
 
     Args:
         driver: the module `cuda.bindings.driver`.

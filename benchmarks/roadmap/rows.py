@@ -24,7 +24,7 @@ class RoadmapRow:
     Attributes:
         title: as the paper prints it.
         model: the architecture; rows that differ in training alone share it.
-        assigner: name of the label assigner (`training.assigner_table`).
+        assigner: name of the label assigner (`training.assign.table`).
         augmentation: "weak" (flip, colour, multi-scale) or "strong" (also Mosaic and MixUp).
         published: the paper's figures.
         iou_aware: objectness is trained towards the IoU. The paper puts an IoU-aware branch on its baseline

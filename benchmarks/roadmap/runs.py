@@ -83,7 +83,7 @@ def plan_runs(
     to the anchor-based ones alone, and how likely Mosaic, MixUp and Copy-Paste are stays 0 in those without.
 
     Args:
-        rows: names in `roadmap.tables.TABLES`.
+        rows: names in `roadmap.rows.TABLES`.
         width: of all models, None for their own.
         changes: settings that all runs share, as in `recipes.override`.
 

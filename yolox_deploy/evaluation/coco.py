@@ -81,7 +81,7 @@ def read_annotations(
 ) -> Annotations:
     """Read and check a COCO annotation file against its pictures and the model's classes.
 
-    Categories are matched to classes by name, else by ascending category id (`coco.match_classes`).
+    Categories are matched to classes by name, else by ascending category id (`class_names.match_classes`).
 
     Raises:
         InputError: unreadable, not COCO's format, or a picture is missing.

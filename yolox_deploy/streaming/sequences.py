@@ -64,7 +64,7 @@ class AnnotatedSequences:
     def categories_of(self, class_names: Sequence[str]) -> tuple[int | None, ...]:
         """The category id of each of a model's classes, None for a class that the data set does not have.
 
-        By name, else by order (`coco.match_classes`).
+        By name, else by order (`class_names.match_classes`).
 
         Raises:
             UsageError: neither works.
