@@ -14,10 +14,8 @@ letterbox and blends in float32; hue, saturation and value are shifted in int16;
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.benchmarks.studies.turns import take_turns, timed
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.host import keep_freed_memory
 from yolox_deploy.images import load_image
@@ -195,23 +194,20 @@ def write_generated(folder: Path) -> None:
 def measure(pictures: DetectionDataset, case: Case, rounds: int) -> dict[str, float]:
     """Way -> milliseconds an image: the median over rounds, each over all pictures."""
     augmenter = Augmenter(pictures, (case.size, case.size), case.settings)
+    count = len(pictures)
 
     def ours(index: int, rng: np.random.Generator) -> Arrays:
         return augmenter(index, rng, strong=case.strong)
 
-    ways: dict[str, Way] = {"canvas": CanvasWay(pictures, case), "yolox-deploy": ours}
-    means: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        spent = dict.fromkeys(ways, 0.0)
-        for index in range(len(pictures)):
-            for name, way in ways.items():
-                rng = np.random.default_rng([number, index])
-                start = time.perf_counter()
-                way(index, rng)
-                spent[name] += time.perf_counter() - start
-        for name, seconds in spent.items():
-            means[name].append(1e3 * seconds / len(pictures))
-    return {name: statistics.median(values[1:]) for name, values in means.items()}
+    def turns_of(way: Way) -> Callable[[int], float]:
+        return timed(lambda turn: way(turn % count, np.random.default_rng(divmod(turn, count))))
+
+    ways = {"canvas": turns_of(CanvasWay(pictures, case)), "yolox-deploy": turns_of(ours)}
+    taken = take_turns(ways, rounds * count, warm_up=count)
+    return {
+        name: float(np.median(np.reshape(times, (rounds, count)).mean(axis=1)))
+        for name, times in taken.items()
+    }
 
 
 def report(results: dict[Case, dict[str, float]]) -> str:

@@ -10,7 +10,6 @@ Without images of one's own, the package's photographs resized to 640x480 are us
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from yolox_deploy.benchmarks.studies.turns import take_turns, timed
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import require
 from yolox_deploy.files import packaged_photographs
@@ -49,29 +49,21 @@ def main(
     }
     if official is not None:
         calls["official bare"] = _bare(official, tensors, threads)
-    medians = {name: np.array(values) for name, values in interleave(calls, blocks).items()}
+    taken = take_turns({name: _block(call) for name, call in calls.items()}, blocks, warm_up=1)
+    medians = {name: np.array(values) for name, values in taken.items()}
     for name, values in medians.items():
         ratio = np.median(values / medians["bare"])
         typer.echo(f"{name:14} {np.median(values):8.3f} ms   {ratio:.3f} x bare")
 
 
-def interleave(calls: dict[str, Call], blocks: int) -> dict[str, list[float]]:
-    """Median milliseconds of each call in each block; the calls take turns block by block.
+def _block(call: Call) -> Callable[[int], float]:
+    """Median milliseconds of a block of calls.
 
     The worker threads of one session spin for a while after a call and disturb the next session's, so the first
-    call of a block is not counted, and the first block of all warms up.
+    call of a block is not counted.
     """
-    medians: dict[str, list[float]] = {name: [] for name in calls}
-    for block in range(blocks + 1):
-        for name, call in calls.items():
-            times = []
-            for i in range(block * BLOCK, (block + 1) * BLOCK):
-                start = time.perf_counter()
-                call(i)
-                times.append((time.perf_counter() - start) * 1e3)
-            if block:
-                medians[name].append(float(np.median(times[1:])))
-    return medians
+    one = timed(call)
+    return lambda block: float(np.median([one(i) for i in range(block * BLOCK, (block + 1) * BLOCK)][1:]))
 
 
 def _bare(path: Path, tensors: list[NDArray[np.float32]], threads: int) -> Call:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.benchmarks.studies.turns import take_turns, timed
 from yolox_deploy.postprocess import anchor_grid, postprocess
 from yolox_deploy.preprocess import Preprocessor
 
@@ -112,28 +112,19 @@ def synthetic_output(size: int, candidates: int, objects: int, seed: int = 0, cl
     return output
 
 
-def medians(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each way, the ways taking turns inside each round."""
-    samples: dict[str, list[float]] = {name: [] for name in ways}
-    for index in range(WARM_UP_ROUNDS + rounds):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if index >= WARM_UP_ROUNDS:
-                samples[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(values) for name, values in samples.items()}
+def medians(official: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Median milliseconds of both ways."""
+    ways = {"official": timed(lambda _: official()), "ours": timed(lambda _: ours())}
+    taken = take_turns(ways, rounds, warm_up=WARM_UP_ROUNDS)
+    return statistics.median(taken["official"]), statistics.median(taken["ours"])
 
 
 def letterbox_row(image_size: tuple[int, int], size: int, rounds: int) -> tuple[str, float, float]:
     """(name, official, ours) in milliseconds, for a picture of `image_size` (h, w)."""
     image = np.random.default_rng(0).integers(0, 256, (*image_size, 3), dtype=np.uint8)
     preprocessor = Preprocessor((size, size))
-    ways: dict[str, Callable[[], object]] = {
-        "official": lambda: official_letterbox(image, size),
-        "ours": lambda: preprocessor(image),
-    }
-    times = medians(ways, rounds)
-    return f"letterbox {image_size[1]}x{image_size[0]} to {size}", times["official"], times["ours"]
+    times = medians(lambda: official_letterbox(image, size), lambda: preprocessor(image), rounds)
+    return f"letterbox {image_size[1]}x{image_size[0]} to {size}", *times
 
 
 def postprocess_row(
@@ -142,13 +133,12 @@ def postprocess_row(
     """(name, official, ours) in milliseconds, for one undecoded output."""
     conf, iou = thresholds
     grid = anchor_grid((size, size))
-    ways: dict[str, Callable[[], object]] = {
-        "official": lambda: official_postprocess(raw, size, conf, iou, agnostic),
-        "ours": lambda: postprocess(raw, conf=conf, iou=iou, class_agnostic=agnostic, grid=grid),
-    }
-    times = medians(ways, rounds)
-    mode = "agnostic" if agnostic else "class-aware"
-    return f"{name} {conf}/{iou} {mode}", times["official"], times["ours"]
+    times = medians(
+        lambda: official_postprocess(raw, size, conf, iou, agnostic),
+        lambda: postprocess(raw, conf=conf, iou=iou, class_agnostic=agnostic, grid=grid),
+        rounds,
+    )
+    return f"{name} {conf}/{iou} {'agnostic' if agnostic else 'class-aware'}", *times
 
 
 def main(rounds: int = 100) -> None:

@@ -24,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yolox_deploy.benchmarks.studies.turns import take_turns
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -96,7 +98,7 @@ def fused_update(model: YOLOX) -> Callable[[], None]:
     return update
 
 
-def make_way(case: Case, way: str) -> Callable[[], tuple[float, ...]]:
+def make_way(case: Case, way: str) -> Callable[[int], tuple[float, ...]]:
     """A function that trains one step the way `way` and returns the milliseconds of `PARTS`."""
     import torch
 
@@ -114,7 +116,7 @@ def make_way(case: Case, way: str) -> Callable[[], tuple[float, ...]]:
     images = (255 * torch.rand(case.batch, 3, *size)).contiguous(memory_format=layout)
     update = plain_update(model) if way == "plain" else fused_update(model)
 
-    def step() -> tuple[float, ...]:
+    def step(_turn: int) -> tuple[float, ...]:
         clock = [time.perf_counter()]
         with torch.autocast("cpu", torch.bfloat16, enabled=way == "bfloat16"):
             raw = model(images)
@@ -146,12 +148,7 @@ def time_loss(raw: Tensor, size: tuple[int, int], targets: Tensor) -> float:
 def measure(case: Case, rounds: int) -> dict[str, dict[str, float]]:
     """Way -> part -> median milliseconds."""
     ways = {way: make_way(case, way) for way in ("plain", "float32", "bfloat16")}
-    samples: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
-    for number in range(WARM_UP_ROUNDS + rounds):
-        for way, step in ways.items():
-            times = step()
-            if number >= WARM_UP_ROUNDS:
-                samples[way].append(times)
+    samples = take_turns(ways, rounds, warm_up=WARM_UP_ROUNDS)
     return {
         way: dict(zip(PARTS, map(statistics.median, zip(*taken, strict=True)), strict=True))
         for way, taken in samples.items()
