@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -25,6 +26,7 @@ from yolox_deploy.training.augment.pipeline import Augmenter, Sample
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.interrupts import ENDING
 
+SIGNAL_SECONDS = 1.0
 MAX_WORKERS = 8
 Item: TypeAlias = tuple[int, int, bool]
 """(epoch, index of the picture, strong augmentation)."""
@@ -127,10 +129,16 @@ def stream(
         pin_memory=pin_memory,
         **worker_options(workers),
     )
-    for batch in loader:
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+    except (ConnectionError, EOFError):
+        # A worker that is killed breaks its connection before the system tells of its end. PyTorch raises that wherever
+        # the signal finds the program: better here than while the loader is cleared away.
+        time.sleep(SIGNAL_SECONDS)
+        raise
 
 
 def worker_options(workers: int) -> dict[str, Any]:
