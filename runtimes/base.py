@@ -13,7 +13,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from numbers import Integral
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -183,9 +182,7 @@ class Runtime(ABC):
         self._check_open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> NoReturn:

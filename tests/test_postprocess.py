@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, UsageError
-from yolox_deploy.nms import nms, nms_reference
+from yolox_deploy.nms import nms
 from yolox_deploy.postprocess import anchor_grid, decode, postprocess, split_batch, to_detections
 from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.types import Letterboxed
@@ -22,6 +23,31 @@ def random_predictions(count: int, classes: int = 4, seed: int = 0) -> NDArray[n
     predictions[:, :2] *= 200
     predictions[:, 2:4] = predictions[:, 2:4] * 60 + 2
     return predictions
+
+
+def nms_reference(
+    boxes: NDArray[Any],
+    scores: NDArray[Any],
+    class_ids: NDArray[Any],
+    iou: float,
+    class_agnostic: bool,
+) -> NDArray[np.int64]:
+    """The same as `nms`, written to be read: the definition that it is held to."""
+    x1, y1, x2, y2 = boxes.astype(np.float64).T
+    areas = (x2 - x1) * (y2 - y1)
+    kept: list[int] = []
+    remaining = np.argsort(-scores, kind="stable")
+    while remaining.size:
+        best, others = remaining[0], remaining[1:]
+        kept.append(int(best))
+        width = np.minimum(x2[best], x2[others]) - np.maximum(x1[best], x1[others])
+        height = np.minimum(y2[best], y2[others]) - np.maximum(y1[best], y1[others])
+        intersection = np.maximum(width, 0) * np.maximum(height, 0)
+        union = areas[best] + areas[others] - intersection
+        overlaps = intersection > iou * union
+        rivals = overlaps if class_agnostic else overlaps & (class_ids[others] == class_ids[best])
+        remaining = others[~rivals]
+    return np.array(kept, np.int64)
 
 
 @pytest.mark.parametrize(

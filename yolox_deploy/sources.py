@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 
 from yolox_deploy.capture import Frame, LiveSource, video_frames
 from yolox_deploy.errors import InputError
@@ -126,9 +125,7 @@ class FrameBuffer:
         self._reader.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._reader.join(STOP_SECONDS)
 

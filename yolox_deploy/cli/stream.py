@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Legacy, Threads, overrides
+from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Legacy, Threads, numbers, overrides
 from yolox_deploy.cli.stream_live import LiveArguments, live_command
-from yolox_deploy.cli.stream_sweep import FASTEST_RATE, SweepArguments, sweep_command
+from yolox_deploy.cli.stream_sweep import FASTEST_RATE, sweep_command
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
 
@@ -101,29 +101,29 @@ def stream_command(
     --sweep needs no camera: every detector answers every frame of annotated sequences, or of `scenes`, which are
     drawn; streams are then replayed with the measured latencies.
     """
+    from yolox_deploy.streaming.policies import parse_policy
+
     rates = _rates(rate)
     _quiet_opencv()
     if sweep:
         live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
         _refuse({**live, "--classes": classes, "--legacy": legacy}, "is for a live stream, not for --sweep")
         sweep_command(
-            SweepArguments(
-                source=source,
-                models=tuple(model),
-                annotations=annotations,
-                backends=backend,
-                sizes=imgsz,
-                weights=weights,
-                rates=rates,
-                policy=policy,
-                forecast=forecast,
-                pictures=pictures,
-                seconds=seconds or SWEEP_SECONDS,
-                threads=threads,
-                device=device,
-                out=out,
-                as_json=as_json,
-            )
+            source,
+            model,
+            annotations=annotations,
+            pictures=pictures,
+            seconds=seconds or SWEEP_SECONDS,
+            rates=rates,
+            out=out,
+            as_json=as_json,
+            backends=backend and backend.split(","),
+            sizes=numbers(imgsz),
+            weights=weights,
+            policy=parse_policy(policy),
+            forecast=forecast,
+            threads=threads,
+            device=device,
         )
         return
     _refuse({"--imgsz": imgsz, "--weights": weights}, "is for --sweep; a model file has its size and weights")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,13 +156,7 @@ def _one_sequence(asked: LiveArguments) -> AnnotatedSequences:
         raise UsageError(
             f"{asked.annotations} holds {len(data.sequences)} sequences; name one by --sequence: {names}"
         )
-    images = {frame.image_id for frame in found[0].frames}
-    content = {
-        **data.content,
-        "images": [image for image in data.content["images"] if image["id"] in images],
-        "annotations": [item for item in data.content["annotations"] if item["image_id"] in images],
-    }
-    return replace(data, sequences=(found[0],), content=content)
+    return data.only((found[0],))
 
 
 def show_figures(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolox_deploy.cli.bench_output import print_tables, without_samples
-from yolox_deploy.cli.common import console, numbers, print_json, reporting
+from yolox_deploy.cli.common import console, print_json, reporting
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.records import ANNOTATIONS, read
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.streams.report import SweepReport
     from yolox_deploy.streaming.recording import AnnotatedVideo
+    from yolox_deploy.synthetic.sequences import SequenceOptions
 
 SCENES = "scenes"
 """A source that is drawn rather than read."""
@@ -24,70 +25,49 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".webp")
 FASTEST_RATE = 1000.0
 
 
-@dataclass(frozen=True)
-class SweepArguments:
-    """The command line of a sweep, as typed."""
-
-    source: str
-    models: tuple[str, ...]
-    annotations: Path | None
-    backends: str | None
-    sizes: str | None
-    weights: Path | None
-    rates: tuple[float, ...]
-    policy: str
-    forecast: bool
-    pictures: int
-    seconds: float
-    threads: int | None
-    device: str
-    out: Path | None
-    as_json: bool
-
-
-def sweep_command(asked: SweepArguments) -> None:
-    """Measure, print and write.
+def sweep_command(
+    source: str,
+    models: Sequence[str],
+    *,
+    annotations: Path | None,
+    pictures: int,
+    seconds: float,
+    rates: tuple[float, ...],
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure, print and write; `options` are further arguments of `sweep`.
 
     Raises:
         UsageError, InputError, ArtifactError, MissingExtraError: as of `sweep`.
     """
     require("faster_coco_eval", "eval")  # before the detectors answer, not after
-    if asked.out is not None:
+    if out is not None:
         require("matplotlib", "bench")
     from yolox_deploy.benchmarks import draw_sweep, sweep
-    from yolox_deploy.streaming.policies import parse_policy
+    from yolox_deploy.synthetic.sequences import SequenceOptions
 
-    if asked.out is not None and asked.out.suffix.lower() not in PICTURE_SUFFIXES:
+    if out is not None and out.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(
-            f"--out {asked.out}: expected the name of a picture, {', '.join(PICTURE_SUFFIXES)}; the figures "
+            f"--out {out}: expected the name of a picture, {', '.join(PICTURE_SUFFIXES)}; the figures "
             "are written as JSON beside it"
         )
-    files = [name for name in asked.models if Path(name).suffix]
-    if (asked.backends or asked.sizes or asked.weights) and len(files) == len(asked.models):
+    files = [name for name in models if Path(name).suffix]
+    if any(options[name] for name in ("backends", "sizes", "weights")) and len(files) == len(models):
         raise UsageError(
             f"--backend, --imgsz and --weights are for names of the zoo; {files[0]} has its own: name several files"
         )
-    rates = asked.rates or DEFAULT_RATES
+    rates = rates or DEFAULT_RATES
     if min(rates) == 0:
         raise UsageError("--rate 0: a sweep needs frames a second above 0")
-    footage = _footage(asked, common_rate(rates))
+    moving = SequenceOptions(frame_rate=common_rate(rates), seconds=seconds)
+    footage = _footage(source, annotations, pictures, moving)
     with reporting(lines=True) as progress:
-        report = sweep(
-            footage,
-            asked.models,
-            backends=None if asked.backends is None else asked.backends.split(","),
-            sizes=numbers(asked.sizes) or None,
-            weights=asked.weights,
-            frame_rates=rates,
-            policy=parse_policy(asked.policy),
-            forecast=asked.forecast,
-            threads=asked.threads,
-            device=asked.device,
-            report=progress,
-        )
-    _show(report, asked.as_json)
-    if asked.out is not None:
-        drawn = draw_sweep(report, asked.out)
+        report = sweep(footage, models, frame_rates=rates, report=progress, **options)
+    _show(report, as_json)
+    if out is not None:
+        drawn = draw_sweep(report, out)
         console().print(f"out: {drawn} and {report.save(drawn.with_suffix('.json'))}", soft_wrap=True)
 
 
@@ -108,24 +88,23 @@ def common_rate(rates: tuple[float, ...]) -> float:
     return rate
 
 
-def _footage(asked: SweepArguments, rate: float) -> AnnotatedVideo:
+def _footage(source: str, annotations: Path | None, pictures: int, moving: SequenceOptions) -> AnnotatedVideo:
     """Annotated sequences as they are; still pictures, read or drawn, under a camera that moves."""
     from yolox_deploy.streaming.recording import read_video
-    from yolox_deploy.synthetic.sequences import SequenceOptions, generated_video
+    from yolox_deploy.synthetic.sequences import generated_video
     from yolox_deploy.synthetic.worlds import coco_worlds, scene_worlds
 
-    moving = SequenceOptions(frame_rate=rate, seconds=asked.seconds)
-    if asked.annotations is None:
-        if asked.source != SCENES:
+    if annotations is None:
+        if source != SCENES:
             raise UsageError(
-                f"--sweep scores against annotations: name those of {asked.source} by --annotations, or give "
+                f"--sweep scores against annotations: name those of {source} by --annotations, or give "
                 f"{SCENES!r} as the source, which are drawn"
             )
-        return generated_video(scene_worlds(asked.pictures), moving, "generated scenes, moving camera")
-    if _has_sequences(asked.annotations):
-        return read_video(asked.annotations, asked.source)
-    worlds = coco_worlds(asked.annotations, asked.source, asked.pictures)
-    return generated_video(worlds, moving, f"{asked.annotations}, moving camera")
+        return generated_video(scene_worlds(pictures), moving, "generated scenes, moving camera")
+    if _has_sequences(annotations):
+        return read_video(annotations, source)
+    worlds = coco_worlds(annotations, source, pictures)
+    return generated_video(worlds, moving, f"{annotations}, moving camera")
 
 
 def _has_sequences(annotations: Path) -> bool:

@@ -6,9 +6,10 @@ free, and return a `StreamRecord`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 NEWEST = Newest()
 
 
-class Clock(Protocol):
+class Clock(ABC):
     """Runs a detector over a stream of frames."""
 
     def run(
@@ -33,7 +34,25 @@ class Clock(Protocol):
         policy: Policy = NEWEST,
         source: str = "stream",
         model: Mapping[str, Any] | None = None,
-    ) -> StreamRecord: ...
+    ) -> StreamRecord:
+        """Run the stream; `detect` is called for the frames that the policy takes, in order.
+
+        Raises:
+            InputError: a frame did not appear; what reading it raised is the cause.
+        """
+        header = StreamHeader(source, frame_rate, policy_name(policy), model or {})
+        events = tuple(self._answers(frames, detect, header, policy))
+        names = events[0].detections.class_names if events else ()
+        return StreamRecord(
+            *(header.source, header.frame_rate, len(frames), len(frames) - len(events), header.policy),
+            *(header.model, names, events),
+        )
+
+    @abstractmethod
+    def _answers(
+        self, frames: Sequence[Any], detect: Callable[[Any], Detections], header: StreamHeader, policy: Policy
+    ) -> Iterable[StreamEvent]:
+        """What the detector answered, and when."""
 
 
 class Slot(NamedTuple):
@@ -45,8 +64,10 @@ class Slot(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SimulatedClock:
+class SimulatedClock(Clock):
     """Simulated time: what a frame's answer costs is given, not measured, so a record is the same everywhere.
+
+    Where detections were computed before, the frames are their indices and `detect` looks them up.
 
     Attributes:
         latencies: seconds an answer takes; of several, each answer takes one drawn with the seed, independently.
@@ -76,33 +97,19 @@ class SimulatedClock:
         while True:
             yield from rng.choice(self.latencies, 256).tolist()
 
-    def run(
-        self,
-        frames: Sequence[T],
-        detect: Callable[[T], Detections],
-        *,
-        frame_rate: float,
-        policy: Policy = NEWEST,
-        source: str = "stream",
-        model: Mapping[str, Any] | None = None,
-    ) -> StreamRecord:
-        """Simulate the stream; `detect` is called for the frames that the policy takes, in order.
-
-        Where detections were computed before, `frames` is their indices and `detect` looks them up.
-        """
-        slots = simulate(len(frames), frame_rate, self.draws(), policy, self.expected)
-        events = tuple(
-            StreamEvent(slot.frame, slot.frame / frame_rate, slot.start, slot.end, detect(frames[slot.frame]))
-            for slot in slots
-        )
-        return _record(
-            events, len(frames), StreamHeader(source, frame_rate, policy_name(policy), model or {})
-        )
+    def _answers(
+        self, frames: Sequence[Any], detect: Callable[[Any], Detections], header: StreamHeader, policy: Policy
+    ) -> Iterable[StreamEvent]:
+        rate = header.frame_rate
+        for slot in simulate(len(frames), rate, self.draws(), policy, self.expected):
+            yield StreamEvent(slot.frame, slot.frame / rate, slot.start, slot.end, detect(frames[slot.frame]))
 
 
 @dataclass(frozen=True)
-class RealClock:
+class RealClock(Clock):
     """Real time: a thread makes the frames appear at their rate while the detector works in the caller's.
+
+    That thread takes `frames[i]`, so that reading a picture costs no detector time.
 
     Attributes:
         patience: seconds to wait for a frame that is late before giving up (a picture that takes long to read
@@ -111,28 +118,15 @@ class RealClock:
 
     patience: float = 30.0
 
-    def run(
-        self,
-        frames: Sequence[Any],
-        detect: Callable[[Any], Detections],
-        *,
-        frame_rate: float,
-        policy: Policy = NEWEST,
-        source: str = "stream",
-        model: Mapping[str, Any] | None = None,
-    ) -> StreamRecord:
-        """Run the stream; the feeding thread takes `frames[i]`, so that reading a picture costs no detector time.
-
-        Raises:
-            InputError: a frame did not appear; what reading it raised is the cause.
-        """
+    def _answers(
+        self, frames: Sequence[Any], detect: Callable[[Any], Detections], header: StreamHeader, policy: Policy
+    ) -> Iterable[StreamEvent]:
         from yolox_deploy.streaming.feed import LiveFeed, frames_source  # OpenCV, which no record needs
 
-        header = StreamHeader(source, frame_rate, policy_name(policy), model or {})
-        feed_source = frames_source(frames, source, frame_rate, silence=self.patience)
-        with LiveFeed(feed_source, policy) as feed:
-            events = tuple(answer.event for answer in feed.answers(detect))
-        return _record(events, len(frames), header)
+        source = frames_source(frames, header.source, header.frame_rate, silence=self.patience)
+        with LiveFeed(source, policy) as feed:
+            for answer in feed.answers(detect):
+                yield answer.event
 
 
 def simulate(
@@ -160,11 +154,3 @@ def simulate(
         start = max(now, frame / frame_rate)  # equal but for rounding
         now, last = start + next(latencies), frame
         slots.append(Slot(frame, start, now))
-
-
-def _record(events: tuple[StreamEvent, ...], frames: int, header: StreamHeader) -> StreamRecord:
-    names = events[0].detections.class_names if events else ()
-    return StreamRecord(
-        *(header.source, header.frame_rate, frames, frames - len(events), header.policy, header.model),
-        *(names, events),
-    )

@@ -156,10 +156,4 @@ def every(data: AnnotatedSequences, stride: int) -> AnnotatedSequences:
         )
         for sequence in data.sequences
     )
-    kept = {frame.image_id for sequence in sequences for frame in sequence.frames}
-    content = {
-        **data.content,
-        "images": [image for image in data.content["images"] if image["id"] in kept],
-        "annotations": [row for row in data.content["annotations"] if row["image_id"] in kept],
-    }
-    return replace(data, content=content, frame_rate=data.frame_rate / stride, sequences=sequences)
+    return replace(data.only(sequences), frame_rate=data.frame_rate / stride)

@@ -9,7 +9,7 @@ and `name` (of its picture in the sequence's folder). Also taken: `file_name` in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,16 @@ class AnnotatedSequences:
     def __len__(self) -> int:
         """How many frames are annotated."""
         return sum(len(sequence.frames) for sequence in self.sequences)
+
+    def only(self, sequences: tuple[AnnotatedSequence, ...]) -> AnnotatedSequences:
+        """The annotations of these frames, in the form of a file that holds no others."""
+        kept = {frame.image_id for sequence in sequences for frame in sequence.frames}
+        content = {
+            **self.content,
+            "images": [image for image in self.content["images"] if image["id"] in kept],
+            "annotations": [item for item in self.content["annotations"] if item["image_id"] in kept],
+        }
+        return replace(self, sequences=sequences, content=content)
 
     def categories_of(self, class_names: Sequence[str]) -> tuple[int | None, ...]:
         """The category id of each of a model's classes, None for a class that the data set does not have.
