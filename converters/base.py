@@ -191,17 +191,13 @@ def _flags(names: Sequence[str]) -> str:
     return " and ".join("--" + name.replace("_", "-") for name in names)
 
 
+_FLAGS = ("dynamic_batch", "decode", "nms", "uint8_input")
 _ONNX_FLOAT_LAYERS = (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3"))
 
 TARGETS = (
     Target(
-        "onnx",
-        ".onnx",
-        "yolox_deploy.converters.onnx_target:convert",
-        "onnxruntime",
-        ("fp32", "fp16", "int8"),
-        ("dynamic_batch", "decode", "nms", "uint8_input"),
-        _ONNX_FLOAT_LAYERS,
+        *("onnx", ".onnx", "yolox_deploy.converters.onnx_target:convert", "onnxruntime"),
+        *(("fp32", "fp16", "int8"), _FLAGS, _ONNX_FLOAT_LAYERS),
     ),
     Target(
         "openvino",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import ArtifactError, UsageError
-from yolox_deploy.files import replacing
+from yolox_deploy.files import write_bytes
 from yolox_deploy.types import SILENT, Report
 from yolox_deploy.vendors.tensorrt_sdk import Sdk
 
@@ -133,9 +133,7 @@ def load_timing_cache(config: Any, file: Path) -> Any:
 def store_timing_cache(cache: Any, file: Path) -> None:
     """Keep the timings of the finished build for `load_timing_cache`."""
     with suppress(OSError):  # a read-only home only makes the next build slower
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part:
-            part.write_bytes(cache.serialize())
+        write_bytes(file, cache.serialize())
 
 
 def _convolution_types(trt: Any, network: Any) -> dict[str, int]:

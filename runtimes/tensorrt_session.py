@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
-from yolox_deploy.files import cache_dir, replacing
+from yolox_deploy.files import cache_dir, write_bytes
 from yolox_deploy.runtimes.cuda_device import Buffer, CudaDevice
 from yolox_deploy.types import TensorSpec
 from yolox_deploy.vendors.tensorrt_sdk import Sdk
@@ -287,6 +287,4 @@ def _kernel_cache_file(sdk: Sdk, plan: bytes) -> Path:
 
 def _store_kernels(cache: Any, file: Path) -> None:
     with contextlib.suppress(OSError):  # a read-only home only makes the next start slower
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part:
-            part.write_bytes(cache.serialize())
+        write_bytes(file, cache.serialize())

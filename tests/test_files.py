@@ -53,8 +53,8 @@ def test_a_name_that_cannot_be_taken_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 def test_the_error_of_the_block_is_the_one_that_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ValueError, match="first"), replacing(tmp_path / "file" / "below"):
+    with pytest.raises(ValueError, match="first"), replacing(tmp_path / "folder" / "file"):
+        (tmp_path / "folder").rmdir()  # so the file cannot be removed either
         raise ValueError("first")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError
-from yolox_deploy.files import replacing
+from yolox_deploy.files import write_bytes
 
 GOLDEN_RATIO = 0.618034
 MARGIN = 2
@@ -53,8 +53,7 @@ def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     success, data = cv2.imencode(path.suffix, image)
     if not success:
         raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
-    with replacing(path) as part:
-        part.write_bytes(data.tobytes())
+    write_bytes(path, data.tobytes())
 
 
 def _label(

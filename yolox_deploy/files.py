@@ -34,7 +34,7 @@ def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None)
     """Give the block a name beside `path` to write to, and rename that file to `path` when the block ends well.
 
     So no reader sees half a file. Where the block raises, its file is removed and what `path` held before stays.
-    The folder has to be there.
+    The folder is made where it is missing.
 
     Args:
         part: the name to write to, for encoders that choose by the suffix; None for a hidden one of this process and
@@ -42,6 +42,7 @@ def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None)
         keep: where to leave what the block wrote before it raised; None to remove it.
     """
     part = part or path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part
         part.replace(path)
@@ -58,6 +59,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole file of UTF-8 text; see `replacing`."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file; see `replacing`."""
+    with replacing(path) as part:
+        part.write_bytes(content)
 
 
 def check_writable(path: Path, what: str) -> None:

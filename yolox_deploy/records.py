@@ -72,7 +72,6 @@ def load(target: type[_T], path: Path, kind: FileKind) -> _T:
 
 def save(value: Any, path: Path, kind: FileKind, **beside: Any) -> None:
     """Write a record for `load`; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({**kind.header, **asdict(value), **beside}, indent=1) + "\n")
 
 

@@ -27,10 +27,8 @@ COLOURS = 8
 
 def write_html(report: BenchReport, path: str | Path) -> Path:
     """Write the page; returns the file."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_text(target, html_page(report))
-    return target
+    write_text(Path(path), html_page(report))
+    return Path(path)
 
 
 def html_page(report: BenchReport) -> str:

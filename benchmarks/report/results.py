@@ -252,7 +252,6 @@ class BenchReport:
     def save(self, path: str | Path) -> Path:
         """Write JSON, under a temporary name first."""
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
         return target
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from yolox_deploy.benchmarks.machine.facts import Environment, MachineState
 from yolox_deploy.benchmarks.protocol import PHASES, SCOPES
-from yolox_deploy.benchmarks.report.results import BenchReport, Row, Samples
+from yolox_deploy.benchmarks.report.results import BenchReport, Row, ThroughputRow
 from yolox_deploy.benchmarks.stats import Comparison
 
 ABSENT = "–"
@@ -24,6 +24,11 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     struck: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, title: str, rows: Sequence[Mapping[str, str]], struck: frozenset[int] = frozenset()) -> Table:
+        """A table of rows, at least one, each of which has its cells by column."""
+        return cls(title, tuple(rows[0]), tuple(tuple(row.values()) for row in rows), struck)
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,11 @@ def tables(report: BenchReport) -> list[Table]:
     struck = frozenset(index for index, row in enumerate(report.rows) if row.rejected)
     found = [_latency(report, scope, struck) for scope in scopes]
     if report.rows:
-        found.append(_files(report.rows, struck))
+        title = "files, start (a fresh process each) and accuracy"
+        found.append(Table.of(title, [_file(row) for row in report.rows], struck))
     if report.throughput:
-        found.append(_throughput(report))
+        title = "throughput: several images at once, never beside latency"
+        found.append(Table.of(title, [_throughput(row) for row in report.throughput]))
     return found
 
 
@@ -108,104 +115,68 @@ def ratio_text(ratio: Comparison | None) -> str:
 
 
 def _latency(report: BenchReport, scope: str, struck: frozenset[int]) -> Table:
-    phases = PHASES if scope == "e2e" else ()
-    early = ("p90 early stop",) if report.protocol.name == "mlperf" else ()
-    columns = (
-        "ms",
-        "p50",
-        "p90",
-        "p95",
-        "p99",
-        "mean",
-        "CoV",
-        "count",
-        "FPS",
-        *early,
-        "rounds",
-        *phases,
-        "×",
-    )
-    rows = []
-    for row in report.rows:
-        if scope not in row.scopes:
-            rows.append((_label(row), *[ABSENT] * (len(columns) - 1)))
-            continue
-        samples = row.scopes[scope]
-        extra = [_ms(samples.early_stopping_p90)] if early else []
-        parts = [_ms(row.phases[phase].summary.p50) for phase in phases]
-        rows.append((_label(row), *_figures(samples), *extra, _moved(samples), *parts, _ratio(row, scope)))
     titles = {"host": "host: the network, host memory to host memory", "device": "device: its own clock"}
     title = titles.get(scope, "e2e: decoded image to detections (phases: p50)")
-    return Table(title, columns, tuple(rows), struck)
+    early = report.protocol.name == "mlperf"
+    rows = [_latency_row(row, scope, early) if scope in row.scopes else None for row in report.rows]
+    columns = next(row for row in rows if row is not None)
+    absent = dict.fromkeys(columns, ABSENT)
+    return Table.of(
+        title,
+        [found or {**absent, "ms": _label(row)} for row, found in zip(report.rows, rows, strict=True)],
+        struck,
+    )
 
 
-def _figures(samples: Samples) -> list[str]:
+def _latency_row(row: Row, scope: str, early: bool) -> dict[str, str]:
+    samples = row.scopes[scope]
     found, told = samples.summary, samples.summary.supported()
-    times = [_ms(told[name]) for name in ("p50", "p90", "p95", "p99", "mean")]
-    return [*times, f"{found.cov:.2f}", str(found.count), f"{found.fps:.1f}"]
+    return {
+        "ms": _label(row),
+        **{name: _ms(told[name]) for name in ("p50", "p90", "p95", "p99", "mean")},
+        "CoV": f"{found.cov:.2f}",
+        "count": str(found.count),
+        "FPS": f"{found.fps:.1f}",
+        **({"p90 early stop": _ms(samples.early_stopping_p90)} if early else {}),
+        "rounds": f"{_ms(samples.round_range.low)}–{_ms(samples.round_range.high)}",
+        **{phase: _ms(row.phases[phase].summary.p50) for phase in (PHASES if scope == "e2e" else ())},
+        "×": "1" if row.ratio_to is None else ratio_text(row.ratios.get(scope)),
+    }
 
 
-def _moved(samples: Samples) -> str:
-    return f"{_ms(samples.round_range.low)}–{_ms(samples.round_range.high)}"
-
-
-def _ratio(row: Row, scope: str) -> str:
-    return "1" if row.ratio_to is None else ratio_text(row.ratios.get(scope))
-
-
-def _files(rows: Sequence[Row], struck: frozenset[int]) -> Table:
-    columns = (
-        "files",
-        "size",
-        "weights",
-        "params M",
-        "GFLOPs",
-        "GFLOP/s",
-        "of peak",
-        "MiB",
-        "import ms",
-        "load ms",
-        "first ms",
-        "peak MiB",
-        "AP",
-    )
-    return Table("files, start (a fresh process each) and accuracy", columns, tuple(map(_file, rows)), struck)
-
-
-def _file(row: Row) -> tuple[str, ...]:
+def _file(row: Row) -> dict[str, str]:
     subject, start = row.subject, row.startup
-    return (
-        _label(row),
-        "x".join(map(str, subject.input_size)),
-        subject.weights,
-        f"{subject.parameters / 1e6:.2f}" if subject.parameters is not None else ABSENT,
-        f"{subject.gflops:.2f}" if subject.gflops is not None else ABSENT,
-        f"{row.achieved_gflops:.0f}" if row.achieved_gflops is not None else ABSENT,
-        f"{row.peak_share:.0%}" if row.peak_share is not None else ABSENT,
-        f"{subject.bytes / 2**20:.1f}",
-        *(
-            f"{value:.0f}" if value is not None else ABSENT
-            for value in (start.import_ms, start.load_ms, start.first_ms, start.peak_memory_mib)
-        ),
-        f"{row.accuracy.figures['AP']:.4f}" if row.accuracy is not None else ABSENT,
-    )
+    return {
+        "files": _label(row),
+        "size": "x".join(map(str, subject.input_size)),
+        "weights": subject.weights,
+        "params M": _known(subject.parameters / 1e6 if subject.parameters is not None else None, ".2f"),
+        "GFLOPs": _known(subject.gflops, ".2f"),
+        "GFLOP/s": _known(row.achieved_gflops, ".0f"),
+        "of peak": _known(row.peak_share, ".0%"),
+        "MiB": f"{subject.bytes / 2**20:.1f}",
+        "import ms": _known(start.import_ms, ".0f"),
+        "load ms": _known(start.load_ms, ".0f"),
+        "first ms": _known(start.first_ms, ".0f"),
+        "peak MiB": _known(start.peak_memory_mib, ".0f"),
+        "AP": _known(row.accuracy.figures["AP"] if row.accuracy else None, ".4f"),
+    }
 
 
-def _throughput(report: BenchReport) -> Table:
-    columns = ("throughput", "threads", "images/s", "images", "seconds", "p50 ms", "p99 ms")
-    rows = tuple(
-        (
-            row.subject.label,
-            str(row.subject.threads or "auto"),
-            f"{row.images_per_second:.1f}",
-            str(row.count),
-            f"{row.seconds:.1f}",
-            _ms(row.samples.summary.p50),
-            _ms(row.samples.summary.supported()["p99"]),
-        )
-        for row in report.throughput
-    )
-    return Table("throughput: several images at once, never beside latency", columns, rows)
+def _known(value: float | None, form: str) -> str:
+    return ABSENT if value is None else format(value, form)
+
+
+def _throughput(row: ThroughputRow) -> dict[str, str]:
+    return {
+        "throughput": row.subject.label,
+        "threads": str(row.subject.threads or "auto"),
+        "images/s": f"{row.images_per_second:.1f}",
+        "images": str(row.count),
+        "seconds": f"{row.seconds:.1f}",
+        "p50 ms": _ms(row.samples.summary.p50),
+        "p99 ms": _ms(row.samples.summary.supported()["p99"]),
+    }
 
 
 def _label(row: Row) -> str:

@@ -27,7 +27,8 @@ def write_markdown(report: BenchReport, path: str | Path) -> Path:
     parts += [markdown_table(table) for table in tables(report)]
     parts.append("\n".join(f"- {_markdown(text)}" for text in remarks(report)))
     parts += [markdown_table(table) for table in environment_tables(report.environment)]
-    return _write(Path(path), "\n\n".join(parts) + "\n")
+    write_text(Path(path), "\n\n".join(parts) + "\n")
+    return Path(path)
 
 
 def write_csv(report: BenchReport, path: str | Path) -> Path:
@@ -41,11 +42,12 @@ def write_csv(report: BenchReport, path: str | Path) -> Path:
     target = Path(path)
     if report.throughput:
         lines = [_throughput_line(report, row) for row in report.throughput]
-        _write(target.with_suffix(f".throughput{target.suffix}"), _csv(lines))
+        write_text(target.with_suffix(f".throughput{target.suffix}"), _csv(lines))
     found = [
         _latency_line(report, row, scope) for row in report.rows for scope in SCOPES if scope in row.scopes
     ]
-    return _write(target, _csv(found))
+    write_text(target, _csv(found))
+    return target
 
 
 def alerts(report: BenchReport) -> list[str]:
@@ -149,9 +151,3 @@ def _csv(lines: Iterable[Mapping[str, Any]]) -> str:
         table.writeheader()
         table.writerows(lines)
     return out.getvalue()
-
-
-def _write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    return path

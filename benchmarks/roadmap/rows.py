@@ -6,8 +6,7 @@ Importing this module costs the standard library only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 from yolox_deploy.errors import refuse_unknown
 from yolox_deploy.models.zoo import ROADMAP, ZOO, ModelConfig, Published
@@ -27,17 +26,22 @@ class RoadmapRow:
         assigner: name of the label assigner (`training.assign.table`).
         augmentation: "weak" (flip, colour, multi-scale) or "strong" (also Mosaic and MixUp).
         published: the paper's figures.
-        iou_aware: objectness is trained towards the IoU. The paper puts an IoU-aware branch on its baseline
-            (section 2.1) and never takes it off; the released code, which begins where the head is anchor-free,
-            has none. Here the anchor-based rows have it and the anchor-free ones do not.
     """
 
     title: str
     model: ModelConfig
     assigner: str
-    augmentation: Literal["weak", "strong"]
+    augmentation: str
     published: Published
-    iou_aware: bool = False
+
+    @property
+    def iou_aware(self) -> bool:
+        """Whether objectness is trained towards the IoU: where the head is anchor-based.
+
+        The paper puts an IoU-aware branch on its baseline (section 2.1) and never takes it off; the released code,
+        which begins where the head is anchor-free, has none.
+        """
+        return self.model.priors > 1
 
 
 @dataclass(frozen=True)
@@ -63,73 +67,28 @@ class AugmentationRow:
     iou_aware: bool = False
 
 
-def _figures(ap: float, latency: float, parameters: float, gflops: float) -> Published:
-    return Published(_TABLE_2, ap, None, latency, parameters, gflops)
-
-
 TABLE_2 = {
-    "yolov3_baseline": RoadmapRow(
-        "YOLOv3 baseline",
-        ROADMAP["yolov3_baseline"],
-        "yolov3",
-        "weak",
-        _figures(38.5, 10.5, 63.00, 157.3),
-        True,
-    ),
-    "decoupled_head": RoadmapRow(
-        "+decoupled head",
-        ROADMAP["decoupled_head"],
-        "yolov3",
-        "weak",
-        _figures(39.6, 11.6, 63.86, 186.0),
-        True,
-    ),
-    "strong_augmentation": RoadmapRow(
-        "+strong augmentation",
-        ROADMAP["decoupled_head"],
-        "yolov3",
-        "strong",
-        _figures(42.0, 11.6, 63.86, 186.0),
-        True,
-    ),
-    "anchor_free": RoadmapRow(
-        "+anchor-free", ROADMAP["anchor_free"], "center", "strong", _figures(42.9, 11.1, 63.72, 185.3)
-    ),
-    "multi_positives": RoadmapRow(
-        "+multi positives", ROADMAP["anchor_free"], "center3x3", "strong", _figures(45.0, 11.1, 63.72, 185.3)
-    ),
-    "simota": RoadmapRow(
-        "+SimOTA", ROADMAP["anchor_free"], "simota", "strong", _figures(47.3, 11.1, 63.72, 185.3)
-    ),
-    "nms_free": RoadmapRow(
-        "+NMS free (optional)", ROADMAP["nms_free"], "simota", "strong", _figures(46.5, 13.5, 67.27, 205.1)
-    ),
+    name: RoadmapRow(title, ROADMAP[name], assigner, augmentation, Published(_TABLE_2, ap, None, *costs))
+    for name, title, assigner, augmentation, ap, costs in (
+        ("yolov3_baseline", "YOLOv3 baseline", "yolov3", "weak", 38.5, (10.5, 63.00, 157.3)),
+        ("decoupled_head", "+decoupled head", "yolov3", "weak", 39.6, (11.6, 63.86, 186.0)),
+        ("strong_augmentation", "+strong augmentation", "yolov3", "strong", 42.0, (11.6, 63.86, 186.0)),
+        ("anchor_free", "+anchor-free", "center", "strong", 42.9, (11.1, 63.72, 185.3)),
+        ("multi_positives", "+multi positives", "center3x3", "strong", 45.0, (11.1, 63.72, 185.3)),
+        ("simota", "+SimOTA", "simota", "strong", 47.3, (11.1, 63.72, 185.3)),
+        ("nms_free", "+NMS free (optional)", "simota", "strong", 46.5, (13.5, 67.27, 205.1)),
+    )
 }
-"""Row -> model and training, in the order of the paper."""
+"""Row -> model and training, in the order of the paper; the last three figures are ms, parameters and GFLOPs."""
 
 TABLE_1 = {
-    "vanilla_coupled": replace(
-        TABLE_2["yolov3_baseline"], title="Vanilla YOLO, coupled head", published=Published(_TABLE_1, 38.5)
-    ),
-    "vanilla_decoupled": replace(
-        TABLE_2["decoupled_head"], title="Vanilla YOLO, decoupled head", published=Published(_TABLE_1, 39.6)
-    ),
-    "end_to_end_coupled": RoadmapRow(
-        "End-to-end YOLO, coupled head",
-        ROADMAP["end_to_end_coupled"],
-        "yolov3",
-        "weak",
-        Published(_TABLE_1, 34.3),
-        True,
-    ),
-    "end_to_end_decoupled": RoadmapRow(
-        "End-to-end YOLO, decoupled head",
-        ROADMAP["end_to_end_decoupled"],
-        "yolov3",
-        "weak",
-        Published(_TABLE_1, 38.8),
-        True,
-    ),
+    name: RoadmapRow(title, ROADMAP[name], "yolov3", "weak", Published(_TABLE_1, ap))
+    for name, title, ap in (
+        ("vanilla_coupled", "Vanilla YOLO, coupled head", 38.5),
+        ("vanilla_decoupled", "Vanilla YOLO, decoupled head", 39.6),
+        ("end_to_end_coupled", "End-to-end YOLO, coupled head", 34.3),
+        ("end_to_end_decoupled", "End-to-end YOLO, decoupled head", 38.8),
+    )
 }
 
 SAME_TRAINING = {"vanilla_coupled": "yolov3_baseline", "vanilla_decoupled": "decoupled_head"}

@@ -56,7 +56,6 @@ def draw_sweep(report: SweepReport, path: str | Path) -> Path:
     for axes, rate in zip(panels, rates, strict=True):
         _draw_panel(axes, report, rate, series)
     figure.legend(handles=_marks(series), loc="outside lower center", ncols=len(rates), frameon=False)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_figure(Path(path), figure)
     return Path(path)
 

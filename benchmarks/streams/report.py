@@ -130,34 +130,27 @@ class SweepReport:
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, under a temporary name first."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_text(Path(path), self.to_json() + "\n")
         return Path(path)
 
     def _table(self, rate: float) -> Table:
-        columns = (
-            "detector",
-            "p50 ms",
-            "p99 ms",
-            "offline AP",
-            "streaming AP",
-            "AP50",
-            "frames taken",
-            "age ms",
-        )
-        cells = []
+        rows = []
         for row in self.at(rate):
             detector = self.detectors[row.detector]
             tail = detector.latency.supported()["p99"]
-            figures = (row.offline["AP"], row.streaming["AP"], row.streaming["AP50"])
-            cells.append(
-                (
-                    *(detector.label, f"{detector.latency.p50:.1f}", "–" if tail is None else f"{tail:.1f}"),
-                    *(f"{100 * value:.1f}" for value in figures),
-                    *(f"{row.taken:.0%}", f"{row.age_ms:.0f}"),
-                )
+            rows.append(
+                {
+                    "detector": detector.label,
+                    "p50 ms": f"{detector.latency.p50:.1f}",
+                    "p99 ms": "–" if tail is None else f"{tail:.1f}",
+                    "offline AP": f"{100 * row.offline['AP']:.1f}",
+                    "streaming AP": f"{100 * row.streaming['AP']:.1f}",
+                    "AP50": f"{100 * row.streaming['AP50']:.1f}",
+                    "frames taken": f"{row.taken:.0%}",
+                    "age ms": f"{row.age_ms:.0f}",
+                }
             )
-        return Table(f"{rate:g} frames a second ({1000 / rate:.0f} ms a frame)", columns, tuple(cells))
+        return Table.of(f"{rate:g} frames a second ({1000 / rate:.0f} ms a frame)", rows)
 
     def _verdict(self, rate: float, row: SweepRow) -> str:
         detector = self.detectors[row.detector]

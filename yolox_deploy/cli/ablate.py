@@ -103,7 +103,6 @@ def _plan(
     file = out / "priors.json"
     if not file.is_file():
         fitted = fit_to_dataset(open_dataset(data, "train"), runs[0].config.size, CLASSIC)
-        out.mkdir(parents=True, exist_ok=True)
         fitted.save(file)
         console().print(
             f"priors fitted: mean best IoU {fitted.mean_iou:.3f}, classic {fitted.classic_iou:.3f}"

@@ -56,7 +56,6 @@ def assign_command(
     subject = load_source_model(model, weights, None)
     network, size = subject.network, parse_size(imgsz) or subject.input_size
     assigners = fitting_assigners(network.head.priors is not None, assigner or [])
-    out.mkdir(parents=True, exist_ok=True)
     for path, objects in progress(list(zip(paths, truths, strict=True)), "assigning"):
         if (objects.classes >= network.num_classes).any():
             raise UsageError(

@@ -52,7 +52,6 @@ def priors_command(
 
     size = check_input_size(parse_size(imgsz) or (640, 640))
     fitted = fit_to_dataset(open_dataset(data, "train"), size, CLASSIC, seed=seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
     fitted.save(out)
     levels = fitted.priors.tolist()
     if as_json:

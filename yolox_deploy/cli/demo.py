@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from yolox_deploy.cli.common import print_table, reporting
-from yolox_deploy.cli.predict import save_image, summary
+from yolox_deploy.cli.predict import summary
 from yolox_deploy.errors import GateError, YoloxDeployError
 
 if TYPE_CHECKING:
@@ -55,13 +55,14 @@ def demo_command(
 
 def _write_scenes(folder: Path) -> list[Path]:
     """Scenes that the embedded model has never seen, as PNG files."""
+    from yolox_deploy.drawing import write_picture
     from yolox_deploy.synthetic.scenes import draw_scene
 
     paths = []
     for index in range(SCENES):
         scene = draw_scene(np.random.default_rng([SCENE_SEED, index]))
         paths.append(folder / f"scene_{index + 1}.png")
-        save_image(paths[-1], scene.image)
+        write_picture(paths[-1], scene.image)
     return paths
 
 
@@ -110,6 +111,7 @@ def _models_under_test(files: Mapping[str, Path]) -> list[ModelUnderTest]:
 
 def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> None:
     from yolox_deploy.detector import Detector
+    from yolox_deploy.drawing import write_picture
     from yolox_deploy.images import load_image
 
     rows = []
@@ -117,7 +119,7 @@ def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> N
         for path in pictures:
             image = load_image(path)
             detections = detector.predict(image)
-            save_image(out / f"{path.stem}.jpg", detections.plot(image))
+            write_picture(out / f"{path.stem}.jpg", detections.plot(image))
             rows.append((path.name, summary(detections)))
     print_table(("picture", f"found by {candidate.backend}"), rows)
     typer.echo(f"annotated pictures: {out}\n")

@@ -118,21 +118,14 @@ def summary(detections: Detections) -> str:
 
 
 def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
+    from yolox_deploy.drawing import write_picture
     from yolox_deploy.images import load_image
 
     image = load_image(path)
     detections: Detections = detector.predict(image)
     if target is not None:
-        save_image(target, detections.plot(image))
+        write_picture(target, detections.plot(image))
     return detections
-
-
-def save_image(path: Path, image: Any) -> None:
-    """Write a picture; its folder is made where it is missing."""
-    from yolox_deploy.drawing import write_picture
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, image)
 
 
 def _report(records: list[Any], failures: list[str], save_json: Path | None, as_json: bool) -> None:
@@ -140,7 +133,6 @@ def _report(records: list[Any], failures: list[str], save_json: Path | None, as_
 
     content = {"images": records, "failures": failures}
     if save_json is not None:
-        save_json.parent.mkdir(parents=True, exist_ok=True)
         write_text(save_json, json.dumps(content, indent=1))
     if as_json:
         print_json(content)

@@ -102,25 +102,15 @@ def _stage(in_channels: int, residuals: int, activation: str) -> list[nn.Module]
     return [ConvBlock(in_channels, out_channels, 3, 2, activation), *blocks]
 
 
-def _alternating(in_channels: int, channels: int, activation: str) -> list[nn.Module]:
-    """Five convolutions, 1x1 and 3x3 in turn, ending with `channels` channels."""
+def _alternating(
+    in_channels: int, channels: int, activation: str, *, pooled: bool = False
+) -> list[nn.Module]:
+    """Five convolutions, 1x1 and 3x3 in turn, ending with `channels`; `pooled`: spatial pyramid pooling amid them."""
     wide = 2 * channels
     return [
         ConvBlock(in_channels, channels, 1, 1, activation),
         ConvBlock(channels, wide, 3, 1, activation),
-        ConvBlock(wide, channels, 1, 1, activation),
-        ConvBlock(channels, wide, 3, 1, activation),
-        ConvBlock(wide, channels, 1, 1, activation),
-    ]
-
-
-def _pooled(in_channels: int, channels: int, activation: str) -> list[nn.Module]:
-    """YOLOv3's five convolutions with the middle one replaced by spatial pyramid pooling."""
-    wide = 2 * channels
-    return [
-        ConvBlock(in_channels, channels, 1, 1, activation),
-        ConvBlock(channels, wide, 3, 1, activation),
-        SPP(wide, channels, activation),
+        SPP(wide, channels, activation) if pooled else ConvBlock(wide, channels, 1, 1, activation),
         ConvBlock(channels, wide, 3, 1, activation),
         ConvBlock(wide, channels, 1, 1, activation),
     ]
@@ -138,7 +128,8 @@ class Darknet53(nn.Module):
         self.dark3 = nn.Sequential(*_stage(4 * base, 8, activation))
         self.dark4 = nn.Sequential(*_stage(8 * base, 8, activation))
         self.dark5 = nn.Sequential(
-            *_stage(16 * base, 4, activation), *_pooled(32 * base, 16 * base, activation)
+            *_stage(16 * base, 4, activation),
+            *_alternating(32 * base, 16 * base, activation, pooled=True),
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
