@@ -144,11 +144,7 @@ def bench(
 
 
 def measure(
-    plan: BenchPlan,
-    options: BenchOptions,
-    *,
-    command: str = "",
-    report: Report = SILENT,
+    plan: BenchPlan, options: BenchOptions, *, command: str = "", report: Report = SILENT
 ) -> BenchReport:
     """Measure what was planned in turn and describe it and the machine.
 
@@ -206,13 +202,7 @@ def _observed(
 
     sessions = []
     for _, group in itertools.groupby(candidates, key=lambda candidate: candidate.group):
-        measured = run_session(
-            list(group),
-            protocol,
-            pictures,
-            report=report,
-            midway=look,
-        )
+        measured = run_session(list(group), protocol, pictures, report=report, midway=look)
         sessions.append(measured)
     used = use_by_others(start, CpuClock.now(), cores)
     states.append(machine.state("after"))

@@ -11,9 +11,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Converted", "ExportOptions", "Source", "Target"]
 
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "base": ("Converted", "ExportOptions", "Source", "Target"),
-    },
-)
+__getattr__, __dir__ = lazy_face(__name__, {"base": ("Converted", "ExportOptions", "Source", "Target")})

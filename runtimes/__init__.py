@@ -16,9 +16,5 @@ if TYPE_CHECKING:
 __all__ = ["Capabilities", "Loaded", "Runtime", "RuntimeOptions", "open_runtime"]
 
 __getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "base": ("Capabilities", "Loaded", "Runtime", "RuntimeOptions"),
-        "registry": ("open_runtime",),
-    },
+    __name__, {"base": ("Capabilities", "Loaded", "Runtime", "RuntimeOptions"), "registry": ("open_runtime",)}
 )

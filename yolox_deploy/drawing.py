@@ -57,11 +57,7 @@ def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def _label(
-    canvas: NDArray[np.uint8],
-    text: str,
-    corner: tuple[int, int],
-    color: tuple[int, int, int],
-    thickness: int,
+    canvas: NDArray[np.uint8], text: str, corner: tuple[int, int], color: tuple[int, int, int], thickness: int
 ) -> None:
     """Text on a filled rectangle above the box's corner, or inside the box where there is no room above."""
     scale = 0.4 + 0.1 * thickness

@@ -60,10 +60,7 @@ class RowFigures:
 
 
 def gather(
-    runs: Sequence[Run],
-    results: Sequence[RunResult],
-    classes: int,
-    latencies: Mapping[str, float],
+    runs: Sequence[Run], results: Sequence[RunResult], classes: int, latencies: Mapping[str, float]
 ) -> list[RowFigures]:
     """The figures of each row with a finished run, in the order of `runs`.
 
@@ -139,11 +136,7 @@ def convergence(rows: Sequence[RowFigures]) -> dict[str, dict[str, tuple[tuple[i
 
 
 def measure_latencies(
-    runs: Sequence[Run],
-    *,
-    threads: int | None,
-    protocol: Protocol | None = None,
-    report: Report = SILENT,
+    runs: Sequence[Run], *, threads: int | None, protocol: Protocol | None = None, report: Report = SILENT
 ) -> dict[str, float]:
     """Milliseconds by model name, of each architecture among the finished `runs`.
 

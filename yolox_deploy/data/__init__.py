@@ -14,10 +14,5 @@ if TYPE_CHECKING:
 __all__ = ["DetectionDataset", "check_splits", "open_dataset"]
 
 __getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "checks": ("check_splits",),
-        "dataset": ("DetectionDataset",),
-        "layouts": ("open_dataset",),
-    },
+    __name__, {"checks": ("check_splits",), "dataset": ("DetectionDataset",), "layouts": ("open_dataset",)}
 )

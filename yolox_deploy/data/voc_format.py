@@ -29,10 +29,7 @@ class _Object(NamedTuple):
 
 
 def read_voc(
-    image_sets: Sequence[Path],
-    class_names: Sequence[str] | None = None,
-    *,
-    without: Sequence[Path] = (),
+    image_sets: Sequence[Path], class_names: Sequence[str] | None = None, *, without: Sequence[Path] = ()
 ) -> DetectionDataset:
     """Read the pictures that `ImageSets/Main/*.txt` files list, of one or several VOC folders.
 

@@ -12,10 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["coco_ap", "streaming_ap"]
 
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "coco": ("coco_ap",),
-        "streaming": ("streaming_ap",),
-    },
-)
+__getattr__, __dir__ = lazy_face(__name__, {"coco": ("coco_ap",), "streaming": ("streaming_ap",)})

@@ -46,9 +46,7 @@ class CSPDarknet(nn.Module):
         self.dark3 = nn.Sequential(down(2 * base), csp(4 * base, 3 * repeats))
         self.dark4 = nn.Sequential(down(4 * base), csp(8 * base, 3 * repeats))
         self.dark5 = nn.Sequential(
-            down(8 * base),
-            SPP(16 * base, 16 * base, activation),
-            csp(16 * base, repeats, shortcut=False),
+            down(8 * base), SPP(16 * base, 16 * base, activation), csp(16 * base, repeats, shortcut=False)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,8 +126,7 @@ class Darknet53(nn.Module):
         self.dark3 = nn.Sequential(*_stage(4 * base, 8, activation))
         self.dark4 = nn.Sequential(*_stage(8 * base, 8, activation))
         self.dark5 = nn.Sequential(
-            *_stage(16 * base, 4, activation),
-            *_alternating(32 * base, 16 * base, activation, pooled=True),
+            *_stage(16 * base, 4, activation), *_alternating(32 * base, 16 * base, activation, pooled=True)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
