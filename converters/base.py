@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolox_deploy.artifact import ArtifactInfo, files_of
+from yolox_deploy.artifact import PRECISIONS, ArtifactInfo, files_of
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.types import SILENT, Report
@@ -200,12 +200,8 @@ TARGETS = (
         *(("fp32", "fp16", "int8"), _FLAGS, _ONNX_FLOAT_LAYERS),
     ),
     Target(
-        "openvino",
-        ".xml",
-        "yolox_deploy.converters.openvino_target:convert",
-        "openvino",
-        ("fp32", "fp16", "bf16", "int8"),
-        ("dynamic_batch", "decode", "nms", "uint8_input"),
+        *("openvino", ".xml", "yolox_deploy.converters.openvino_target:convert", "openvino"),
+        *(PRECISIONS, _FLAGS),
         (
             ("_preds.", "backbone.stem."),
             ("_preds.", "backbone.stem.", ".dconv"),
@@ -222,22 +218,12 @@ TARGETS = (
         default_ending=".ncnn.param",  # pnnx's; an OpenVINO export beside it keeps its .bin
     ),
     Target(
-        "trt",
-        ".engine",
-        "yolox_deploy.converters.tensorrt_target:convert_tensorrt",
-        "tensorrt",
-        ("fp32", "fp16", "bf16", "int8"),
-        ("dynamic_batch", "decode", "nms", "uint8_input"),
-        _ONNX_FLOAT_LAYERS,
+        *("trt", ".engine", "yolox_deploy.converters.tensorrt_target:convert_tensorrt", "tensorrt"),
+        *(PRECISIONS, _FLAGS, _ONNX_FLOAT_LAYERS),
     ),
     Target(
-        "trt-rtx",
-        ".engine",
-        "yolox_deploy.converters.tensorrt_target:convert_tensorrt_rtx",
-        "tensorrt",
-        ("fp32", "fp16", "bf16", "int8"),
-        ("dynamic_batch", "decode", "uint8_input"),
-        _ONNX_FLOAT_LAYERS,
+        *("trt-rtx", ".engine", "yolox_deploy.converters.tensorrt_target:convert_tensorrt_rtx", "tensorrt"),
+        *(PRECISIONS, ("dynamic_batch", "decode", "uint8_input"), _ONNX_FLOAT_LAYERS),
     ),
 )
 

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import (
-    AsJson,
-    Epochs,
-    InputSize,
-    console,
-    parse_settings,
-    parse_size,
-    print_json,
-    print_table,
-    reporting,
-)
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table, reporting
 from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
 
 if TYPE_CHECKING:
@@ -38,8 +29,8 @@ def ablate_command(
     ] = "2",
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds of each row.")] = "0,1,2",
     width: Annotated[float | None, typer.Option(help="Width factor of all models. [default: 1]")] = None,
-    imgsz: InputSize = None,
-    epochs: Epochs = None,
+    imgsz: options.InputSize = None,
+    epochs: options.Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step. [default: 64]")] = None,
     settings: Annotated[
         list[str] | None,
@@ -56,7 +47,7 @@ def ablate_command(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing: tables and curves of the finished runs.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train rows of the paper's tables with equal budgets and seeds, and print measured beside published.
 

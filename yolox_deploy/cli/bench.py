@@ -8,23 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolox_deploy.cli import options
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import (
-    ALL,
-    Annotations,
-    AsJson,
-    Calib,
-    Device,
-    Images,
-    MaxApDrop,
-    Out,
-    ThreadCounts,
-    command_line,
-    names_in,
-    numbers,
-    parse_size,
-    reporting,
-)
+from yolox_deploy.cli.common import ALL, command_line, names_in, numbers, parse_size, reporting
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,16 +32,16 @@ def bench_command(
         Path | None, typer.Option(help="Checkpoint of the one model [default: cached official, or random].")
     ] = None,
     imgsz: Annotated[str | None, typer.Option(help="N or HxW of exported files.")] = None,
-    calib: Calib = None,
-    images: Images = None,
-    annotations: Annotations = None,
-    max_ap_drop: MaxApDrop = 0.01,
+    calib: options.Calib = None,
+    images: options.Images = None,
+    annotations: options.Annotations = None,
+    max_ap_drop: options.MaxApDrop = 0.01,
     quick: Annotated[bool, typer.Option("--quick", help="3 s for each row and scope.")] = False,
     mlperf: Annotated[
         bool, typer.Option("--mlperf", help="Single stream: 1,024 queries and 60 s, early-stopping p90.")
     ] = False,
-    threads: ThreadCounts = None,
-    device: Device = "auto",
+    threads: options.ThreadCounts = None,
+    device: options.Device = "auto",
     throughput: Annotated[
         bool, typer.Option("--throughput", help="Images per second with several at once, as another table.")
     ] = False,
@@ -76,8 +62,8 @@ def bench_command(
     strict: Annotated[
         bool, typer.Option("--strict", help="With --compare: undecided and missing rows end with code 6 too.")
     ] = False,
-    out: Out = None,
-    as_json: AsJson = False,
+    out: options.Out = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure latency by a protocol that others can repeat.
 

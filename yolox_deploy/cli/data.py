@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, parse_size, print_json, print_table, reporting
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import parse_size, print_json, print_table, reporting
 from yolox_deploy.errors import UsageError
 
 
@@ -42,7 +43,7 @@ def priors_command(
     imgsz: Annotated[str, typer.Option(help="N or HxW that the network is trained at.")] = "640",
     seed: Annotated[int, typer.Option(min=0, help="Of the first centres.")] = 0,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("priors.json"),
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Fit nine priors to the training boxes of a data set (k-means with 1 - IoU)."""
     from yolox_deploy.data.layouts import open_dataset

@@ -7,7 +7,8 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from yolox_deploy.cli.common import AsJson, print_json, print_table
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import print_json, print_table
 from yolox_deploy.errors import YoloxDeployError
 
 LIBRARY_ADVICE = (
@@ -29,7 +30,7 @@ TOOLS = (
 )
 
 
-def doctor_command(as_json: AsJson = False) -> None:
+def doctor_command(as_json: options.AsJson = False) -> None:
     """Report each backend and tool: installed or not, what it can do here, and the command that brings it."""
     backends, tools, warnings = _backends(), _tools(), _warnings()
     system = {"python": platform.python_version(), "system": platform.platform(), "cpu": platform.machine()}

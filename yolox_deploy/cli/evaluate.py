@@ -7,22 +7,8 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.common import (
-    AsJson,
-    Backend,
-    ClassAgnostic,
-    Classes,
-    Conf,
-    Device,
-    Iou,
-    Legacy,
-    Threads,
-    overrides,
-    print_json,
-    print_table,
-    reporting,
-    warnings_told,
-)
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import overrides, print_json, print_table, reporting, warnings_told
 from yolox_deploy.thresholds import Thresholds
 
 EVALUATION = Thresholds.evaluation()
@@ -32,18 +18,18 @@ def eval_command(
     model: Annotated[Path, typer.Argument(help="Model file.")],
     images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
     annotations: Annotated[Path, typer.Option(help="COCO instances JSON.")],
-    conf: Conf = EVALUATION.conf,
-    iou: Iou = EVALUATION.iou,
+    conf: options.Conf = EVALUATION.conf,
+    iou: options.Iou = EVALUATION.iou,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
     ] = False,
-    class_agnostic: ClassAgnostic = False,
-    classes: Classes = None,
-    legacy: Legacy = False,
-    backend: Backend = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    as_json: AsJson = False,
+    class_agnostic: options.ClassAgnostic = False,
+    classes: options.Classes = None,
+    legacy: options.Legacy = False,
+    backend: options.Backend = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Evaluate a model file on a COCO-format data set."""
     from yolox_deploy.detector import Detector

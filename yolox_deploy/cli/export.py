@@ -8,16 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from yolox_deploy.cli.common import (
-    AsJson,
-    Calib,
-    Classes,
-    parse_size,
-    print_json,
-    print_table,
-    read_class_names,
-    reporting,
-)
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import parse_size, print_json, print_table, read_class_names, reporting
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
 
@@ -46,8 +38,8 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option(help="File to write [default: MODEL[_PRECISION].SUFFIX].")
     ] = None,
-    calib: Calib = None,
-    classes: Classes = None,
+    calib: options.Calib = None,
+    classes: options.Classes = None,
     decode: Annotated[bool, typer.Option("--decode", help="Decode boxes in the graph.")] = False,
     nms: Annotated[bool, typer.Option("--nms", help="Suppress in the graph.")] = False,
     conf: Annotated[float, typer.Option(min=0, max=1, help="Least score of --nms.")] = Thresholds.conf,
@@ -66,7 +58,7 @@ def export_command(
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the proof; the file says so.")] = False,
     images: Annotated[Path | None, typer.Option(help="Folder of pictures to compare on.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare AP too.")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Export a model and prove the file equal to PyTorch before it gets its name."""
     from yolox_deploy.exporter.pipeline import export

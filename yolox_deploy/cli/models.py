@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from yolox_deploy.cli.common import AsJson, console, print_json, print_table
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import console, print_json, print_table
 from yolox_deploy.errors import MissingExtraError, require
 
 
-def models_command(as_json: AsJson = False) -> None:
+def models_command(as_json: options.AsJson = False) -> None:
     """List the models: parameters and GFLOPs counted here, AP and V100 latency as published."""
     from yolox_deploy.models.zoo import ZOO
 

@@ -8,21 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolox_deploy.cli.common import (
-    AsJson,
-    Backend,
-    ClassAgnostic,
-    Classes,
-    Conf,
-    Device,
-    Iou,
-    Legacy,
-    Threads,
-    console,
-    overrides,
-    print_json,
-    progress,
-)
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import console, overrides, print_json, progress
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.thresholds import Thresholds
 
@@ -36,19 +23,19 @@ WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 def predict_command(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.", metavar="SOURCE...")],
     model: Annotated[Path, typer.Option(help="Model file; its suffix names the backend.")],
-    conf: Conf = Thresholds.conf,
-    iou: Iou = Thresholds.iou,
+    conf: options.Conf = Thresholds.conf,
+    iou: options.Iou = Thresholds.iou,
     out: Annotated[Path, typer.Option(help="Folder for the annotated pictures.")] = Path("predictions"),
     save_json: Annotated[Path | None, typer.Option(help="Write all detections to this JSON file.")] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
-    class_agnostic: ClassAgnostic = False,
+    class_agnostic: options.ClassAgnostic = False,
     max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
-    classes: Classes = None,
-    legacy: Legacy = False,
-    backend: Backend = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    as_json: AsJson = False,
+    classes: options.Classes = None,
+    legacy: options.Legacy = False,
+    backend: options.Backend = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Detect objects in pictures. Those that cannot be read are named; the others are done all the same."""
     from yolox_deploy.detector import Detector

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from yolox_deploy.cli.common import AsJson, Backend, Classes, Device, Legacy, Threads, numbers, overrides
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import numbers, overrides
 from yolox_deploy.cli.stream_live import LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import FASTEST_RATE, sweep_command
 from yolox_deploy.errors import UsageError
@@ -89,12 +90,12 @@ def stream_command(
             min=0, max=1, help=f"Overlap above which boxes are one object (--sweep: {EVALUATION.iou})."
         ),
     ] = Thresholds.iou,
-    classes: Classes = None,
-    legacy: Legacy = False,
-    backend: Backend = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    as_json: AsJson = False,
+    classes: options.Classes = None,
+    legacy: options.Legacy = False,
+    backend: options.Backend = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Detect on a stream as it comes, and say how old the answers are. Ctrl-C ends it and keeps what is written.
 

@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolox_deploy.cli.common import (
-    AsJson,
-    Epochs,
-    InputSize,
-    console,
-    parse_settings,
-    parse_size,
-    print_json,
-    print_table,
-)
+from yolox_deploy.cli import options
+from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table
 from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.zoo import get_config
 
@@ -42,13 +34,13 @@ def train_command(
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
-    epochs: Epochs = None,
+    epochs: options.Epochs = None,
     batch: Annotated[
         int | None, typer.Option(help="Pictures a step, over all devices. [default: 64]")
     ] = None,
     accumulate: Annotated[int | None, typer.Option(help="Parts of a batch, for small memories.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes to train with, one a GPU.")] = 1,
-    imgsz: InputSize = None,
+    imgsz: options.InputSize = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16. [default: by device]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, …")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that prepare pictures.")] = None,
@@ -65,7 +57,7 @@ def train_command(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     check_only: Annotated[bool, typer.Option("--check-only", help="Check the data set and end.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a model by the paper's recipe. Settings: the model's recipe, then --config, then options.
 

@@ -7,34 +7,24 @@ from typing import Annotated
 
 import typer
 
+from yolox_deploy.cli import options
 from yolox_deploy.cli.bench import choose_protocol
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import (
-    Annotations,
-    AsJson,
-    Device,
-    Images,
-    MaxApDrop,
-    Out,
-    ThreadCounts,
-    numbers,
-    print_json,
-    reporting,
-)
+from yolox_deploy.cli.common import numbers, print_json, reporting
 
 
 def tune_command(
     files: Annotated[list[Path], typer.Argument(help="Model file, and other exports of the same model.")],
-    images: Images = None,
-    annotations: Annotations = None,
-    max_ap_drop: MaxApDrop = 0.01,
-    threads: ThreadCounts = None,
-    device: Device = "auto",
+    images: options.Images = None,
+    annotations: options.Annotations = None,
+    max_ap_drop: options.MaxApDrop = 0.01,
+    threads: options.ThreadCounts = None,
+    device: options.Device = "auto",
     thorough: Annotated[
         bool, typer.Option("--thorough", help="60 s or 1,000 iterations for each way instead of 3 s.")
     ] = False,
-    out: Out = None,
-    as_json: AsJson = False,
+    out: options.Out = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
     from yolox_deploy.benchmarks import tune

@@ -1,0 +1,41 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, …")]
+Backend = Annotated[str | None, typer.Option(help="Runtime instead of the suffix's default; auto: as tuned.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of one inference.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
+Classes = Annotated[
+    Path | None, typer.Option(help="Text file with one class name a line, in the model's order.")
+]
+
+Conf = Annotated[float, typer.Option(min=0, max=1, help="Least score.")]
+Iou = Annotated[float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")]
+ClassAgnostic = Annotated[
+    bool, typer.Option("--class-agnostic", help="Let different classes suppress each other.")
+]
+Legacy = Annotated[
+    bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
+]
+Calib = Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")]
+InputSize = Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of pictures [default: generated ones].")]
+Annotations = Annotated[
+    Path | None, typer.Option(help="COCO file of --images: AP of the same file in the same row.")
+]
+MaxApDrop = Annotated[
+    float, typer.Option(min=0, max=1, help="AP (0-1) a row may lose against its model's float32 row.")
+]
+ThreadCounts = Annotated[
+    str | None, typer.Option("--threads", help="CPU threads of one inference; several to sweep: 1,2,4.")
+]
+Out = Annotated[
+    list[Path] | None, typer.Option(help="Write the report; the suffix says how: .json .csv .md .html.")
+]
