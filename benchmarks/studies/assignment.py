@@ -11,16 +11,18 @@ median over the pictures of the ratio of their medians. OTA here is a plain impl
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolox_deploy.benchmarks.studies.turns import take_turns, timed
+
 if TYPE_CHECKING:
     from yolox_deploy.training.assign.inspection import Inspected
+    from yolox_deploy.training.assign.types import BatchAssignment
 
 Pairs = set[tuple[int, int]]
 
@@ -66,19 +68,16 @@ def compare(picture: Inspected, rounds: int) -> Comparison:
     """Assign one picture with both, `rounds` times after a warm-up."""
     from yolox_deploy.training.assign.table import ASSIGNERS
 
-    pairs: dict[str, Pairs] = {}
-    times: dict[str, list[float]] = {"simota": [], "ota": []}
-    for turn in range(rounds + 1):
-        for name, taken in times.items():
-            start = time.perf_counter()
-            found = ASSIGNERS[name](picture.predictions, picture.anchors, picture.targets)
-            elapsed = 1e3 * (time.perf_counter() - start)
-            if turn:
-                taken.append(elapsed)
-            used = found.positive[0]
-            pairs[name] = set(zip(found.index[0, used].tolist(), found.gt[0, used].tolist(), strict=True))
-    simota_ms, ota_ms = map(statistics.median, times.values())
-    return Comparison(pairs["simota"], pairs["ota"], simota_ms, ota_ms)
+    def assign(name: str) -> Callable[[int], BatchAssignment]:
+        return lambda _turn: ASSIGNERS[name](picture.predictions, picture.anchors, picture.targets)
+
+    def pairs(name: str) -> Pairs:
+        found = assign(name)(0)
+        used = found.positive[0]
+        return set(zip(found.index[0, used].tolist(), found.gt[0, used].tolist(), strict=True))
+
+    taken = take_turns({name: timed(assign(name)) for name in ("simota", "ota")}, rounds, warm_up=1)
+    return Comparison(pairs("simota"), pairs("ota"), *map(statistics.median, taken.values()))
 
 
 def report(found: Sequence[Comparison]) -> str:
