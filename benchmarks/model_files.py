@@ -100,6 +100,7 @@ def random_checkpoint(config: ModelConfig, report: Report) -> Path:
 
         report.step(f"writing random weights of {config.name}")
         torch.manual_seed(0)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             torch.save({"model": build_model(config.name).state_dict()}, part)
     return path

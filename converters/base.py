@@ -194,6 +194,7 @@ def _flags(names: Sequence[str]) -> str:
 _FLAGS = ("dynamic_batch", "decode", "nms", "uint8_input")
 _ONNX_FLOAT_LAYERS = (("head.",), ("head.", "dark2"), ("head.", "dark2", "dark3"))
 
+# name, suffix, converter, runtime; precisions, further options, and what INT8 leaves in float, step by step
 TARGETS = (
     Target(
         *("onnx", ".onnx", "yolox_deploy.converters.onnx_target:convert", "onnxruntime"),

@@ -34,7 +34,7 @@ def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None)
     """Give the block a name beside `path` to write to, and rename that file to `path` when the block ends well.
 
     So no reader sees half a file. Where the block raises, its file is removed and what `path` held before stays.
-    The folder is made where it is missing.
+    The folder has to be there.
 
     Args:
         part: the name to write to, for encoders that choose by the suffix; None for a hidden one of this process and
@@ -42,7 +42,6 @@ def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None)
         keep: where to leave what the block wrote before it raised; None to remove it.
     """
     part = part or path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part
         part.replace(path)
@@ -55,14 +54,36 @@ def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None)
         raise
 
 
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give the block an empty folder to fill, and rename it to `folder` when the block ends well; else nothing stays.
+
+    Raises:
+        UsageError: `folder` holds something, or cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        built = Path(temporary) / "new"
+        built.mkdir()
+        yield built
+        if folder.exists():
+            folder.rmdir()
+        built.rename(folder)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file of UTF-8 text; see `replacing`."""
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    """Write a whole file of UTF-8 text; see `write_bytes`."""
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file; see `replacing`."""
+    """Write a whole file, see `replacing`; its folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_bytes(content)
 

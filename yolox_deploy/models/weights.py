@@ -66,6 +66,7 @@ def download(url: str, target: Path) -> None:
     """
     if "://" not in url:
         raise ArtifactError(f"{url!r} is no address; expected https://... (see YOLOX_DEPLOY_WEIGHTS_URL)")
+    target.parent.mkdir(parents=True, exist_ok=True)
     left = target.with_name(target.name + ".part")
     try:
         with replacing(target, keep=left) as part:

@@ -6,7 +6,6 @@ They stand in for a data set where there is none: for tests, demos and a first t
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.files import new_folder
 from yolox_deploy.synthetic.drawing import SIZE_RANGE, Scene, draw_scene
 from yolox_deploy.synthetic.objects import CLASS_NAMES
 from yolox_deploy.types import SILENT, Report
@@ -54,18 +54,11 @@ def write_scenes(
         UsageError: the folder holds something, or a number cannot work.
     """
     folder = Path(folder).resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
     if min(train, val) < 1 or seed < 0:
         raise UsageError(f"train {train}, val {val}, seed {seed}; expected at least 1, 1 and 0")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        built = Path(temporary) / "scenes"
+    with new_folder(folder) as built:
         for split, count in enumerate((train, val)):
             _write_split(built, split, count, seed, size, size_range, report)
-        if folder.exists():
-            folder.rmdir()
-        built.rename(folder)
     return folder
 
 

@@ -7,7 +7,6 @@ any rate and length, and are the same for the same seed. They stand in for an an
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.files import new_folder
 from yolox_deploy.streaming.recording import AnnotatedVideo
 from yolox_deploy.streaming.sequences import sequences_from_coco
 from yolox_deploy.synthetic.camera import Motion, View, view_at
@@ -170,16 +170,9 @@ def write_sequences(
         InputError: a picture cannot be read, or a frame not be written.
     """
     folder = Path(folder).resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
-    content = sequence_annotations(worlds, options)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        built = Path(temporary) / "sequences"
-        (built / "annotations").mkdir(parents=True)
+    with new_folder(folder) as built:
+        content = sequence_annotations(worlds, options)
+        (built / "annotations").mkdir()
         (built / "annotations" / "sequences.json").write_text(json.dumps(content), encoding="utf-8")
         report.step("drawing")
         for sid, world in enumerate(worlds.pictures):
@@ -190,9 +183,6 @@ def write_sequences(
                 if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
                     raise InputError(f"{path} cannot be written")
             report.advance(sid + 1, len(worlds.pictures))
-        if folder.exists():
-            folder.rmdir()
-        built.rename(folder)
     return folder / "annotations" / "sequences.json"
 
 
