@@ -23,7 +23,7 @@ class RoadmapRow:
     Attributes:
         title: as the paper prints it.
         model: the architecture; rows that differ in training alone share it.
-        assigner: name of the label assigner (`training.assign.table`).
+        assigner: name of the label assigner (`training.assign`).
         augmentation: "weak" (flip, colour, multi-scale) or "strong" (also Mosaic and MixUp).
         published: the paper's figures.
     """

@@ -66,7 +66,7 @@ def main(
 
 def compare(picture: Inspected, rounds: int) -> Comparison:
     """Assign one picture with both, `rounds` times after a warm-up."""
-    from yolox_deploy.training.assign.table import ASSIGNERS
+    from yolox_deploy.training.assign import ASSIGNERS
 
     def assign(name: str) -> Callable[[int], BatchAssignment]:
         return lambda _turn: ASSIGNERS[name](picture.predictions, picture.anchors, picture.targets)

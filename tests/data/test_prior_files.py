@@ -14,7 +14,7 @@ from yolox_deploy.cli.data import priors_command
 from yolox_deploy.data import open_dataset
 from yolox_deploy.data.priors import fit_to_dataset, letterboxed_shapes, load_priors
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.models.priors import CLASSIC
+from yolox_deploy.models.zoo import CLASSIC
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.training import Trainer
 

@@ -7,7 +7,7 @@ import pytest
 
 from yolox_deploy.data.priors import fit_priors, shape_iou
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.priors import CLASSIC, default_priors
+from yolox_deploy.models.zoo import CLASSIC, default_priors
 
 
 def test_classic_priors_are_three_a_level() -> None:

@@ -15,9 +15,8 @@ from yolox_deploy.models import build_model, get_config, read_checkpoint
 from yolox_deploy.models.checkpoint import identify
 from yolox_deploy.models.complexity import count
 from yolox_deploy.models.fusion import fuse
-from yolox_deploy.models.priors import CLASSIC
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.models.zoo import ROADMAP
+from yolox_deploy.models.zoo import CLASSIC, ROADMAP
 from yolox_deploy.postprocess import decode
 
 COUNTED = ("yolov3_baseline", "decoupled_head", "simota", "nms_free")

@@ -7,8 +7,8 @@ import torch
 
 from yolox_deploy.models import build_model
 from yolox_deploy.training import compute_losses
+from yolox_deploy.training.assign import ASSIGNERS
 from yolox_deploy.training.assign.anchors import anchor_points, box_giou
-from yolox_deploy.training.assign.table import ASSIGNERS
 from yolox_deploy.training.assign.types import BatchAssignment, Targets
 from yolox_deploy.training.losses import LossOptions, losses_of_assignment, selector_loss
 

@@ -86,7 +86,7 @@ def _plan(
     from yolox_deploy.benchmarks.roadmap.runs import plan_runs
     from yolox_deploy.data.layouts import open_dataset
     from yolox_deploy.data.priors import fit_to_dataset
-    from yolox_deploy.models.priors import CLASSIC
+    from yolox_deploy.models.zoo import CLASSIC
 
     runs = plan_runs(names, seeds, data, out, width=width, changes=changes)
     if not fit_priors:

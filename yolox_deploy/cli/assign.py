@@ -78,8 +78,8 @@ def fitting_assigners(anchor_based: bool, names: Sequence[str]) -> dict[str, Ass
     Raises:
         UsageError: no such assigner.
     """
+    from yolox_deploy.training.assign import ASSIGNERS
     from yolox_deploy.training.assign.one_to_one import one_to_one
-    from yolox_deploy.training.assign.table import ASSIGNERS
 
     known = {**ASSIGNERS, ONE_TO_ONE: one_to_one}
     unknown = [name for name in names if name not in known]

@@ -48,8 +48,7 @@ def priors_command(
     """Fit nine priors to the training boxes of a data set (k-means with 1 - IoU)."""
     from yolox_deploy.data.layouts import open_dataset
     from yolox_deploy.data.priors import fit_to_dataset
-    from yolox_deploy.models.priors import CLASSIC
-    from yolox_deploy.models.zoo import STRIDES, check_input_size
+    from yolox_deploy.models.zoo import CLASSIC, STRIDES, check_input_size
 
     size = check_input_size(parse_size(imgsz) or (640, 640))
     fitted = fit_to_dataset(open_dataset(data, "train"), size, CLASSIC, seed=seed)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_deploy.models.blocks import ConvBlock, spatial_block
-from yolox_deploy.models.priors import default_priors
-from yolox_deploy.models.zoo import STRIDES, ModelConfig
+from yolox_deploy.models.zoo import STRIDES, ModelConfig, default_priors
 
 PRIOR_PROBABILITY = 0.01
 """What a new class or objectness predictor answers everywhere, so early losses are not all background."""

@@ -28,6 +28,13 @@ _TABLE_3 = (
 )
 _TABLE_4 = "paper, Table 4 (earlier weights)"
 
+CLASSIC = (
+    ((10.0, 13.0), (16.0, 30.0), (33.0, 23.0)),
+    ((30.0, 61.0), (62.0, 45.0), (59.0, 119.0)),
+    ((116.0, 90.0), (156.0, 198.0), (373.0, 326.0)),
+)
+"""YOLOv3's priors (its paper, section 2.3): w, h in pixels, 3 for each of the strides 8, 16, 32."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -187,3 +194,16 @@ def check_input_size(size: tuple[int, int]) -> tuple[int, int]:
         f"the input size {found} (height x width) does not work: both sides must divide by {SIZE_DIVISOR}; "
         f"the nearest sizes are {below} and {above}"
     )
+
+
+def default_priors(count: int) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """The classic priors (anchor boxes), (levels, count, 2) w, h in pixels; `data.priors` fits others to a data set.
+
+    Raises:
+        UsageError: `count` is not 3; there are no classic ones then.
+    """
+    if count != len(CLASSIC[0]):
+        raise UsageError(
+            f"priors is {count}; expected 1 (anchor-free) or {len(CLASSIC[0])} (anchor-based, as YOLOv3)"
+        )
+    return CLASSIC

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel as DDP
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.models.zoo import SIZE_DIVISOR
-from yolox_deploy.training.assign.table import ASSIGNERS
+from yolox_deploy.training.assign import ASSIGNERS
 from yolox_deploy.training.config import Precision, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.loader import Batch

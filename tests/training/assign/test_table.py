@@ -11,9 +11,9 @@ import torch
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models import build_model
 from yolox_deploy.training import TrainConfig, recipe
+from yolox_deploy.training.assign import ASSIGNERS
 from yolox_deploy.training.assign.anchors import AnchorPoints, anchor_points, box_iou
 from yolox_deploy.training.assign.one_to_one import one_to_one
-from yolox_deploy.training.assign.table import ASSIGNERS
 from yolox_deploy.training.assign.types import BatchAssignment, Predictions, Targets
 from yolox_deploy.training.config import ASSIGNER_NAMES
 from yolox_deploy.training.distributed import Job
