@@ -23,6 +23,7 @@ from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import Frame, open_source
 from yolox_deploy.thresholds import ThresholdFields, Thresholds, apply_graph_thresholds, check_graph
+from yolox_deploy.tuned import tuned_opening
 from yolox_deploy.types import Detections, Letterboxed
 
 if TYPE_CHECKING:
@@ -112,8 +113,6 @@ class Detector:
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
         options = {"device": device, "threads": threads, **(runtime_options or {})}
         if backend == "auto":
-            from yolox_deploy.tuned import tuned_opening  # needs platformdirs, which nothing else here does
-
             model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)
         try:
