@@ -24,7 +24,6 @@ CPUINFO = Path("/proc/cpuinfo")
 SHORTEST_S = 0.2
 """The kernel counts in ticks of 10 ms: over less, a share of them says nothing."""
 
-
 WORK = ("user", "nice", "system", "irq", "softirq")
 """What of psutil's times is work; not all systems have all of them."""
 CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu", "x86_pkg", "soc")

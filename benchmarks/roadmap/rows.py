@@ -112,7 +112,6 @@ TABLE_5 = {
 
 TABLES: dict[int, Mapping[str, RoadmapRow | AugmentationRow]] = {1: TABLE_1, 2: TABLE_2, 5: TABLE_5}
 
-
 ROWS: dict[str, RoadmapRow | AugmentationRow] = {**TABLE_2, **TABLE_1, **TABLE_5}
 
 

@@ -70,8 +70,8 @@ def _size_in_header(file: BinaryIO) -> tuple[int, int] | None:
         frame = struct.pack(">BHH", 8, height, width)
         length = file.tell()
         file.seek(0)
-        header = file.read(length)
-        if header[header.rfind(frame) - 3] not in FRAMES:
+        before, found, _ = file.read(length).rpartition(frame)
+        if not found or before[-3] not in FRAMES:
             return None  # lossless or hierarchical: Pillow opens it, OpenCV does not decode it
     end = ENDS[str(image.format)]
     file.seek(-len(end), 2)

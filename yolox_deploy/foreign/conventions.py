@@ -40,10 +40,17 @@ def describe(runtime: Runtime, override: Mapping[str, Any]) -> ArtifactInfo:
     fields = _check_override(override)
     found = runtime.artifact or infer_info(runtime, size=fields.get("input_size"), boxes=fields.get("boxes"))
     info = dataclasses.replace(found, **fields)
-    if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
-        raise ArtifactError(f"{runtime.path}: expected one input and one output")
+    _check_count(runtime)
     _check_fit(info, runtime, UsageError if override else ArtifactError)
     return info
+
+
+def _check_count(runtime: Runtime) -> None:
+    if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
+        raise ArtifactError(
+            f"{runtime.path}: expected one input and one output as YOLOX files have, found "
+            f"{len(runtime.inputs)} and {len(runtime.outputs)}; export it with `yolox-deploy export`"
+        )
 
 
 def infer_info(
@@ -58,11 +65,7 @@ def infer_info(
     Raises:
         ArtifactError: its inputs and outputs are not those of a YOLOX detector.
     """
-    if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
-        raise ArtifactError(
-            f"{runtime.path}: expected one input and one output as YOLOX files have, found "
-            f"{len(runtime.inputs)} and {len(runtime.outputs)}; export it with `yolox-deploy export`"
-        )
+    _check_count(runtime)
     spec = runtime.inputs[0]
     layout, fixed = _layout_and_size(runtime, spec)
     asked = size or (DEFAULT_SIZE, DEFAULT_SIZE)
