@@ -97,6 +97,7 @@ class Loaded:
         details: versions, providers, threads and the like, for `Detector.info` and benchmark reports.
         artifact: the description, where the adapter makes it from the file itself.
         max_batch: most images at a time where the batch is free, None for any number.
+        notes: sentences on what was recognised in a file that does not say it itself; people are told them.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -107,6 +108,7 @@ class Loaded:
     details: Mapping[str, Any] = field(default_factory=dict)
     artifact: ArtifactInfo | None = None
     max_batch: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Runtime(ABC):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +43,7 @@ class DetectorInfo:
         device: the device obtained.
         precision: the precision in force at execution.
         details: versions, providers, threads.
+        notes: what was recognised in a file that does not describe itself; warned of when it was opened.
     """
 
     path: str
@@ -50,6 +52,7 @@ class DetectorInfo:
     precision: str
     artifact: ArtifactInfo
     details: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values, ready for JSON."""
@@ -134,6 +137,8 @@ class Detector:
             class_names=self._artifact.class_names,
             grid=grid if self._artifact.boxes == "raw" else None,
         )
+        for note in self.info.notes:
+            warnings.warn(f"{self._runtime.path}: {note}", stacklevel=2)
         self._local = threading.local()  # a canvas and a tensor each thread
 
     @property
@@ -147,6 +152,7 @@ class Detector:
             precision=loaded.precision,
             artifact=self._artifact,
             details=loaded.details,
+            notes=loaded.notes,
         )
 
     @property

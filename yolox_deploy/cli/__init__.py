@@ -27,6 +27,7 @@ from yolox_deploy.cli import (
     train,
     tune,
 )
+from yolox_deploy.cli.common import warnings_told
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 
 INTERRUPTED = 130
@@ -98,7 +99,8 @@ def main() -> None:
     """Run the command line; our own errors become one message and their exit code."""
     _leave_cleanly()
     try:
-        app()
+        with warnings_told():
+            app()
     except (Exception, KeyboardInterrupt) as error:
         if _was_interrupted(error):
             typer.echo("interrupted", err=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import overrides, print_json, print_table, reporting, warnings_told
+from yolox_deploy.cli.common import overrides, print_json, print_table, reporting
 from yolox_deploy.thresholds import Thresholds
 
 EVALUATION = Thresholds.evaluation()
@@ -44,7 +44,7 @@ def eval_command(
         class_agnostic=class_agnostic,
         override=overrides(classes, legacy),
     ) as detector:
-        with warnings_told(), reporting() as progress:
+        with reporting() as progress:
             figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)
         info = detector.info
     if as_json:
