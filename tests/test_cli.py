@@ -28,7 +28,7 @@ from yolox_deploy.runtimes import registry
 
 COMMANDS = (
     *("predict", "stream"),
-    *("export", "models", "doctor", "demo"),
+    *("export", "migrate", "models", "doctor", "demo"),
     *("eval", "bench", "tune"),
     *("train", "scenes"),
     *("ablate", "assign", "priors"),
