@@ -117,7 +117,7 @@ def _compare(head: Built, factors: dict[str, Any], leftovers: list[Leftover]) ->
 
 def _odd_channels(part: Built | None, usual: list[int]) -> list[Leftover]:
     channels = None if part is None else part.values.get("in_channels", usual)
-    if part is None or isinstance(channels, Unread) or channels is None or list(channels) == usual:
+    if part is None or isinstance(channels, Unread) or channels in (None, usual, tuple(usual)):
         return []
     return [Leftover(part.place, f"in_channels {channels} of {part.name}", f"it is {usual} here")]
 

@@ -138,7 +138,9 @@ def _methods(exp: Exp) -> list[Leftover]:
 
 def _attributes(exp: Exp) -> list[Leftover]:
     """Attributes that the authors' code does not know."""
-    known = MEGVII_SETTINGS.keys() | DEFAULTS.keys()
+    known = (
+        MEGVII_SETTINGS.keys() - {"fp16"} | DEFAULTS.keys()
+    )  # theirs is an option of the trainer, no attribute
     own = [name for name in exp.places if name not in known and not name.startswith("_")]
     if not own:
         return []

@@ -19,7 +19,7 @@ def to_toml(migration: Migration) -> str:
     lines = [f"# {exp.path.name} of YOLOX; `train` adds the recipe of {migration.network.model} to it"]
     if migration.network.architecture:
         lines.append("# no model of the zoo is like it: [architecture] makes it another")
-    lines.append(f"# num_classes {exp.values['num_classes']}: classes are counted in the data set")
+    lines.append(f"# num_classes {exp.values['num_classes']!r}: classes are counted in the data set")
     own = {name: value for name, value in migration.settings.items() if "." not in name}
     lines += _lines(own)
     for group in dict.fromkeys(name.partition(".")[0] for name in migration.settings if "." in name):
@@ -32,7 +32,7 @@ def to_toml(migration: Migration) -> str:
 def _lines(settings: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, value in settings.items():
-        comment = f"  # {COMMENTS[name]}" if name in COMMENTS else ""
+        comment = f"  # {COMMENTS[name]}" if name in COMMENTS and value != "none" else ""
         lines.append(f"{name.rpartition('.')[2]} = {_value(value)}{comment}")
     return lines
 

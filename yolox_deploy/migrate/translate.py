@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -173,7 +174,7 @@ def _differing(found: Mapping[str, Any], base: TrainConfig) -> dict[str, Any]:
 def _schedule(exp: Exp, epochs: int, leftovers: list[Leftover]) -> dict[str, Any]:
     """`plain_epochs` and `warmup_epochs`, made to fit into the run as the authors' trainer would."""
     plain, warmup = exp.values["no_aug_epochs"], exp.values["warmup_epochs"]
-    if not all(isinstance(value, int | float) for value in (plain, warmup)):
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in (plain, warmup)):
         leftovers.append(
             Leftover(exp.places.get("no_aug_epochs"), "epochs that are no numbers", "15 and 5 are taken")
         )
@@ -196,7 +197,7 @@ def _schedule(exp: Exp, epochs: int, leftovers: list[Leftover]) -> dict[str, Any
 def _export_size(exp: Exp, trained: tuple[int, int], leftovers: list[Leftover]) -> tuple[int, int]:
     try:
         size = _rounded(exp.values["test_size"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArithmeticError):
         return trained
     if size != trained:
         what = f"test_size {size} with input_size {trained}"
