@@ -250,6 +250,16 @@ def test_darknet53_is_known(write: Write) -> None:
             "depthwise=True)\n            self.model",
             "the head has depthwise True",
         ),
+        (
+            "act=self.act, depth",
+            "strides=[4, 8, 16], depth",
+            "strides [4, 8, 16] of YOLOXHead: it is [8, 16, 32]",
+        ),
+        (
+            "depthwise={0})\n            head",
+            "num=1)\n            head",
+            "num 1 of YOLOPAFPN: networks have no such",
+        ),
         ("[256, 512, 1024]", "[128, 256, 512]", "line 20: in_channels [128, 256, 512] of YOLOPAFPN"),
         ("act=self.act", "act='mish'", "activation is 'mish'; here silu, relu, lrelu"),
         (
@@ -442,7 +452,7 @@ def test_what_cannot_be_told_is_told_with_its_line(write: Write, tmp_path: Path)
         "line 15: `setattr(self, name, 0.5)`: look whether that changes a setting",
         "line 16: `self.prepare()`: look whether that changes a setting",
         "line 19: momentum = 1.5: it does not work here (momentum is 1.5; expected a number between 0 and 1); "
-        "the recipe's momentum stands",
+        "momentum 0.9 is taken",
         "line 20: min_lr_ratio = 0.3: the cosine ends at 0.05 of the rate",
         "line 21: scheduler = 'cos': it is always yoloxwarmcos: warm-up, cosine, flat end",
         "line 22: perspective = 0.1: pictures are not changed in perspective",
@@ -457,6 +467,34 @@ def test_sizes_that_differ_or_do_not_divide(write: Write, tmp_path: Path) -> Non
     assert told[0] == "line 9: input_size (600, 600): sides are multiples of 32: (608, 608) is taken"
     assert told[1].startswith("line 10: test_size (800, 1440) with input_size (608, 608)")
     assert "--imgsz 800x1440" in commands(migration, "a.toml")["export what was trained"][0]
+
+
+def test_a_value_of_another_kind_leaves_the_others(write: Write, tmp_path: Path) -> None:
+    """A fork's own meaning of `multiscale_range`."""
+    config, told = both(
+        migrate(write("self.input_size = self.test_size = (768, 768)\nself.multiscale_range = (-4, 4)")),
+        tmp_path,
+    )
+    assert (config.imgsz, config.multiscale) == ((768, 768), (608, 928))
+    assert told == [
+        "line 10: input_size = (768, 768), multiscale_range = (-4, 4): it does not work here; "
+        "multiscale (608, 928) is taken"
+    ]
+
+
+def test_the_arguments_of_a_method_are_its_defaults(write: Write) -> None:
+    """`name="val" if not testdev else "test"` with `testdev` from keywords that nobody gives."""
+    text = f"""{HEAD}        self.data_dir = "set"
+
+    def get_dataset(self, cache=False):
+        return COCODataset(data_dir=self.data_dir, json_file=self.train_ann, name="train")
+
+    def get_eval_dataset(self, **kwargs):
+        testdev = kwargs.get("testdev", False)
+        return COCODataset(data_dir=self.data_dir, json_file=self.val_ann, name="test" if testdev else "val")
+"""
+    migration = migrate(write(text))
+    assert (migration.data_set.pictures, lines_told(migration)) == ("set/val", [])
 
 
 def test_a_class_of_the_same_file_is_followed(write: Write, tmp_path: Path) -> None:

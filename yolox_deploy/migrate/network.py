@@ -10,7 +10,7 @@ from yolox_deploy.migrate.exp_file import Exp
 from yolox_deploy.migrate.expressions import Unread
 from yolox_deploy.migrate.leftovers import Leftover
 from yolox_deploy.migrate.statements import Built
-from yolox_deploy.models.zoo import ZOO, ModelConfig
+from yolox_deploy.models.zoo import STRIDES, ZOO, ModelConfig
 
 ACTIVATIONS = ("silu", "relu", "lrelu")
 IN_CHANNELS = [256, 512, 1024]
@@ -23,6 +23,7 @@ POSITIONS = {
 }
 """The arguments of the authors' classes in their order."""
 
+CALL_DEFAULTS = {"depth": 1.0, "width": 1.0, "depthwise": False, "act": "silu"}
 CURE = "it is left out; a network with layers of its own cannot be trained or exported here"
 
 
@@ -52,7 +53,7 @@ def read_network(exp: Exp) -> Network:
     neck = next((item for item in parts if _official(item.name) in (NECK, DARKNET)), None)
     head = next((item for item in parts if _official(item.name) == HEAD), None)
     if neck is not None and _official(neck.name) == DARKNET:
-        return Network("yolox_darknet53", {}, leftovers + _odd_channels(head, DARKNET_CHANNELS))
+        return Network("yolox_darknet53", {}, leftovers + _odd(head, DARKNET_CHANNELS))
     if neck is None and exp.own_methods.get("get_model") and not leftovers:
         leftovers.append(
             Leftover(exp.own_methods["get_model"], "get_model builds no YOLOPAFPN that is read", CURE)
@@ -60,7 +61,7 @@ def read_network(exp: Exp) -> Network:
     factors: dict[str, Any] = {"depth": exp.values["depth"], "width": exp.values["width"], "depthwise": False}
     factors["activation"] = exp.values["act"] if neck is None else "silu"
     for part in (neck, head):
-        leftovers += _odd_channels(part, IN_CHANNELS)
+        leftovers += _odd(part, IN_CHANNELS)
     if neck is not None:
         factors |= _told(neck, factors, leftovers)
     if head is not None and neck is not None:
@@ -90,15 +91,14 @@ def _named(item: Built) -> Built:
 
 
 def _told(part: Built, factors: dict[str, Any], leftovers: list[Leftover]) -> dict[str, Any]:
-    """The factors that a call gives; those it cannot tell are left over."""
-    given = {"act" if name == "activation" else name: name for name in factors}
+    """The factors that a call gives, or its own defaults; those it cannot tell are left as they are and told."""
     found = {}
-    for argument, name in given.items():
-        value = part.values.get(argument, factors[name])
+    for name in factors:
+        argument = "act" if name == "activation" else name
+        value = part.values.get(argument, CALL_DEFAULTS[argument])
         if isinstance(value, Unread):
-            leftovers.append(
-                Leftover(part.place, f"{argument} of {part.name}: {value}", f"{factors[name]!r} is taken")
-            )
+            what = f"{argument} of {part.name}: {value}"
+            leftovers.append(Leftover(part.place, what, f"{factors[name]!r} is taken"))
         else:
             found[name] = value
     return found
@@ -106,20 +106,30 @@ def _told(part: Built, factors: dict[str, Any], leftovers: list[Leftover]) -> di
 
 def _compare(head: Built, factors: dict[str, Any], leftovers: list[Leftover]) -> None:
     """The head has to have the factors of the neck."""
-    defaults = {"width": 1.0, "depthwise": False, "act": "silu"}
-    for argument, default in defaults.items():
-        value = head.values.get(argument, default)
+    for argument in ("width", "depthwise", "act"):
+        value = head.values.get(argument, CALL_DEFAULTS[argument])
         expected = factors["activation" if argument == "act" else argument]
         if not isinstance(value, Unread) and value != expected:
             what = f"the head has {argument} {value!r}, the neck {expected!r}"
             leftovers.append(Leftover(head.place, what, "both have the neck's here"))
 
 
-def _odd_channels(part: Built | None, usual: list[int]) -> list[Leftover]:
-    channels = None if part is None else part.values.get("in_channels", usual)
-    if part is None or isinstance(channels, Unread) or channels in (None, usual, tuple(usual)):
-        return []
-    return [Leftover(part.place, f"in_channels {channels} of {part.name}", f"it is {usual} here")]
+def _odd(part: Built | None, channels: list[int]) -> list[Leftover]:
+    """Arguments that make another network than the factors do."""
+    usual: dict[str, list[Any]] = {
+        "in_channels": channels,
+        "strides": list(STRIDES),
+        "in_features": ["dark3", "dark4", "dark5"],
+    }
+    known = {*usual, *CALL_DEFAULTS, "num_classes"}
+    leftovers = []
+    for name, value in part.values.items() if part is not None else ():
+        expected = usual.get(str(name))
+        same = isinstance(value, Unread) or value in (None, expected) or value == tuple(expected or ())
+        if part is not None and not (same if name in usual else name in known):
+            cure = "networks have no such argument here" if expected is None else f"it is {expected} here"
+            leftovers.append(Leftover(part.place, f"{name} {value} of {part.name}", cure))
+    return leftovers
 
 
 def _sound(factors: dict[str, Any], exp: Exp, leftovers: list[Leftover]) -> dict[str, Any]:

@@ -116,6 +116,9 @@ class Follower:
         arguments = [*function.args.posonlyargs, *function.args.args]
         names = [argument.arg for argument in (*arguments, *function.args.kwonlyargs)]
         given: dict[str, Any] = {name: Unread(f"`{name}` is given from outside") for name in names}
+        given |= {
+            rest.arg: empty for rest, empty in ((function.args.vararg, ()), (function.args.kwarg, {})) if rest
+        }
         for argument, default in _defaults(function.args):
             given[argument] = _value_or_unread(default, scope)
         if call is not None and caller is not None:

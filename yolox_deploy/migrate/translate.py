@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,29 +130,40 @@ def migrate(path: Path) -> Migration:
 def _converted(
     exp: Exp, values: Mapping[str, Any], base: TrainConfig, leftovers: list[Leftover]
 ) -> dict[str, Any]:
-    """Our value of each rule; the recipe's where theirs cannot work here."""
+    """Our value of each rule; that of the authors' default where theirs cannot work here."""
     found = {}
-    for rule in (
-        *_RULES,
-        *(rule for rule in _WHERE_SET if values.get(rule.old[0]) and rule.old[0] in exp.places),
-    ):
-        old = [values.get(name, ()) for name in rule.old]
+    set_ = [rule for rule in _WHERE_SET if rule.old[0] in exp.places and values[rule.old[0]] is not None]
+    for rule in (*_RULES, *set_):
+        old = {name: values[name] for name in rule.old if name in values}
         try:
-            config = override(base, {rule.new: rule.convert(*old)})
+            found[rule.new] = _ours(rule, old, base)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            config = base
-            what = ", ".join(
-                f"{name} = {value!r}" for name, value in zip(rule.old, old, strict=True) if value != ()
-            )
+            found[rule.new] = _fallback(rule, old, base)
+            what = ", ".join(f"{name} = {value!r}" for name, value in old.items())
             reason = f" ({error})" if isinstance(error, UsageError) else ""
-            cure = f"it does not work here{reason}; the recipe's {rule.new} stands"
-            leftovers.append(Leftover(exp.places.get(rule.old[-1]), what, cure))
-        found[rule.new] = _effective(config)[rule.new]
+            place = next((exp.places[name] for name in reversed(rule.old) if name in exp.places), None)
+            cure = f"it does not work here{reason}; {rule.new} {found[rule.new]} is taken"
+            leftovers.append(Leftover(place, what, cure))
     sizes = tuple(values["input_size"]) if isinstance(values["input_size"], tuple | list) else ()
     if len(sizes) == 2 and found["imgsz"] != sizes:
         cure = f"sides are multiples of {SIZE_DIVISOR}: {found['imgsz']} is taken"
         leftovers.append(Leftover(exp.places.get("input_size"), f"input_size {sizes}", cure))
     return found
+
+
+def _ours(rule: _Rule, old: Mapping[str, Any], base: TrainConfig) -> Any:
+    """What a rule makes of their values; raises where that cannot work."""
+    value = rule.convert(*(old.get(name, ()) for name in rule.old))
+    return _effective(override(base, {rule.new: value}))[rule.new]
+
+
+def _fallback(rule: _Rule, old: Mapping[str, Any], base: TrainConfig) -> Any:
+    """With the authors' defaults for all values but the first, else for all, else the recipe's."""
+    defaults = {name: DEFAULTS[name] for name in rule.old if name in DEFAULTS}
+    for values in (defaults | dict(list(old.items())[:1]), defaults):
+        with suppress(TypeError, ValueError, LookupError, ArithmeticError):
+            return _ours(rule, values, base)
+    return _effective(base)[rule.new]
 
 
 def _effective(config: TrainConfig) -> dict[str, Any]:
@@ -165,9 +177,9 @@ def _differing(found: Mapping[str, Any], base: TrainConfig) -> dict[str, Any]:
     usual = _effective(replace(base, epochs=found["epochs"], plain_epochs=0, warmup_epochs=0))
     short = replace(base, epochs=found["epochs"])
     usual |= {"plain_epochs": short.plain, "warmup_epochs": short.warmup}
-    differing = {name: value for name, value in found.items() if value != usual[name]}
-    if "imgsz" in differing:  # which would scale it
-        differing["multiscale"] = found["multiscale"]
+    if found["imgsz"] != usual["imgsz"]:
+        del usual["multiscale"]  # another size would scale it
+    differing = {name: value for name, value in found.items() if value != usual.get(name, ())}
     return {name: "none" if value is None else value for name, value in differing.items()}
 
 
