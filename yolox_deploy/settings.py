@@ -18,29 +18,26 @@ from yolox_deploy.records import in_words
 _T = TypeVar("_T")
 
 
-def typed(
-    kind: type, values: Mapping[str, object], what: str = "setting", hints: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+def typed(kind: type, values: Mapping[str, object], what: str = "setting") -> dict[str, Any]:
     """`values` by dotted name, each as the type that its field of the dataclass `kind` has.
 
     Args:
         values: by name. A value is of the field's type or a text for it: "0.5", "1/255", "true", "0.5,1.5",
             "480x640", "none".
         what: what a field is called in messages.
-        hints: what to say of names that are no field, where there is more to say than the closest one.
 
     Raises:
         UsageError: no such field (suggests one), or a value of another type.
     """
-    types = field_types(kind)
+    hints = field_types(kind)
     found = {}
     for name, value in flatten(values).items():
-        if name not in types:
-            raise _unknown(what, name, list(types), (hints or {}).get(name.rpartition(".")[2]))
+        if name not in hints:
+            raise _unknown(what, name, list(hints))
         try:
-            found[name] = _convert(value, types[name])
+            found[name] = _convert(value, hints[name])
         except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
-            raise UsageError(f"{name} is {value!r}; expected {in_words(types[name])}") from error
+            raise UsageError(f"{name} is {value!r}; expected {in_words(hints[name])}") from error
     return found
 
 
@@ -114,10 +111,8 @@ def _tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(_convert(part, hint) for part, hint in zip(parts, hints, strict=True))
 
 
-def _unknown(what: str, name: str, known: list[str], hint: str | None) -> UsageError:
-    if hint is not None:
-        return UsageError(f"there is no {what} called {name!r}; {hint}")
+def _unknown(what: str, name: str, known: list[str]) -> UsageError:
     short = {item.rpartition(".")[2]: item for item in known}
     close = difflib.get_close_matches(name.rpartition(".")[2], short, n=1)
-    nearest = f"; did you mean {short[close[0]]}?" if close else ""
-    return UsageError(f"there is no {what} called {name!r}; {what}s: {', '.join(known)}{nearest}")
+    hint = f"; did you mean {short[close[0]]}?" if close else ""
+    return UsageError(f"there is no {what} called {name!r}; {what}s: {', '.join(known)}{hint}")

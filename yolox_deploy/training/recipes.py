@@ -13,8 +13,8 @@ from yolox_deploy import records
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
 from yolox_deploy.settings import changed, flatten, typed
-from yolox_deploy.training import renamed
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
+from yolox_deploy.training.renamed import refuse_old_names
 
 SETTINGS = records.FileKind("expected a TOML file of settings such as `epochs = 50`")
 
@@ -58,7 +58,8 @@ def override(config: TrainConfig, values: Mapping[str, object]) -> TrainConfig:
     Raises:
         UsageError: no such setting (suggests one), or a value that cannot work.
     """
-    new = typed(TrainConfig, values, hints=renamed.hints())
+    refuse_old_names(flatten(values))
+    new = typed(TrainConfig, values)
     if "imgsz" in new and config.multiscale is not None:
         height = (new["imgsz"] or replace(config, imgsz=None).size)[0]
         sides = [round(side * height / config.size[0] / SIZE_DIVISOR) for side in config.multiscale]

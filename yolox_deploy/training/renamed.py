@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from yolox_deploy.errors import UsageError
+from yolox_deploy.settings import field_types
+from yolox_deploy.training.config import TrainConfig
 
 
 class Renamed(NamedTuple):
@@ -68,11 +73,16 @@ MEGVII_SETTINGS = {
 """By the name in an Exp, in the order of the authors' own base class."""
 
 
-def hints() -> dict[str, str]:
-    """What to say of each name that is no setting here, for `settings.typed`."""
-    return {name: _hint(name, *renamed) for name, renamed in MEGVII_SETTINGS.items() if name != renamed.new}
+def refuse_old_names(names: Iterable[str]) -> None:
+    """Answer the authors' name of a setting, given for one of `TrainConfig`, with ours.
 
-
-def _hint(name: str, new: str | None, word: str) -> str:
-    said = f"the authors' {name} is {new} here" if new else f"the authors' {name} has no setting here"
-    return f"{said} ({word})" if word else said
+    Raises:
+        UsageError: there is one.
+    """
+    known = field_types(TrainConfig)
+    for name in names:
+        old = name.rpartition(".")[2]
+        if name not in known and old in MEGVII_SETTINGS:
+            new, word = MEGVII_SETTINGS[old]
+            said = f"the authors' {old} {f'is {new}' if new else 'has no setting'} here"
+            raise UsageError(f"there is no setting called {name!r}; {said}{f' ({word})' if word else ''}")
