@@ -10,7 +10,7 @@ from yolox_deploy.migrate.exp_file import Exp
 from yolox_deploy.migrate.expressions import Unread
 from yolox_deploy.migrate.leftovers import Leftover
 from yolox_deploy.migrate.statements import Built
-from yolox_deploy.models.zoo import STRIDES, ZOO, ModelConfig
+from yolox_deploy.models.zoo import STRIDES, ZOO
 
 ACTIVATIONS = ("silu", "relu", "lrelu")
 IN_CHANNELS = [256, 512, 1024]
@@ -151,10 +151,11 @@ def _sound(factors: dict[str, Any], exp: Exp, leftovers: list[Leftover]) -> dict
 def _nearest(factors: dict[str, Any], leftovers: list[Leftover]) -> Network:
     """The model of the zoo with these factors, or the nearest one and the factors."""
 
-    def distance(config: ModelConfig) -> float:
+    def distance(name: str) -> float:
+        config = ZOO[name]
         width, depth = config.width / factors["width"], config.depth / factors["depth"]
         other = config.depthwise != factors["depthwise"] or config.activation != factors["activation"]
         return float(abs(math.log(width)) + abs(math.log(depth)) + 0.01 * other)
 
-    nearest = min((config for config in ZOO.values() if config.backbone == "csp"), key=distance)
-    return Network(nearest.name, {} if distance(nearest) == 0 else factors, leftovers)
+    nearest = min((name for name, config in ZOO.items() if config.backbone == "csp"), key=distance)
+    return Network(nearest, {} if distance(nearest) == 0 else factors, leftovers)
