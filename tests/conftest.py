@@ -221,8 +221,8 @@ def flexible_onnx(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_model() -> ToyModel:
     """Writes an ONNX detector that answers the given rows, whatever the picture.
 
-    All other anchor points answer zeros: an undecoded box of one stride, a score of 0. The objectness of the
-    anchor points in `lit` is 0 for a black input and 1 for a white one, so that answers tell inputs apart.
+    All other anchor points answer an undecoded box of one stride, no object, and each class with 0.1. The objectness of
+    the anchor points in `lit` is 0 for a black input and 1 for a white one, so that answers tell inputs apart.
     """
     return _write_toy_model
 
@@ -251,9 +251,11 @@ def _write_toy_model(
     height, width = size
     count = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
     answer = np.zeros((1, count, 5 + classes), np.float32)
+    answer[0, :, 5:] = 0.1
     if decoded:
         answer[0, :, :2] = _anchor_centers(size)
     for index, row in rows:
+        answer[0, index] = 0
         answer[0, index, : len(row)] = row
     gain = np.zeros_like(answer)
     gain[0, list(lit), 4] = 1 / 255

@@ -283,7 +283,7 @@ def test_conventions_may_be_overridden(toy_model: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"names": ("a",)}, "unknown convention .*did you mean 'class_names'"),
+        ({"names": ("a",)}, "no convention called 'names'.*did you mean class_names"),
         ({"class_names": ("a", "b")}, "2 class names for the 3 classes"),
         ({"input_size": (128, 96)}, "described as float32"),
         ({"input": InputConvention("NHWC", "uint8")}, "described as uint8"),
@@ -413,11 +413,15 @@ def test_evaluation_of_a_graph_with_suppression_says_what_it_lacks(suppressing: 
         (lambda file: Detector(file, device=None), "device is None; expected a text"),
         (lambda file: Detector(file, device=0), "device is 0; expected a text such as 'auto'"),
         (
-            lambda file: Detector(file, override={"input": {"color_order": "RGB"}}),
-            r"InputConvention\(color_order",
+            lambda file: Detector(file, override={"input": "RGB"}),
+            "no convention called 'input'.*input.pad_value",
         ),
-        (lambda file: Detector(file, override={"input_size": "64"}), "size is '64'; expected two integers"),
-        (lambda file: Detector(file, override={"input_sise": (64, 64)}), "did you mean 'input_size'"),
+        (lambda file: Detector(file, override={"input": {"color": "RGB"}}), "did you mean input.color_order"),
+        (
+            lambda file: Detector(file, override={"input_size": "wide"}),
+            "input_size is 'wide'; expected two whole",
+        ),
+        (lambda file: Detector(file, override={"input_sise": (64, 64)}), "did you mean input_size"),
     ],
 )
 def test_slips_are_usage_errors(toy_model: Any, tmp_path: Path, use: Any, message: str) -> None:

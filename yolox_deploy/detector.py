@@ -19,7 +19,8 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import RuntimeFailure
 from yolox_deploy.foreign.conventions import describe
 from yolox_deploy.images import ImageSource, load_image
-from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
+from yolox_deploy.outputs import row_reader
+from yolox_deploy.postprocess import anchor_grid, to_detections
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import Frame, open_source
@@ -119,7 +120,10 @@ class Detector:
             model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)
         try:
-            self._artifact = describe(self._runtime, override or {})
+            described = describe(self._runtime, override or {})
+            self._artifact = described.info
+            self._notes = (*self._runtime.loaded.notes, *described.notes)
+            self._read = row_reader(self._artifact, [spec.name for spec in self._runtime.outputs])
             self._graph_nms = self._artifact.graph_nms
             if self._graph_nms:
                 asked = apply_graph_thresholds(asked, self._graph_nms)
@@ -129,7 +133,6 @@ class Detector:
             self._runtime.close()
             raise
         self._input = self._runtime.inputs[0]
-        self._output = self._runtime.outputs[0]
         grid = anchor_grid(self._artifact.input_size, priors=self._artifact.priors)
         self._to_detections = partial(
             to_detections,
@@ -137,7 +140,7 @@ class Detector:
             class_names=self._artifact.class_names,
             grid=grid if self._artifact.boxes == "raw" else None,
         )
-        for note in self.info.notes:
+        for note in self._notes:
             warnings.warn(f"{self._runtime.path}: {note}", stacklevel=2)
         self._local = threading.local()  # a canvas and a tensor each thread
 
@@ -152,7 +155,7 @@ class Detector:
             precision=loaded.precision,
             artifact=self._artifact,
             details=loaded.details,
-            notes=loaded.notes,
+            notes=self._notes,
         )
 
     @property
@@ -233,8 +236,7 @@ class Detector:
         batch = self._artifact.batch
         if batch is not None and len(tensor) < batch:
             tensor = np.concatenate([tensor, np.repeat(tensor[-1:], batch - len(tensor), axis=0)])
-        output = self._runtime.infer({self._input.name: tensor})[self._output.name]
-        return split_batch(output, self._artifact.suppression, len(tensor))
+        return self._read(self._runtime.infer({self._input.name: tensor}), len(tensor))
 
     def finish(
         self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Unpack[ThresholdFields]

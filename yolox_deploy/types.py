@@ -15,7 +15,9 @@ from yolox_deploy.errors import ArtifactError, UsageError, require
 if TYPE_CHECKING:
     import supervision
 
-__all__ = ["Detection", "Detections", "InputConvention", "Report", "TensorSpec"]
+__all__ = ["Detection", "Detections", "InputConvention", "OutputConvention", "Report", "TensorSpec"]
+
+DETECTION_COLUMNS = ("x1", "y1", "x2", "y2", "score", "class")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class InputConvention:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        if (self.layout, self.dtype) not in (("NCHW", "float32"), ("NCHW", "float16"), ("NHWC", "uint8")):
+        if self.layout not in ("NCHW", "NHWC") or self.dtype not in ("float32", "float16", "uint8"):
             raise ArtifactError(
                 f"input is {self.layout} {self.dtype}; expected NCHW float32 or float16, or NHWC uint8: export "
                 "the model from its checkpoint with `yolox-deploy export`"
@@ -70,6 +72,11 @@ class InputConvention:
             raise ArtifactError("a uint8 input cannot be scaled or normalised outside the graph")
 
     @property
+    def channels(self) -> int:
+        """Of the input tensor."""
+        return 3
+
+    @property
     def is_identity(self) -> bool:
         """Whether pixel values enter the network as they are."""
         return self.scale == 1.0 and self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0)
@@ -78,6 +85,50 @@ class InputConvention:
     def legacy(cls) -> InputConvention:
         """Files from before YOLOX 0.1.1: RGB, divided by 255, ImageNet mean and deviation."""
         return cls(color_order="RGB", scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class OutputConvention:
+    """How a file's output tensors hold its predictions; the default is YOLOX's own, one tensor (B, N, 5 + C).
+
+    Several tensors stand side by side (their columns in this order), or hold one level each: those with equally many
+    rows belong together, and the level with most rows is that of stride 8.
+
+    Attributes:
+        tensors: names of the outputs in the order in which they are read; () for all, as the file lists them.
+        columns: what a row holds, from its first column on. Of predictions "boxes" (4 columns), "objectness" (left out
+            where the class scores are multiplied by it) and "classes" (C columns), in any order. Of finished
+            detections each column by name: "x1", "y1", "x2", "y2", "score", "class", also "batch" (place in the
+            batch) and "-" (of no use).
+        columns_first: the columns come before the rows: (B, 5 + C, N) or (B, 5 + C, h, w).
+        logits: objectness and class scores lack their sigmoid.
+        normalized: boxes are shares of the input's width and height, not pixels.
+
+    Raises:
+        ArtifactError: columns of which no boxes with scores can be made.
+    """
+
+    tensors: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ("boxes", "objectness", "classes")
+    columns_first: bool = False
+    logits: bool = False
+    normalized: bool = False
+
+    def __post_init__(self) -> None:
+        named = [name for name in self.columns if name != "-"]
+        blocks = {"boxes", "classes"} <= set(named) <= {"boxes", "objectness", "classes"}
+        single = set(DETECTION_COLUMNS) <= set(named) <= {*DETECTION_COLUMNS, "batch"}
+        if len(set(named)) != len(named) or not (single or (blocks and named == list(self.columns))):
+            raise ArtifactError(
+                f"output.columns is {','.join(self.columns)}; expected boxes,objectness,classes in any order (without "
+                f"objectness where the scores hold it), or {','.join(DETECTION_COLUMNS)} in any order, also with batch "
+                "and with - for a column of no use"
+            )
+
+    @property
+    def finished(self) -> bool:
+        """Whether a row is a detection (box, one score, one class), not a prediction of all classes."""
+        return "class" in self.columns
 
 
 class Letterboxed(NamedTuple):
