@@ -77,7 +77,7 @@ def test_a_text_that_is_no_description_is_refused(text: str) -> None:
         {"precision": "fp8"},
         {"input": None},
         {"input": []},
-        {"input": {"layout": "NHWC"}},
+        {"input": {"layout": "NCWH"}},
         {"input": {"pad_value": "x"}},
         {"input": {"a_field_of_nobody": 1}},
     ],

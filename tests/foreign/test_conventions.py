@@ -87,8 +87,8 @@ def identity(path: Path, shape: list[int], *, outputs: int = 1, kind: int = Tens
         ([1, 4, 64, 64], {}, "expected \\(batch, 3, H, W\\)"),
         (
             [1, 3, 64, 64],
-            {"kind": TensorProto.UINT8},
-            r"other.onnx: input is NCHW uint8; expected NCHW float32",
+            {"kind": TensorProto.INT32},
+            r"has type tensor.int32.; expected one of tensor.float., tensor.float16., tensor.uint8.",
         ),
         ([1, 3, 100, 100], {}, "both sides must be multiples of 32"),
     ],

@@ -108,10 +108,10 @@ def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
     from yolox_deploy.drawing import write_picture
     from yolox_deploy.images import load_image
 
-    image = load_image(path)
+    image = load_image(path, detector.info.artifact.input.picture_channels)
     detections: Detections = detector.predict(image)
     if target is not None:
-        write_picture(target, detections.plot(image))
+        write_picture(target, detections.plot(load_image(image)))
     return detections
 
 

@@ -123,7 +123,8 @@ def _check_fit(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployErro
     """Raise `error` where the description does not fit the tensors of the file: size, layout, classes."""
     found = runtime.inputs[0]
     size = info.input_size
-    shape = (info.batch, 3, *size) if info.input.layout == "NCHW" else (info.batch, *size, 3)
+    channels = info.input.channels
+    shape = (info.batch, channels, *size) if info.input.layout == "NCHW" else (info.batch, *size, channels)
     want = TensorSpec(found.name, shape, np.dtype(info.input.dtype))
     known = [(a, b) for a, b in zip(want.shape, found.shape, strict=False) if a is not None and b is not None]
     if len(found.shape) != 4 or found.dtype != want.dtype or any(a != b for a, b in known):
