@@ -77,7 +77,7 @@ def test_a_text_that_is_no_description_is_refused(text: str) -> None:
         {"precision": "fp8"},
         {"input": None},
         {"input": []},
-        {"input": {"layout": "HWCN"}},
+        {"input": {"layout": "NCWH"}},
         {"output": {"columns": ["boxes"]}},
         {"output": {"columns": ["x1", "y1", "x2", "y2", "score", "class", "colour"]}},
         {"input": {"pad_value": "x"}},

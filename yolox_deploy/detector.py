@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 FREE_BATCH = 16
 """Images at a time where a file's batch is free and no backend limits it: a tensor of 79 MB at 640x640."""
 
+COMPARE = (
+    ". To compare with what else is possible, and to keep it: yolox-deploy inspect {path} --images DIR --save"
+)
+
 
 @dataclass(frozen=True)
 class DetectorInfo:
@@ -123,6 +127,7 @@ class Detector:
             described = describe(self._runtime, override or {})
             self._artifact = described.info
             self._notes = (*self._runtime.loaded.notes, *described.notes)
+            hint = COMPARE.format(path=self._runtime.path) if described.notes else ""
             self._read = row_reader(self._artifact, [spec.name for spec in self._runtime.outputs])
             self._graph_nms = self._artifact.graph_nms
             if self._graph_nms:
@@ -140,8 +145,9 @@ class Detector:
             class_names=self._artifact.class_names,
             grid=grid if self._artifact.boxes == "raw" else None,
         )
+        self._load = partial(load_image, channels=self._artifact.input.picture_channels)
         for note in self._notes:
-            warnings.warn(f"{self._runtime.path}: {note}", stacklevel=2)
+            warnings.warn(f"{self._runtime.path}: {note}{hint}", stacklevel=2)
         self._local = threading.local()  # a canvas and a tensor each thread
 
     @property
@@ -167,7 +173,8 @@ class Detector:
         """Detect the objects in one image.
 
         Args:
-            image: H×W×3 uint8 BGR array, path, encoded bytes or PIL image.
+            image: H×W×3 uint8 BGR array (H×W×4 for a model that takes a fourth channel), path, encoded bytes or
+                PIL image.
             thresholds: `conf`, `iou`, `class_agnostic`, `max_detections` or `multi_label` of this call alone.
 
         Returns:
@@ -178,7 +185,7 @@ class Detector:
             ClosedError: after `close()`.
             UsageError: a threshold that cannot work, or that the file's own suppression cannot honour.
         """
-        prepared = self.prepare(load_image(image))
+        prepared = self.prepare(self._load(image))
         return self.finish(self.run(prepared.tensor)[0], prepared, **thresholds)
 
     def predict_batch(
@@ -191,7 +198,7 @@ class Detector:
         size = self._artifact.batch or self._runtime.loaded.max_batch or FREE_BATCH
         waiting = iter(images)
         results: list[Detections] = []
-        while chunk := [load_image(image) for image in islice(waiting, size)]:
+        while chunk := [self._load(image) for image in islice(waiting, size)]:
             results += self._predict_chunk(chunk, thresholds)
         return results
 
@@ -202,13 +209,14 @@ class Detector:
 
         A video yields every frame; a live source yields its newest frame and drops the others.
         """
-        for frame in open_source(source):
+        for frame in open_source(source, channels=self._artifact.input.picture_channels):
             yield StreamResult(frame, self.predict(frame.image, **thresholds))
 
     def warmup(self, iterations: int = 3) -> None:
         """Run the network on a grey image, so that the first real one does not pay for set-up."""
-        height, width = self._artifact.input_size
-        grey = np.full((height, width, 3), self._artifact.input.pad_value, np.uint8)
+        convention = self._artifact.input
+        shape = (*self._artifact.input_size, convention.picture_channels)
+        grey = np.full(shape, convention.pad_value, np.uint8)
         for _ in range(iterations):
             self.predict(grey)
 
@@ -228,7 +236,7 @@ class Detector:
         self.close()
 
     def prepare(self, image: NDArray[np.uint8]) -> Prepared:
-        """Letterbox one (H, W, 3) uint8 BGR image; the tensor is this thread's own until its next call."""
+        """Letterbox one uint8 BGR image as `predict` takes it; the tensor is this thread's own until its next call."""
         return Prepared(*self._preprocessor()(image))
 
     def run(self, tensor: NDArray[Any]) -> Sequence[NDArray[np.float32]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +30,16 @@ MOST_PICTURES = 16
 CLEARLY_BETTER = 1.2
 """How many times higher the scores have to be for another convention than the recognised one."""
 
-CLEARLY_BETTER_AP = 0.005
+CLEARLY_BETTER_AP = 1.1, 0.01
+"""The same of AP: a factor and a sum, for on a hundred pictures AP moves by 0.01 where nothing is wrong."""
 
 LEAST_SIDE, MOST_RATIO, MOST_SHARE = 2.0, 20.0, 0.98
 """A plausible box has sides of so many pixels, is at most so many times longer than wide, and fills at most that share
 of the picture."""
+
+AS_IT_IS = "as it opens by itself"
+NORMALISED = ("legacy (RGB, normalised)", "RGB / 255", "BGR / 255")
+"""The names of `pixels.scalings`."""
 
 Fields: TypeAlias = dict[str, Any]
 
@@ -72,7 +77,8 @@ class Inspection:
         metadata: texts in the file itself.
         seems: what the file seems to be, in words.
         trials: the conventions that could be run, best first; the first is the one to open it with.
-        info: the description by the best of them; None where none could be run.
+        override: what `Detector` takes to open the file by the best of them.
+        info: the description that it then has; None where none could be run.
         pictures: how many were looked at.
     """
 
@@ -83,9 +89,9 @@ class Inspection:
     metadata: Mapping[str, str]
     seems: str
     trials: tuple[Trial, ...] = ()
+    override: Mapping[str, Any] = field(default_factory=dict)
     info: ArtifactInfo | None = None
     pictures: int = 0
-    details: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self) -> Path:
         """Write the sidecar `FILE.json` by which the file opens with the best convention from now on.
@@ -96,7 +102,9 @@ class Inspection:
         if self.info is None:
             raise ArtifactError(f"{self.path}: {self.seems}")
         tried = {"pictures": self.pictures, "ap": self.trials[0].ap}
-        info = dataclasses.replace(self.info, origin="inspected", details={**self.info.details, "inspected": tried})
+        info = dataclasses.replace(
+            self.info, origin="inspected", details={**self.info.details, "inspected": tried}
+        )
         return write_sidecar(self.path, info, present_files(self.path)[1:])
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,15 +151,22 @@ def inspect(
             metadata=dict(runtime.loaded.metadata),
             seems="",
         )
-    attempt = _Attempts(Path(path), backend, dict(override or {}), pictures[:MOST_PICTURES], images, annotations, report)
+    stated = dict(override or {})
+    attempt = _Attempts(Path(path), backend, stated, pictures[:MOST_PICTURES], images, annotations, report)
     base, seems = attempt.first()
     trials = attempt.varied(base) if base is not None else attempt.guessed()
     if not trials:
         return dataclasses.replace(facts, seems=seems)
     best = choose(trials)
     ranked = (best, *sorted((trial for trial in trials if trial is not best), key=_figure, reverse=True))
-    info = attempt.info(best.override)
-    return dataclasses.replace(facts, seems=seems, trials=ranked, info=info, pictures=attempt.count)
+    return dataclasses.replace(
+        facts,
+        seems=seems,
+        trials=ranked,
+        override={**best.override, **stated},
+        info=attempt.info(best.override),
+        pictures=attempt.count,
+    )
 
 
 def choose(trials: Sequence[Trial]) -> Trial:
@@ -161,7 +176,8 @@ def choose(trials: Sequence[Trial]) -> Trial:
     if first.in_grey > best.in_grey:
         return best
     if first.ap is not None and best.ap is not None:
-        return best if best.ap > first.ap + CLEARLY_BETTER_AP else first
+        factor, more = CLEARLY_BETTER_AP
+        return best if best.ap > factor * first.ap + more else first
     return best if best.scores > CLEARLY_BETTER * first.scores else first
 
 
@@ -191,7 +207,7 @@ class _Attempts:
         try:
             with self._open({}) as detector:
                 seems = describe_in_words(detector.info.artifact, detector.info.notes)
-            return self._try("as it opens by itself", {}), seems
+            return self._try(AS_IT_IS, {}), seems
         except (ArtifactError, RuntimeFailure) as error:
             return None, str(error).removeprefix(f"{self.path}: ")
 
@@ -201,16 +217,13 @@ class _Attempts:
         ways: dict[str, Fields] = {}
         if known.dtype != "uint8" and known.channels == 3:
             plain = dataclasses.replace(known, **{name: getattr(InputConvention(), name) for name in PIXELS})
-            others = {
-                "BGR 0-255, as the authors since 0.1.1": plain,
-                "RGB 0-255": dataclasses.replace(plain, color_order="RGB"),
-                **dict(zip(("legacy: RGB, /255, ImageNet's mean", "RGB /255", "BGR /255"), scalings(plain), strict=True)),
-            }
+            others = {"BGR": plain, "RGB": dataclasses.replace(plain, color_order="RGB")}
+            others |= dict(zip(NORMALISED, scalings(plain), strict=True))
             ways = {name: _pixels(way) for name, way in others.items() if way != known}
         trials = [base, *self._tried(ways)]
         best = choose(trials)
         resizes = {
-            f"{name}; {best.name}": {**best.override, **fields}
+            name if best is base else f"{best.name}, {name}": {**best.override, **fields}
             for name, fields in {
                 "letterbox centred": {"input.resize": "letterbox_center"},
                 "stretched": {"input.resize": "stretch"},
@@ -295,9 +308,9 @@ def plausible(detections: Detections, shape: Sequence[int]) -> NDArray[np.bool_]
 def describe_in_words(info: ArtifactInfo, notes: Sequence[str]) -> str:
     """What a file that opens is, in a sentence."""
     size = "{}x{}".format(*info.input_size)
-    what = f"a YOLOX detector of {len(info.class_names)} classes at {size}, boxes {info.boxes}"
+    what = f"a YOLOX detector of {len(info.class_names)} classes at {size}"
     if info.origin == "metadata":
         return f"{what}: {info.model}, as its own description says"
     if info.origin == "inspected":
         return f"{what}, as the description beside it says (yolox-deploy inspect --save)"
-    return f"{what}; " + (" ".join(notes) or "laid out as the authors' own files")
+    return f"{what}; " + ("; ".join(notes) or "laid out as the authors' own files")

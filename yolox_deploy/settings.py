@@ -80,6 +80,13 @@ def flatten(values: Mapping[str, object]) -> dict[str, object]:
     return flat
 
 
+def text(value: object) -> str:
+    """What `typed` reads as `value`."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(text, value))
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
 def _convert(value: Any, hint: Any) -> Any:
     """`value` as `hint`; ValueError, TypeError, KeyError or ZeroDivisionError where it is none."""
     options = get_args(hint)

@@ -85,6 +85,7 @@ def identity(path: Path, shape: list[int], *, outputs: int = 1, kind: int = Tens
         ([1, 3, 64, 64], {}, r"a YOLOX detector of 64x64 gives \(batch, 84, 5 \+ classes\)"),
         ([1, 1000], {}, "expected \\(batch, 3, H, W\\)"),
         ([1, 5, 64, 64], {}, "expected \\(batch, 3, H, W\\)"),
+        ([1, 3, 64, 64], {"kind": TensorProto.INT32}, "input.dtype|int32"),
         ([1, 3, 100, 100], {}, "both sides must be multiples of 32"),
     ],
 )

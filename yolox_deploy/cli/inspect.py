@@ -10,6 +10,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, overrides, print_json, print_table, reporting
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.settings import text
 
 if TYPE_CHECKING:
     from yolox_deploy.inspection import Inspection
@@ -25,7 +26,8 @@ def inspect_command(
     ] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare by AP.")] = None,
     save: Annotated[
-        bool, typer.Option("--save", help="Keep the best in MODEL.json, so that every command opens it right.")
+        bool,
+        typer.Option("--save", help="Keep the best in MODEL.json, so that every command opens it right."),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for pictures with the best boxes.")] = Path("inspection"),
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
@@ -62,7 +64,12 @@ def inspect_command(
 def print_inspection(found: Inspection) -> None:
     """The tensors, what the file seems to be, and the table of what was tried."""
     rows = [
-        (kind, spec.name, str(spec.dtype), " x ".join("free" if side is None else str(side) for side in spec.shape))
+        (
+            kind,
+            spec.name,
+            str(spec.dtype),
+            " x ".join("free" if side is None else str(side) for side in spec.shape),
+        )
         for kind, specs in (("input", found.inputs), ("output", found.outputs))
         for spec in specs
     ]
@@ -81,14 +88,14 @@ def print_inspection(found: Inspection) -> None:
         )
         for trial in found.trials
     ]
-    head = ("convention", "detections", "plausible", "scores a picture", "in a grey picture", "AP")
-    print_table(head, table, f"tried on {found.pictures} pictures, best first")
-    settings = " ".join(f"--override {name}={_text(value)}" for name, value in found.trials[0].override.items())
-    typer.echo(f"\nopen it with: {settings or 'no option'}; keep that beside the file with --save")
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    head = ("convention", "boxes", "plausible", "scores", "in grey", "AP")
+    print_table(head, table, f"tried on {found.pictures} pictures, the one to use first")
+    given = " ".join(f"--override {name}={text(value)}" for name, value in found.override.items())
+    typer.echo(
+        "\nboxes: in all pictures; plausible: of the size and shape of an object; scores: their sum, a picture; in grey: "
+        "in a plain grey picture, where nothing is"
+    )
+    typer.echo(f"open it with: {given or 'no option'}; --save keeps that beside the file")
 
 
 def draw_best(found: Inspection, images: Path | None, folder: Path) -> int:
@@ -105,7 +112,7 @@ def draw_best(found: Inspection, images: Path | None, folder: Path) -> int:
     assert found.info is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        with Detector(found.path, backend=found.backend, override=found.conventions) as detector:
+        with Detector(found.path, backend=found.backend, override=found.override) as detector:
             for path in paths:
                 image = load_image(path)
                 write_picture(folder / f"{path.stem}.jpg", detector.predict(image).plot(image))

@@ -81,10 +81,7 @@ def _notes(info: ArtifactInfo, stated: Mapping[str, Any]) -> tuple[str, ...]:
     said = [*_of_input(info.input, stated), *_of_outputs(info, stated)]
     if not said:
         return ()
-    return (
-        f"it does not describe itself; recognised: {'; '.join(said)}. To compare with what else is possible, and to "
-        "keep the answer beside the file: yolox-deploy inspect FILE --images DIR --save",
-    )
+    return (f"it does not describe itself; recognised: {'; '.join(said)}",)
 
 
 def _of_input(found: InputConvention, stated: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from yolox_deploy.errors import ArtifactError, RuntimeFailure
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.foreign.structure import Answers
-from yolox_deploy.images import load_image
+from yolox_deploy.images import load_image, load_opaque
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.types import InputConvention, TensorSpec
@@ -88,8 +88,7 @@ class Probe:
         Raises:
             ArtifactError: the file cannot be run at this size, or answers NaN.
         """
-        if convention.channels > picture.shape[2]:
-            picture = np.concatenate([picture, np.full_like(picture[..., :1], 255)], axis=2)
+        picture = load_opaque(picture, convention.picture_channels)
         tensor = Preprocessor(self.size, convention)(picture)[0]
         batch = np.repeat(tensor, self.spec.shape[0] or 1, axis=0)
         try:

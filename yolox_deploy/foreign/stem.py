@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.errors import ArtifactError
+from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, parse_param
+
 LEGACY_WEIGHT = 0.05
 """Mean absolute weight from which the first convolution reads normalised pixels."""
 
@@ -29,6 +32,7 @@ IR_TYPES = {"f32": "<f4", "f16": "<f2", "f64": "<f8"}
 MOVES_PIXELS = (
     *("Cast", "Concat", "Convert", "Gather", "Identity", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split"),
     *("Squeeze", "StridedSlice", "Transpose", "Unsqueeze", "VariadicSplit"),
+    *("Permute", "Reorg", "YoloV5Focus", "YoloXFocus"),
 )
 """Operations that leave each pixel's value as it is. After any other one, the first convolution tells nothing."""
 
@@ -44,12 +48,21 @@ class Node(NamedTuple):
 def stem_weight(path: Path) -> float | None:
     """The mean absolute weight of the convolution that reads the pixels as they are; None where that cannot be told.
 
-    Reads `.onnx`, and `.xml` with its `.bin`. Weights are not copied: a large file costs no more than a small one.
+    Reads `.onnx`, and `.xml` and `.param` with their `.bin`. Weights are not copied: a large file costs no more than a small one.
     """
-    reader = {".onnx": _of_onnx, ".xml": _of_ir}.get(path.suffix)
+    reader = {".onnx": _of_onnx, ".xml": _of_ir, ".param": _of_ncnn}.get(path.suffix)
     try:
         weights = reader(path) if reader else None
-    except (ValueError, IndexError, KeyError, TypeError, OSError, ElementTree.ParseError):
+    except (
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        OSError,
+        StopIteration,
+        ArtifactError,
+        ElementTree.ParseError,
+    ):
         return None  # whoever runs the file says what is wrong with it
     return float(np.abs(weights.astype(np.float64)).mean()) if weights is not None and weights.size else None
 
@@ -149,3 +162,17 @@ def _of_ir(path: Path) -> NDArray[np.generic] | None:
     with path.with_suffix(".bin").open("rb") as file:
         file.seek(offset)
         return np.frombuffer(file.read(count), IR_TYPES[data.attrib["element_type"]])
+
+
+def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
+    """NCNN's `.bin` holds the weights in the order of the layers, each after four bytes that tell how they are stored."""
+    layers = parse_param(path)
+    pixels = {name for layer in layers if layer.type == "Input" for name in layer.outputs}
+    nodes = (Node(layer.type, (*layer.inputs, layer.name), layer.outputs) for layer in layers)
+    first = next(layer for layer in layers if layer.type in WEIGHTED)
+    if _first_weights(nodes, pixels) != first.name:
+        return None
+    with path.with_suffix(".bin").open("rb") as file:
+        storage = STORAGE[int.from_bytes(file.read(4), "little")]
+        kind = np.dtype("<f2" if storage == "fp16" else "<f4")
+        return np.frombuffer(file.read(kind.itemsize * first.number(6)), kind)
