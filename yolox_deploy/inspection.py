@@ -222,15 +222,14 @@ class _Attempts:
             ways = {name: _pixels(way) for name, way in others.items() if way != known}
         trials = [base, *self._tried(ways)]
         best = choose(trials)
-        resizes = {
-            name if best is base else f"{best.name}, {name}": {**best.override, **fields}
-            for name, fields in {
-                "letterbox centred": {"input.resize": "letterbox_center"},
-                "stretched": {"input.resize": "stretch"},
-                "padding 0": {"input.pad_value": 0},
-            }.items()
+        resizes: dict[str, Fields] = {
+            "letterbox centred": {"input.resize": "letterbox_center"},
+            "stretched": {"input.resize": "stretch"},
+            "padding 0": {"input.pad_value": 0},
         }
-        return [*trials, *self._tried(resizes)]
+        prefix = "" if best is base else f"{best.name}, "
+        with_best = {prefix + name: {**best.override, **fields} for name, fields in resizes.items()}
+        return [*trials, *self._tried(with_best)]
 
     def guessed(self) -> list[Trial]:
         """What a file could be that does not open by itself."""

@@ -92,8 +92,8 @@ def print_inspection(found: Inspection) -> None:
     print_table(head, table, f"tried on {found.pictures} pictures, the one to use first")
     given = " ".join(f"--override {name}={text(value)}" for name, value in found.override.items())
     typer.echo(
-        "\nboxes: in all pictures; plausible: of the size and shape of an object; scores: their sum, a picture; in grey: "
-        "in a plain grey picture, where nothing is"
+        "\nboxes: in all pictures; plausible: of the size and shape of an object; scores: their sum, a picture; "
+        "in grey: boxes in a plain grey picture, where nothing is"
     )
     typer.echo(f"open it with: {given or 'no option'}; --save keeps that beside the file")
 

@@ -48,7 +48,7 @@ class Node(NamedTuple):
 def stem_weight(path: Path) -> float | None:
     """The mean absolute weight of the convolution that reads the pixels as they are; None where that cannot be told.
 
-    Reads `.onnx`, and `.xml` and `.param` with their `.bin`. Weights are not copied: a large file costs no more than a small one.
+    Reads `.onnx`, and `.xml` and `.param` with their `.bin`; only these weights, so a large file costs no more.
     """
     reader = {".onnx": _of_onnx, ".xml": _of_ir, ".param": _of_ncnn}.get(path.suffix)
     try:
@@ -165,7 +165,7 @@ def _of_ir(path: Path) -> NDArray[np.generic] | None:
 
 
 def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
-    """NCNN's `.bin` holds the weights in the order of the layers, each after four bytes that tell how they are stored."""
+    """NCNN's `.bin` holds the weights in the order of the layers, each after four bytes on how they are stored."""
     layers = parse_param(path)
     pixels = {name for layer in layers if layer.type == "Input" for name in layer.outputs}
     nodes = (Node(layer.type, (*layer.inputs, layer.name), layer.outputs) for layer in layers)
