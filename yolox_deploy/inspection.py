@@ -27,11 +27,9 @@ from yolox_deploy.types import SILENT, Detections, InputConvention, OutputConven
 MOST_PICTURES = 16
 """Pictures that are looked at where no annotations are given; more only take longer."""
 
-CLEARLY_BETTER = 1.2
-"""How many times higher the scores have to be for another convention than the recognised one."""
-
-CLEARLY_BETTER_AP = 1.1, 0.01
-"""The same of AP: a factor and a sum, for on a hundred pictures AP moves by 0.01 where nothing is wrong."""
+CLEARLY_BETTER = 1.1, 0.01
+"""A factor and a sum by which the AP of another convention has to be higher than that of the recognised one: on a
+hundred pictures AP moves by 0.01 where nothing is wrong."""
 
 LEAST_SIDE, MOST_RATIO, MOST_SHARE = 2.0, 20.0, 0.98
 """A plausible box has sides of so many pixels, is at most so many times longer than wide, and fills at most that share
@@ -170,15 +168,19 @@ def inspect(
 
 
 def choose(trials: Sequence[Trial]) -> Trial:
-    """The trial to open the file with: the first, unless another is clearly better."""
+    """The trial to open the file with: the first, unless another is clearly better.
+
+    Without AP another is taken only where the first finds nothing of an object's size and shape, or something in grey:
+    wrong colour orders and ways of resizing find most objects too, and wrong scales more than there are.
+    """
     first = trials[0]
     best = max(trials, key=_figure)
-    if first.in_grey > best.in_grey:
+    if first.in_grey > best.in_grey or not first.scores:
         return best
-    if first.ap is not None and best.ap is not None:
-        factor, more = CLEARLY_BETTER_AP
-        return best if best.ap > factor * first.ap + more else first
-    return best if best.scores > CLEARLY_BETTER * first.scores else first
+    if first.ap is None or best.ap is None:
+        return first
+    factor, more = CLEARLY_BETTER
+    return best if best.ap > factor * first.ap + more else first
 
 
 def _figure(trial: Trial) -> tuple[bool, float]:
@@ -242,7 +244,8 @@ class _Attempts:
                     fields = {"boxes": boxes, "output.columns": names, "output.logits": logits}
                     guesses[text + (", sigmoid outside" if logits else "")] = fields
         guesses |= {f"rows {','.join(order)}": {"output.columns": order} for order in ROW_ORDERS}
-        return self._tried(guesses)
+        sound = [trial for trial in self._tried(guesses) if trial.scores > 0 and trial.in_grey == 0]
+        return sorted(sound, key=_figure, reverse=True)
 
     def info(self, fields: Mapping[str, Any]) -> ArtifactInfo:
         """The description by a convention."""

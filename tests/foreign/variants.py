@@ -286,7 +286,7 @@ def legacy(cut: Surgery) -> None:
     raw(cut)
 
 
-LAYOUTS: Mapping[str, Callable[[Surgery], None]] = {
+LAYOUTS: dict[str, Callable[[Surgery], None]] = {
     layout.__name__: layout
     for layout in (
         *(raw, decoded, corners, normalized, logits, multiplied, transposed, boxes_and_scores, three_levels),
@@ -295,8 +295,72 @@ LAYOUTS: Mapping[str, Callable[[Surgery], None]] = {
 }
 
 
+def four_points(cut: Surgery) -> None:
+    """Four corner points (8 columns), objectness, two colours, classes: robotics heads."""
+    boxes, objectness, classes = cut.parts(corners=True)
+    rows = cut.op("Concat", boxes, boxes, objectness, cut.columns(classes, 0, 2), classes, axis=2)
+    cut.out(rows, [1, cut.count, "columns"], named="output")
+
+
+def four_undecoded_points(cut: Surgery) -> None:
+    """The same, points undecoded and sigmoids outside."""
+    rows = cut.rows(sigmoid=False)
+    points = cut.columns(rows, 0, 4)
+    joined = cut.op("Concat", points, points, cut.columns(rows, 4, 1 << 30), axis=2)
+    cut.out(joined, [1, cut.count, "columns"], named="output")
+
+
+def swapped(cut: Surgery) -> None:
+    """Decoded, boxes as centre y, centre x, height, width."""
+    boxes, *scores = cut.parts()
+    order = [cut.columns(boxes, index, index + 1) for index in (1, 0, 3, 2)]
+    cut.out(cut.op("Concat", *order, *scores, axis=2), [1, cut.count, "columns"], named="output")
+
+
+def overflowing(cut: Surgery) -> None:
+    """Half precision that overflows: NaN."""
+    rows = cut.op("Concat", *cut.parts(), axis=2)
+    cut.out(cut.op("Sqrt", cut.op("Neg", rows)), [1, cut.count, "columns"], named="output")
+
+
+def three_anchors(cut: Surgery) -> None:
+    """Three anchor boxes a location: YOLOv3, v5, v7."""
+    rows = cut.op("Concat", *cut.parts(), axis=2)
+    cut.out(cut.op("Concat", rows, rows, rows, axis=1), [1, 3 * cut.count, "columns"], named="output")
+
+
+def ultralytics(cut: Surgery) -> None:
+    """(1, 4 + C, N) of Ultralytics, as its metadata says."""
+    boxes, objectness, classes = cut.parts()
+    rows = cut.op("Concat", boxes, cut.op("Mul", objectness, classes), axis=2)
+    cut.out(cut.op("Transpose", rows, perm=[0, 2, 1]), [1, "columns", cut.count], named="output0")
+    helper.set_model_props(cut.model, {"author": "Ultralytics", "task": "detect"})
+
+
+def rows_without_any(cut: Surgery) -> None:
+    """Rows of 7 columns that a photograph gives none of: nothing tells their order."""
+    cut.out(cut.suppressed(conf=0.999), ["detections", 7], named="output")
+
+
+def segments(cut: Surgery) -> None:
+    """A map of masks beside the rows."""
+    cut.out(cut.op("Concat", *cut.parts(), axis=2), [1, cut.count, "columns"], named="output")
+    shape = [1, "masks", cut.size[0] // 8, cut.size[1] // 8]
+    cut.out(cut.maps[0][2], shape, named="masks")
+
+
+REFUSED: dict[str, Callable[[Surgery], None]] = {
+    layout.__name__: layout
+    for layout in (
+        *(four_points, four_undecoded_points, swapped, overflowing, three_anchors, ultralytics),
+        *(rows_without_any, segments),
+    )
+}
+"""Layouts that no convention opens: each has to be refused."""
+
+
 def rebuild(layout: str, source: Path, path: Path) -> Path:
     """Write `source`, a file with undecoded boxes and no metadata, to `path` in another layout."""
     cut = Surgery(source)
-    LAYOUTS[layout](cut)
+    (LAYOUTS | REFUSED)[layout](cut)
     return cut.save(path)

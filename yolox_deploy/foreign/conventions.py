@@ -103,29 +103,40 @@ def _of_input(found: InputConvention, stated: Mapping[str, Any]) -> list[str]:
 
 
 def _of_outputs(info: ArtifactInfo, stated: Mapping[str, Any]) -> list[str]:
-    output, said = info.output, []
+    output = info.output
     if output.finished:
-        said.append(
-            f"its rows are finished detections ({','.join(output.columns)}), suppressed again by the thresholds "
-            "asked for"
+        columns, first, count = ",".join(output.columns), info.class_names[0], len(info.class_names)
+        return _unstated(
+            stated,
+            (
+                "output.columns",
+                True,
+                f"its rows are finished detections ({columns}), suppressed again as asked for",
+            ),
+            (
+                "class_names",
+                True,
+                f"nothing tells its classes, taken for {count} ({first}, …): name them with --names FILE",
+            ),
+            ("output.normalized", output.normalized, "its boxes are shares of the input's size"),
         )
-        if "class_names" not in stated:
-            said.append(
-                f"its classes are not named and are taken for {len(info.class_names)} ({info.class_names[0]}, …)"
-            )
-    elif "objectness" not in output.columns:
-        said.append("its class scores are multiplied by objectness already")
-    if info.boxes == "corners" and not output.finished:
-        said.append("its boxes are corners")
-    if output.normalized:
-        said.append("its boxes are shares of the input's size")
-    if output.logits:
-        said.append("its scores lack the sigmoid, which is applied here")
-    if output.columns_first and len(output.tensors) < 2:
-        said.append("its columns come before its rows")
-    if len(output.tensors) > 1 and not output.finished:
-        said.append(f"its predictions come in {len(output.tensors)} tensors ({', '.join(output.tensors)})")
-    return said
+    several = len(output.tensors) > 1
+    names = ", ".join(output.tensors)
+    holds = "objectness" not in output.columns
+    return _unstated(
+        stated,
+        ("output.columns", holds, "its class scores are multiplied by objectness already"),
+        ("boxes", info.boxes == "corners", "its boxes are corners"),
+        ("output.normalized", output.normalized, "its boxes are shares of the input's size"),
+        ("output.logits", output.logits, "its scores lack the sigmoid, which is applied here"),
+        ("output.columns_first", output.columns_first and not several, "its columns come before its rows"),
+        ("output.tensors", several, f"its predictions come in {len(output.tensors)} tensors ({names})"),
+    )
+
+
+def _unstated(stated: Mapping[str, Any], *phrases: tuple[str, bool, str]) -> list[str]:
+    """What is said of each convention (key, whether it is so, phrase) that is so and that nobody stated."""
+    return [phrase for key, is_so, phrase in phrases if is_so and key not in stated]
 
 
 def _check_input(

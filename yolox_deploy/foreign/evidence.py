@@ -1,6 +1,6 @@
 """What the numbers tell that a network answers to a grey picture and to a photograph.
 
-Each threshold stands between measured values: of sixteen right files and of the layouts that `docs/files.md` lists.
+Each threshold stands between measured values: of sixteen right files and of the layouts that docs/files.md lists.
 """
 
 from __future__ import annotations

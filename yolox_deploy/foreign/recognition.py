@@ -78,6 +78,12 @@ def _refuse_other_families(probe: Probe, stated: Mapping[str, Any]) -> None:
 def _form(probe: Probe, pair: Pair, grid: Grid, stated: Mapping[str, Any]) -> OutputConvention:
     """How the outputs hold predictions or detections: as stated, else as shapes and numbers tell."""
     tensors, columns = stated.get("output.tensors", ()), stated.get("output.columns")
+    missing = [name for name in tensors if name not in pair.grey]
+    if missing:
+        names = ", ".join(pair.grey)
+        raise ArtifactError(
+            f"{probe.runtime.path} has the outputs {names}; output.tensors names {missing[0]!r}"
+        )
     answers = pair._replace(
         grey={name: pair.grey[name] for name in tensors or pair.grey},
         photo={name: pair.photo[name] for name in tensors or pair.photo},
@@ -201,6 +207,10 @@ def _refuse_shapes(probe: Probe, answers: Answers, grid: Grid) -> NoReturn:
             "and v7 have with their anchor boxes",
             f"--override priors={PRIORS} (YOLOX's own anchor-based models)",
         )
+    alone = [name for name in answers if predictions_form({name: answers[name]}, len(grid))]
+    if len(alone) == 1 and len(answers) > 1:
+        others = ", ".join(name for name in answers if name != alone[0])
+        _refuse(probe, f"beside {alone[0]} it answers {others}", f"--override output.tensors={alone[0]}")
     _refuse(
         probe, f"the output is {shapes}; a YOLOX detector of {size} gives (batch, {len(grid)}, 5 + classes)"
     )
