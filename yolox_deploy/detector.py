@@ -93,8 +93,8 @@ class Detector:
         max_detections: the best so many are kept; None keeps all.
         threads: CPU threads of one inference.
         multi_label: give an anchor point every class that reaches `conf`, not only its best one.
-        override: fields of `ArtifactInfo` to replace, for foreign files whose conventions differ
-            (`{"input": InputConvention.legacy(), "class_names": ("cat", "dog")}`).
+        override: conventions of a foreign file, stated instead of recognised, by the names in docs/files.md
+            (`{"input": InputConvention.legacy(), "boxes": "corners", "output.logits": True}`).
         runtime_options: settings of the backend (its `options_type`).
 
     Raises:
