@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from yolox_deploy.errors import InputError, YoloxDeployError
 from yolox_deploy.files import write_text
+from yolox_deploy.signatures import of_file
 
 _T = TypeVar("_T")
 
@@ -199,5 +200,8 @@ def _refusing(kind: FileKind, where: object, said: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
+        found = of_file(where) if isinstance(where, Path) and isinstance(error, ValueError) else None
+        if found is not None and found.family != "text":
+            raise kind.error(f"{where} {found.instead_of('the text that was expected', where)}") from error
         told = f"{kind.missing} {where}" if kind.missing and isinstance(error, OSError) else f"{where} {said}"
         raise kind.error(f"{told} ({getattr(error, 'strerror', error)}); {kind.cure}") from error
