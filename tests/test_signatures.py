@@ -302,7 +302,7 @@ def test_annotations_that_are_something_else(contents: dict[str, bytes], tmp_pat
         path.write_bytes(contents[name])
         with pytest.raises(InputError) as caught:
             read(path, ANNOTATIONS)
-        assert f"{path} is {name}, not " in str(caught.value)
+        assert f"{path} is not JSON (it is {name}: " in str(caught.value)
     path.write_bytes(b"{broken")
     with pytest.raises(InputError, match="is not JSON"):
         read(path, ANNOTATIONS)

@@ -200,8 +200,12 @@ def _refusing(kind: FileKind, where: object, said: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        found = of_file(where) if isinstance(where, Path) and isinstance(error, ValueError) else None
-        if found is not None and found.family != "text":
-            raise kind.error(f"{where} {found.instead_of('the text that was expected', where)}") from error
         told = f"{kind.missing} {where}" if kind.missing and isinstance(error, OSError) else f"{where} {said}"
-        raise kind.error(f"{told} ({getattr(error, 'strerror', error)}); {kind.cure}") from error
+        reason = _other_kind(where) if isinstance(error, ValueError) else None
+        raise kind.error(f"{told} ({reason or getattr(error, 'strerror', error)}); {kind.cure}") from error
+
+
+def _other_kind(where: object) -> str | None:
+    """What a file is that holds no text, and what mends it."""
+    found = of_file(where) if isinstance(where, Path) else None
+    return f"it is {found.name}: {found.mend(where)}" if found and found.family != "text" else None
