@@ -20,7 +20,8 @@ MAGIC = "7767517"
 EXPORT_AGAIN = "export the checkpoint again with: yolox-deploy export MODEL --to ncnn --weights FILE"
 STORAGE = {0x00000000: "fp32", 0x0002C056: "fp32", 0x01306B47: "fp16"}
 """How a layer's weights are stored, by the four bytes before them."""
-WEIGHTED = ("Convolution", "ConvolutionDepthWise", "MemoryData")
+WEIGHTED = ("Convolution", "ConvolutionDepthWise")
+CONSTANT = "MemoryData"
 WEIGHTLESS = re.compile(
     "BinaryOp|Concat|Crop|Input|Interp|Permute|Pooling|ReLU|Reorg|Reshape|Sigmoid|Slice|Softmax|Split|Swish|UnaryOp"
 )
@@ -127,7 +128,7 @@ def read_storage(layers: Sequence[Layer], weights: Path, path: Path) -> str:
         return "unknown"
     size, position, found = weights.stat().st_size, 0, set()
     with weights.open("rb") as file:
-        for layer in (layer for layer in layers if layer.type in WEIGHTED):
+        for layer in (layer for layer in layers if layer.type in (*WEIGHTED, CONSTANT)):
             file.seek(position)
             storage, length = _stored(layer, int.from_bytes(file.read(4), "little"), weights)
             position += length
@@ -141,19 +142,24 @@ def read_storage(layers: Sequence[Layer], weights: Path, path: Path) -> str:
 
 
 def _has_known_length(layer: Layer) -> bool:
-    if layer.type == "MemoryData" and layer.parameters.get("21", "1") != "1":
-        return False  # stored with a flag
+    if layer.type == CONSTANT:
+        return layer.parameters.get("21", "1") == "1"  # else stored with a flag
     return layer.type in WEIGHTED or WEIGHTLESS.fullmatch(layer.type) is not None
+
+
+def constant_length(layer: Layer) -> int:
+    """How many bytes a constant takes in the `.bin`: float32 without a flag; 0 for any other layer."""
+    sides = [side for key in (0, 1, 11, 2) if (side := layer.number(key)) > 0]
+    return 4 * math.prod(sides) if sides and layer.type == CONSTANT else 0
 
 
 def _stored(layer: Layer, flag: int, weights: Path) -> tuple[str, int]:
     """Storage and length in bytes of one layer's flag, weights (padded to four bytes) and float32 biases.
 
-    A constant (MemoryData) is float32 without a flag.
+    A constant is float32 without a flag.
     """
-    if layer.type == "MemoryData":
-        sides = [side for key in (0, 1, 11, 2) if (side := layer.number(key)) > 0]
-        return "fp32", 4 * math.prod(sides) if sides else 0
+    if layer.type == CONSTANT:
+        return "fp32", constant_length(layer)
     count, biases, has_bias = (layer.number(key) for key in (6, 0, 5))
     if flag not in STORAGE or min(count, biases, has_bias) < 0:
         raise ArtifactError(
@@ -175,7 +181,7 @@ def blob_names(
     inputs = [name for layer in layers if layer.type == "Input" for name in layer.outputs]
     used = {name for layer in layers for name in layer.inputs}
     made = [name for layer in layers for name in layer.outputs]
-    constants = {name for layer in layers if layer.type == "MemoryData" for name in layer.outputs}
+    constants = {name for layer in layers if layer.type == CONSTANT for name in layer.outputs}
     outputs = [name for name in made if name not in used | constants]
     if artifact is not None and "output_name" in artifact.details:
         outputs = [name for name in made if name == artifact.details["output_name"]]

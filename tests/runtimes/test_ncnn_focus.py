@@ -15,7 +15,9 @@ import torch
 from yolox_deploy import Detector
 from yolox_deploy.converters.ncnn_target import run_pnnx, trace
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.foreign.stem import stem_weight
 from yolox_deploy.models import build_model, load_checkpoint
+from yolox_deploy.models.fusion import fuse
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.runtimes.ncnn_adapter import NcnnOptions, NcnnRuntime
 from yolox_deploy.runtimes.ncnn_files import Layer, parse_param
@@ -109,6 +111,14 @@ def test_each_stem_runs_as_the_network(stem: str, write: Callable[[str], Path], 
         assert len(runtime.loaded.notes) == (stem not in EDITED)
     assert output.shape == expected.shape
     np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_the_weights_that_tell_legacy_files_are_found_behind_it(
+    stem: str, write: Callable[[str], Path], network: YOLOX
+) -> None:
+    first = next(module for module in fuse(network).modules() if isinstance(module, torch.nn.Conv2d))
+    assert stem_weight(write(stem)) == pytest.approx(float(first.weight.abs().mean()), rel=1e-4)
 
 
 @pytest.mark.parametrize("stem", ["YoloV5Focus, blobs as before", "pnnx"])
