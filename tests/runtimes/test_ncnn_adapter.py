@@ -19,7 +19,7 @@ from yolox_deploy.artifact import ArtifactInfo, write_sidecar
 from yolox_deploy.converters import ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import convert
 from yolox_deploy.errors import ArtifactError, ClosedError, UsageError
-from yolox_deploy.foreign.conventions import infer_info
+from yolox_deploy.foreign.conventions import recognise
 from yolox_deploy.models import build_model
 from yolox_deploy.models.fusion import fuse
 from yolox_deploy.models.yolox import YOLOX
@@ -141,7 +141,7 @@ def test_a_foreign_file_takes_any_size(write: Callable[..., Path], foreign_text:
         with pytest.raises(UsageError, match="divide by 32"):
             runtime.infer({"images": draw(0, (100, 96))})
     with NcnnRuntime(write(text=foreign_text), NcnnOptions(threads=1, imgsz=(64, 96))) as runtime:
-        info = infer_info(runtime)
+        info = recognise(runtime, {}).info
     assert (info.input_size, info.boxes, info.batch, len(info.class_names)) == ((64, 96), "raw", 1, 3)
 
 
@@ -211,7 +211,8 @@ def test_broken_files_are_errors_and_never_crashes(
         ("bin_half", r"truncated or of another model.*export the checkpoint again"),
         ("bin_random", "neither float32 nor float16"),
         ("param_half", "is damaged|is truncated"),
-        ("param_onnx", r"no NCNN \.param text"),
+        ("param_magic", r"is a text \('7767518 .*'\), not an NCNN \.param text"),
+        ("param_onnx", r"is an ONNX file, not an NCNN \.param text: rename it to param_onnx\.onnx"),
         ("param_dangling", "uses a blob not made above or used up"),
         ("param_no_number", "parameter 6 is 'x'"),
         ("param_focus", r"needs YoloV5Focus.*Focus.*yolox-deploy export MODEL --to ncnn"),

@@ -21,6 +21,7 @@ from yolox_deploy.cli import (
     doctor,
     evaluate,
     export,
+    inspect,
     migrate,
     models,
     predict,
@@ -39,6 +40,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Prepare": {
         "export": export.export_command,
         "migrate": migrate.migrate_command,
+        "inspect": inspect.inspect_command,
         "models": models.models_command,
         "doctor": doctor.doctor_command,
         "demo": demo.demo_command,
