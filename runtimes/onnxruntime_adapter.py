@@ -67,13 +67,16 @@ class OnnxRuntime(Runtime):
 
     def _load(self, path: Path) -> Loaded:
         ort = _import()
-        wanted, device_id = choose_provider(self.options, ort.get_available_providers())
+        available = ort.get_available_providers()
+        wanted, device_id = choose_provider(self.options, available)
         session_options = ort.SessionOptions()
         session_options.log_severity_level = 3  # errors reach the caller as exceptions
         session_options.intra_op_num_threads = self.options.threads or 0
         precision = _file_precision(ort, path) if wanted == "tensorrt" else "fp32"
-        providers = provider_list(wanted, device_id, precision)
-        self._session, refusal = _open_session(ort, path, session_options, providers)
+        offered = [each for each in provider_list(wanted, device_id, precision) if _name(each) in available]
+        self._session, refusal = _open_session(ort, path, session_options, offered)
+        if PROVIDERS[wanted] not in available:
+            refusal = f"the installed onnxruntime has only {', '.join(available)}"
         obtained = self._session.get_providers()
         check_provider(PROVIDERS[wanted], obtained, self.options, refusal)
         on_cpu = obtained[0] == PROVIDERS["cpu"]
@@ -109,7 +112,7 @@ def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[
     """The provider to ask for and the GPU's index.
 
     Raises:
-        UsageError: the device or provider is unknown, or not in the installed package.
+        UsageError: the device or provider is unknown, or not in the installed package and the CPU will not do.
     """
     match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", options.device)
     if match is None or options.provider not in ("auto", *PROVIDERS):
@@ -124,10 +127,11 @@ def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[
         wanted = auto if kind == "auto" else kind
     if (wanted == "cpu") != (kind == "cpu") and kind != "auto":
         raise UsageError(f"device {options.device!r} and provider {options.provider!r} contradict each other")
-    if PROVIDERS[wanted] not in available:
+    if PROVIDERS[wanted] not in available and not options.allow_cpu_fallback:
         raise UsageError(
             f"{wanted} was asked for, but the installed onnxruntime has only {', '.join(available)}. Get it "
-            "with: pip uninstall onnxruntime && pip install 'yolox-deploy[onnxruntime-gpu]'"
+            "with: pip uninstall onnxruntime && pip install 'yolox-deploy[onnxruntime-gpu]', or accept the slower "
+            "device with allow_cpu_fallback=True"
         )
     return wanted, index
 
@@ -156,6 +160,10 @@ def provider_list(wanted: str, device_id: int, precision: str) -> list[Any]:
         "trt_engine_cache_path": str(engines),
     }
     return [(PROVIDERS["tensorrt"], settings), *providers]
+
+
+def _name(provider: str | tuple[str, Any]) -> str:
+    return provider if isinstance(provider, str) else provider[0]
 
 
 def _open_session(ort: ModuleType, path: Path, options: Any, providers: list[Any]) -> tuple[Any, str | None]:
