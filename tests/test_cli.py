@@ -123,7 +123,7 @@ def test_eval_prints_figures(run: Any, toy: Path, picture: Path, tmp_path: Path)
     assert (figures["APs"], figures["APl"]) == (-1, -1)
     assert (figures["backend"], figures["precision"], figures["model"]) == ("onnxruntime", "fp32", str(toy))
     (tmp_path / "names.txt").write_text("cat\ndog\nbird\n")
-    done = run("eval", toy, *arguments, "--classes", tmp_path / "names.txt", "--json")
+    done = run("eval", toy, *arguments, "--names", tmp_path / "names.txt", "--json")
     assert json.loads(done.stdout)["AP"] == pytest.approx(1)
     assert done.stderr.startswith("warning: the model has no class 'class_0'")
 
@@ -319,7 +319,7 @@ def test_models_as_a_table_needs_no_torch(call: Call, monkeypatch: pytest.Monkey
         (2, ["predict", "PICTURE", "--model", "TOY", "--backend", "onnxrt"]),
         (2, ["predict", "PICTURE", "--model", "TOY", "--device", "gpu0"]),
         (2, ["predict", "PICTURE", "--model", "TOY", "--classes", "PICTURE"]),
-        (2, ["predict", "PICTURE", "--model", "TOY", "--classes", "missing.txt"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--names", "missing.txt"]),
         (2, ["predict", "missing.jpg", "--model", "TOY"]),
         (2, ["predict", "missing-*.jpg", "--model", "TOY"]),
         (2, ["predict", "PICTURE", "--model", "TOY", "--out", "TOY"]),
@@ -428,9 +428,10 @@ def test_predict_never_writes_over_its_sources(call: Call, toy: Path, picture: P
 def test_class_names_come_from_a_file(call: Call, toy: Path, picture: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("cat\n\n  dog \nbird\n", encoding="utf-8")
-    code, out, _ = call("predict", picture, "--model", toy, "--no-images", "--classes", names)
-    assert code == 0
-    assert out == f"{picture}: 1 dog\n"
+    for option in ("--names", "--classes"):  # its name before 0.2
+        code, out, _ = call("predict", picture, "--model", toy, "--no-images", option, names)
+        assert code == 0
+        assert out == f"{picture}: 1 dog\n"
 
 
 @pytest.mark.parametrize("name", ["scan.pgm", "no_suffix", "UPPER.JPG"])

@@ -164,14 +164,21 @@ class Detections:
         """`to_dict()` as a JSON text."""
         return json.dumps(self.to_dict())
 
-    def to_coco(self, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """COCO result rows: bbox is x, y, width, height; `category_ids[class_id]` names the category."""
+    def to_coco(self, image_id: int, category_ids: Sequence[int | None]) -> list[dict[str, Any]]:
+        """COCO result rows: bbox is x, y, width, height; `category_ids[class_id]` names the category.
+
+        Objects of a class whose category is None are left out.
+        """
         rows: list[dict[str, Any]] = []
         for item in self:
             x1, y1, x2, y2 = item.box
-            category = int(category_ids[item.class_id])
+            category = category_ids[item.class_id]
+            if category is None:
+                continue
             bbox = [x1, y1, x2 - x1, y2 - y1]
-            rows.append({"image_id": image_id, "category_id": category, "bbox": bbox, "score": item.score})
+            rows.append(
+                {"image_id": image_id, "category_id": int(category), "bbox": bbox, "score": item.score}
+            )
         return rows
 
     def to_supervision(self) -> supervision.Detections:

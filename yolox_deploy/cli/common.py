@@ -50,12 +50,11 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     return names
 
 
-def overrides(classes: Path | None, legacy: bool) -> dict[str, Any]:
+def overrides(names: Path | None, legacy: bool) -> dict[str, Any]:
     """The conventions that the command line replaces."""
     from yolox_deploy.types import InputConvention
 
-    names = read_class_names(classes)
-    chosen: dict[str, Any] = {"class_names": names} if names else {}
+    chosen: dict[str, Any] = {} if names is None else {"class_names": read_class_names(names)}
     return {**chosen, "input": InputConvention.legacy()} if legacy else chosen
 
 
@@ -132,10 +131,17 @@ def progress(items: Sequence[Item], text: str) -> Iterator[Item]:
 
 @contextmanager
 def warnings_told() -> Iterator[None]:
-    """Tell warnings as messages, without the line of code that they come from."""
+    """Tell warnings as messages, each once, without the line of code that they come from."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            typer.echo(f"warning: {message}", err=True)
+
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+        warnings.showwarning = tell
         yield
 
 

@@ -24,7 +24,7 @@ def eval_command(
         bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
     ] = False,
     class_agnostic: options.ClassAgnostic = False,
-    classes: options.Classes = None,
+    names: options.Names = None,
     legacy: options.Legacy = False,
     backend: options.Backend = None,
     device: options.Device = "auto",
@@ -42,7 +42,7 @@ def eval_command(
         threads=threads,
         multi_label=multi_label,
         class_agnostic=class_agnostic,
-        override=overrides(classes, legacy),
+        override=overrides(names, legacy),
     ) as detector:
         with reporting() as progress:
             figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)

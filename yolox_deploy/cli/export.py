@@ -39,7 +39,7 @@ def export_command(
         Path | None, typer.Option(help="File to write [default: MODEL[_PRECISION].SUFFIX].")
     ] = None,
     calib: options.Calib = None,
-    classes: options.Classes = None,
+    names: options.Names = None,
     decode: Annotated[bool, typer.Option("--decode", help="Decode boxes in the graph.")] = False,
     nms: Annotated[bool, typer.Option("--nms", help="Suppress in the graph.")] = False,
     conf: Annotated[float, typer.Option(min=0, max=1, help="Least score of --nms.")] = Thresholds.conf,
@@ -74,7 +74,7 @@ def export_command(
             imgsz=parse_size(imgsz),
             batch=_parse_batch(batch),
             out=out,
-            class_names=read_class_names(classes),
+            class_names=read_class_names(names),
             calib=calib,
             verify=not no_verify,
             images=images,

@@ -90,7 +90,7 @@ def stream_command(
             min=0, max=1, help=f"Overlap above which boxes are one object (--sweep: {EVALUATION.iou})."
         ),
     ] = Thresholds.iou,
-    classes: options.Classes = None,
+    names: options.Names = None,
     legacy: options.Legacy = False,
     backend: options.Backend = None,
     device: options.Device = "auto",
@@ -108,7 +108,7 @@ def stream_command(
     _quiet_opencv()
     if sweep:
         live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
-        _refuse({**live, "--classes": classes, "--legacy": legacy}, "is for a live stream, not for --sweep")
+        _refuse({**live, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep")
         sweep_command(
             source,
             model,
@@ -151,7 +151,7 @@ def stream_command(
                 "conf": conf,
                 "iou": iou,
                 "threads": threads,
-                "override": overrides(classes, legacy),
+                "override": overrides(names, legacy),
             },
             as_json=as_json,
         )
