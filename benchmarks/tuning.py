@@ -45,6 +45,7 @@ def tune(
     max_ap_drop: float = 0.01,
     threads: Sequence[int] = (),
     device: str = "auto",
+    imgsz: int | tuple[int, int] | None = None,
     report: Report = SILENT,
 ) -> Tuned:
     """Measure every way to run the files here and keep the fastest one that is accurate enough.
@@ -61,6 +62,7 @@ def tune(
             was passed are in.
         threads: to try; empty for the powers of two up to the number of cores.
         device: as of `Detector`.
+        imgsz: side or (H, W) in pixels for files that leave it free.
         report: told of each step.
 
     Raises:
@@ -76,7 +78,9 @@ def tune(
     for path in paths:
         check_writable(tuned_path(path), "the cache (YOLOX_DEPLOY_CACHE moves it)")
     counts = tuple(threads) or _powers_of_two(usable_cores())
-    candidates = with_threads(ways(paths, device), counts)
+    candidates = with_threads(
+        ways(paths, device, (imgsz, imgsz) if isinstance(imgsz, int) else imgsz), counts
+    )
     options = BenchOptions(protocol or Protocol.quick(), pictures, truth, startup=False, peaks=False)
     found = measure(BenchPlan(candidates), options, report=report)
     index = choose(found.rows)

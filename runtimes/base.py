@@ -27,7 +27,8 @@ from yolox_deploy.errors import (
     YoloxDeployError,
     refuse_unknown,
 )
-from yolox_deploy.types import TensorSpec
+from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.types import TensorSpec, as_size
 
 MOST_THREADS = 512
 """More than any machine's cores: a backend really starts as many as it is told, and the machine hangs."""
@@ -64,10 +65,12 @@ class RuntimeOptions:
     Attributes:
         device: "auto", "cpu", "cuda", "cuda:1", …
         threads: CPU threads for one inference, None for the backend's own choice.
+        imgsz: (H, W) to run a file at that leaves its size free; None for the size it was made for.
     """
 
     device: str = "auto"
     threads: int | None = None
+    imgsz: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):
@@ -77,6 +80,8 @@ class RuntimeOptions:
             raise UsageError(
                 f"threads is {threads!r}; expected 1 to {MOST_THREADS}, or None for the backend's default"
             )
+        if self.imgsz is not None:
+            object.__setattr__(self, "imgsz", check_input_size(as_size(self.imgsz)))
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> RuntimeOptions:

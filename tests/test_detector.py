@@ -285,7 +285,7 @@ def test_conventions_may_be_overridden(toy_model: Any, tmp_path: Path) -> None:
     [
         ({"names": ("a",)}, "unknown convention .*did you mean 'class_names'"),
         ({"class_names": ("a", "b")}, "2 class names for the 3 classes"),
-        ({"input_size": (128, 96)}, "described as float32"),
+        ({"input_size": (128, 96)}, "takes images of 64x96 only .* 128x96 was asked for"),
         ({"input": InputConvention("NHWC", "uint8")}, "described as uint8"),
         ({"batch": 4}, "described as"),
     ],

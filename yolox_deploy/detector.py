@@ -89,7 +89,8 @@ class Detector:
         threads: CPU threads of one inference.
         multi_label: give an anchor point every class that reaches `conf`, not only its best one.
         override: fields of `ArtifactInfo` to replace, for foreign files whose conventions differ
-            (`{"input": InputConvention.legacy(), "class_names": ("cat", "dog")}`).
+            (`{"input": InputConvention.legacy(), "class_names": ("cat", "dog")}`); `input_size` for a file that
+            leaves its height and width free, a checkpoint too.
         runtime_options: settings of the backend (its `options_type`).
 
     Raises:
@@ -114,12 +115,14 @@ class Detector:
         runtime_options: Mapping[str, Any] | None = None,
     ) -> None:
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
-        options = {"device": device, "threads": threads, **(runtime_options or {})}
+        override = override or {}
+        options = {"device": device, "threads": threads, "imgsz": override.get("input_size")}
+        options |= runtime_options or {}
         if backend == "auto":
             model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)
         try:
-            self._artifact = describe(self._runtime, override or {})
+            self._artifact = describe(self._runtime, override)
             self._graph_nms = self._artifact.graph_nms
             if self._graph_nms:
                 asked = apply_graph_thresholds(asked, self._graph_nms)

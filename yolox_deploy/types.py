@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -202,6 +203,21 @@ class Detections:
 
         texts = [f"{item.class_name} {item.score:.2f}" for item in self]
         return draw(image, self.boxes, texts, [class_color(item.class_id) for item in self])
+
+
+def as_size(size: Sequence[int]) -> tuple[int, int]:
+    """Return `size` as (height, width) in pixels.
+
+    Raises:
+        UsageError: it is not two positive integers.
+    """
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        raise UsageError(f"the size is {size!r}; expected two integers (height, width)") from None
+    if height < 1 or width < 1:
+        raise UsageError(f"the size is {height}x{width}; both sides must be at least 1 pixel")
+    return height, width
 
 
 class Report:

@@ -31,7 +31,9 @@ def bench_command(
     weights: Annotated[
         Path | None, typer.Option(help="Checkpoint of the one model [default: cached official, or random].")
     ] = None,
-    imgsz: Annotated[str | None, typer.Option(help="N or HxW of exported files.")] = None,
+    imgsz: Annotated[
+        str | None, typer.Option(help="N or HxW of exported files, and of files that leave it free.")
+    ] = None,
     calib: options.Calib = None,
     images: options.Images = None,
     annotations: options.Annotations = None,

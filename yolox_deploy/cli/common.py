@@ -50,11 +50,13 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     return names
 
 
-def overrides(names: Path | None, legacy: bool) -> dict[str, Any]:
+def overrides(names: Path | None, legacy: bool, imgsz: str | None) -> dict[str, Any]:
     """The conventions that the command line replaces."""
     from yolox_deploy.types import InputConvention
 
     chosen: dict[str, Any] = {} if names is None else {"class_names": read_class_names(names)}
+    if imgsz is not None:
+        chosen["input_size"] = parse_size(imgsz)
     return {**chosen, "input": InputConvention.legacy()} if legacy else chosen
 
 

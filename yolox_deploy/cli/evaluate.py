@@ -24,6 +24,7 @@ def eval_command(
         bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
     ] = False,
     class_agnostic: options.ClassAgnostic = False,
+    imgsz: options.Imgsz = None,
     names: options.Names = None,
     legacy: options.Legacy = False,
     backend: options.Backend = None,
@@ -42,7 +43,7 @@ def eval_command(
         threads=threads,
         multi_label=multi_label,
         class_agnostic=class_agnostic,
-        override=overrides(names, legacy),
+        override=overrides(names, legacy, imgsz),
     ) as detector:
         with reporting() as progress:
             figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)

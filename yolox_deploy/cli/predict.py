@@ -30,6 +30,7 @@ def predict_command(
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
     class_agnostic: options.ClassAgnostic = False,
     max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
+    imgsz: options.Imgsz = None,
     names: options.Names = None,
     legacy: options.Legacy = False,
     backend: options.Backend = None,
@@ -53,7 +54,7 @@ def predict_command(
         class_agnostic=class_agnostic,
         max_detections=max_detections,
         threads=threads,
-        override=overrides(names, legacy),
+        override=overrides(names, legacy, imgsz),
     ) as detector:
         records, failures = [], []
         for path, target in progress(list(zip(paths, targets, strict=True)), "detecting"):

@@ -73,7 +73,10 @@ def stream_command(
         typer.Option("--sweep", help="Compare models × backends × sizes by streaming AP, in simulated time."),
     ] = False,
     imgsz: Annotated[
-        str | None, typer.Option(help="For --sweep with zoo names: input sizes, such as 224,320,416.")
+        str | None,
+        typer.Option(
+            help="N or HxW for a file that leaves its size free; for --sweep with zoo names several: 224,320,416."
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="For --sweep with one zoo name: its checkpoint. [default: official]")
@@ -127,7 +130,7 @@ def stream_command(
             device=device,
         )
         return
-    _refuse({"--imgsz": imgsz, "--weights": weights}, "is for --sweep; a model file has its size and weights")
+    _refuse({"--weights": weights}, "is for --sweep; a model file has its weights")
     if len(model) > 1 or len(rates) > 1:
         raise UsageError("one stream has one model and one rate; compare several by --sweep")
     live_command(
@@ -151,7 +154,7 @@ def stream_command(
                 "conf": conf,
                 "iou": iou,
                 "threads": threads,
-                "override": overrides(names, legacy),
+                "override": overrides(names, legacy, imgsz),
             },
             as_json=as_json,
         )

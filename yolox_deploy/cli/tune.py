@@ -10,7 +10,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.bench import choose_protocol
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import numbers, print_json, reporting
+from yolox_deploy.cli.common import numbers, parse_size, print_json, reporting
 
 
 def tune_command(
@@ -20,6 +20,7 @@ def tune_command(
     max_ap_drop: options.MaxApDrop = 0.01,
     threads: options.ThreadCounts = None,
     device: options.Device = "auto",
+    imgsz: options.Imgsz = None,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="60 s or 1,000 iterations for each way instead of 3 s.")
     ] = False,
@@ -40,6 +41,7 @@ def tune_command(
             max_ap_drop=max_ap_drop,
             threads=numbers(threads),
             device=device,
+            imgsz=parse_size(imgsz),
             report=progress,
         )
     choice = read_tuned(files[0])

@@ -18,15 +18,15 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
 from yolox_deploy.postprocess import anchor_grid
-from yolox_deploy.preprocess import as_size
 from yolox_deploy.runtimes.base import Runtime
-from yolox_deploy.types import InputConvention, TensorSpec
+from yolox_deploy.types import InputConvention, TensorSpec, as_size
 
 DEFAULT_SIZE = 640
 
 SIZE_HINT = (
     f". The file leaves its height and width free and was run at {DEFAULT_SIZE}x{DEFAULT_SIZE} unless told "
-    'otherwise; give the size it was made for: Detector(FILE, override={"input_size": (H, W)})'
+    "otherwise; give the size it was made for: --imgsz HxW, in Python "
+    'Detector(FILE, override={"input_size": (H, W)})'
 )
 
 
@@ -38,9 +38,13 @@ def describe(runtime: Runtime, override: Mapping[str, Any]) -> ArtifactInfo:
         UsageError: `override` has an unknown field or an unfit value.
     """
     fields = _check_override(override)
+    _check_count(runtime)
+    if runtime.options.imgsz is not None:
+        fields = {"input_size": runtime.options.imgsz, **fields}
+    if "input_size" in fields:
+        _check_size(runtime, fields["input_size"])
     found = runtime.artifact or infer_info(runtime, size=fields.get("input_size"), boxes=fields.get("boxes"))
     info = dataclasses.replace(found, **fields)
-    _check_count(runtime)
     _check_fit(info, runtime, UsageError if override else ArtifactError)
     return info
 
@@ -117,6 +121,20 @@ def _box_encoding(predictions: NDArray[np.float32], size: tuple[int, int]) -> st
     centers = predictions[:, :2].astype(np.float64)
     to_anchor = np.abs(centers - points.offsets * points.strides[:, None]).mean()
     return "decoded" if to_anchor < np.abs(centers).mean() else "raw"
+
+
+def _check_size(runtime: Runtime, asked: tuple[int, int]) -> None:
+    """Refuse to run a file of a fixed size at another one."""
+    _, fixed = _layout_and_size(runtime, runtime.inputs[0])
+    if any(side not in (None, wanted) for side, wanted in zip(fixed, asked, strict=True)):
+        takes, wanted = (
+            "x".join("any" if side is None else str(side) for side in size) for size in (fixed, asked)
+        )
+        model = runtime.artifact.model if runtime.artifact is not None else "MODEL"
+        raise UsageError(
+            f"{runtime.path} takes images of {takes} only (height x width), {wanted} was asked for; leave the size "
+            f"out, or make a file of that size: yolox-deploy export {model} --weights FILE --imgsz {wanted}"
+        )
 
 
 def _check_fit(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployError]) -> None:
