@@ -46,6 +46,8 @@ class Capabilities:
         precisions: of the files that it runs.
         dynamic_batch: whether a file may leave its batch free.
         concurrent: whether `infer` may run in several threads at once (else calls queue on a lock).
+        in_memory: those of `suffixes` whose models it also opens from bytes, and then writes nothing to a disk
+            unless it is asked to.
         file_sets: suffix -> those of the further files that a model file needs beside it, where
             `artifact.FILE_SETS` does not tell.
     """
@@ -55,6 +57,7 @@ class Capabilities:
     precisions: tuple[str, ...]
     dynamic_batch: bool = False
     concurrent: bool = False
+    in_memory: tuple[str, ...] = ()
     file_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -117,11 +120,12 @@ class Loaded:
 
 
 class Runtime(ABC):
-    """One loaded model file on one backend; also a context manager.
+    """One loaded model on one backend; also a context manager.
 
     Args:
-        path: the model file.
+        path: the model file; for a model in memory what messages call it, with the suffix that tells its format.
         options: an instance of `options_type`.
+        content: the model itself, where it is in memory; `_load` then reads `self.content`, and has it nowhere else.
 
     Raises:
         ArtifactError: the file is missing, damaged, of another format or cannot run on this machine.
@@ -133,16 +137,21 @@ class Runtime(ABC):
     capabilities: ClassVar[Capabilities]
     options_type: ClassVar[type[RuntimeOptions]] = RuntimeOptions
 
-    def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
+    def __init__(
+        self, path: str | Path, options: RuntimeOptions | None = None, *, content: bytes | None = None
+    ) -> None:
         self.path = Path(path)
+        self.content = content
         self.options = options if options is not None else self.options_type()
         self._closed = True  # until the file is loaded, so that a failed load closes nothing
         self._lock = threading.Lock()
         self._check_file()
-        self.artifact = read_sidecar(self.path)
+        self.artifact = read_sidecar(self.path) if content is None else None
         with self._translated(ArtifactError, "load"):
             self.loaded = self._load(self.path)
         self._closed = False
+        self._call = repr(str(self.path)) if content is None else f"CONTENT, format={self.path.suffix!r}"
+        self.content = None
         self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
         self.artifact = self.artifact or self.loaded.artifact
         if METADATA_KEY in self.loaded.metadata:
@@ -194,7 +203,7 @@ class Runtime(ABC):
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
-            f"a loaded model cannot be pickled: open one in each process with the path {str(self.path)!r}"
+            f"a loaded model cannot be pickled: open one in each process with Detector({self._call})"
         )
 
     @classmethod
@@ -220,16 +229,23 @@ class Runtime(ABC):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError(f"{self.path.name} was closed; open it again with Detector({str(self.path)!r})")
+            raise ClosedError(f"{self.path.name} was closed; open it again with Detector({self._call})")
 
     def _check_file(self) -> None:
-        if not self.path.exists():
+        if self.content is None and not self.path.exists():
             raise ArtifactError(f"no model file at {self.path}")
-        if not self.path.is_file() or self.path.stat().st_size == 0:
+        on_disk = self.content is None and self.path.is_file() and self.path.stat().st_size > 0
+        if not (self.content or on_disk):
             raise ArtifactError(f"{self.path} is empty or not a file; expected a model")
         if self.path.suffix not in self.capabilities.suffixes:
             expected = ", ".join(self.capabilities.suffixes)
             raise ArtifactError(f"{self.name} opens {expected}; {self.path.name} is none of these")
+        if self.content is not None and self.path.suffix not in self.capabilities.in_memory:
+            files = " and ".join(file.suffix for file in self.files)
+            raise UsageError(
+                f"{self.name} opens {files} from files alone, not from bytes: give the path, or the bytes of an ONNX "
+                "file with format='.onnx' (yolox-deploy export MODEL --to onnx --weights FILE)"
+            )
 
     def _check_inputs(self, inputs: Arrays) -> None:
         if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in self.inputs}:

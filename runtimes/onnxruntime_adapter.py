@@ -56,6 +56,7 @@ class OnnxRuntime(Runtime):
         precisions=("fp32", "fp16", "int8"),
         dynamic_batch=True,
         concurrent=True,
+        in_memory=(".onnx",),
     )
     options_type = OnnxRuntimeOptions
     options: OnnxRuntimeOptions
@@ -72,9 +73,11 @@ class OnnxRuntime(Runtime):
         session_options = ort.SessionOptions()
         session_options.log_severity_level = 3  # errors reach the caller as exceptions
         session_options.intra_op_num_threads = self.options.threads or 0
-        precision = _file_precision(ort, path) if wanted == "tensorrt" else "fp32"
-        offered = [each for each in provider_list(wanted, device_id, precision) if _name(each) in available]
-        self._session, refusal = _open_session(ort, path, session_options, offered)
+        model = str(path) if self.content is None else self.content
+        precision = _file_precision(ort, model) if wanted == "tensorrt" else "fp32"
+        providers = provider_list(wanted, device_id, precision, keep=self.content is None)
+        offered = [each for each in providers if _name(each) in available]
+        self._session, refusal = _open_session(ort, model, session_options, offered)
         if PROVIDERS[wanted] not in available:
             refusal = f"the installed onnxruntime has only {', '.join(available)}"
         obtained = self._session.get_providers()
@@ -136,11 +139,11 @@ def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[
     return wanted, index
 
 
-def provider_list(wanted: str, device_id: int, precision: str) -> list[Any]:
+def provider_list(wanted: str, device_id: int, precision: str, *, keep: bool = True) -> list[Any]:
     """What a session is asked for, in order, with the options of each provider.
 
-    TensorRT takes the parts of the graph that it knows, CUDA the rest. It builds in the file's precision, and keeps
-    its engines in the cache folder, without which every start would take minutes.
+    TensorRT takes the parts of the graph that it knows, CUDA the rest. It builds in the file's precision, and, with
+    `keep`, stores its engines in the cache folder, without which every start takes minutes.
     """
     if wanted == "cpu":
         return [PROVIDERS["cpu"]]
@@ -148,35 +151,39 @@ def provider_list(wanted: str, device_id: int, precision: str) -> list[Any]:
     providers: list[Any] = [(PROVIDERS["cuda"], {"device_id": device_id, "use_tf32": 0}), PROVIDERS["cpu"]]
     if wanted == "cuda":
         return providers
+    settings: dict[str, object] = {
+        "device_id": device_id,
+        "trt_fp16_enable": precision in ("fp16", "int8"),
+        "trt_int8_enable": precision == "int8",
+    }
+    return [(PROVIDERS["tensorrt"], settings | (_engine_cache() if keep else {})), *providers]
+
+
+def _engine_cache() -> dict[str, object]:
     from yolox_deploy.files import cache_dir
 
     engines = cache_dir() / "onnxruntime-tensorrt"
     engines.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "device_id": device_id,
-        "trt_fp16_enable": precision in ("fp16", "int8"),
-        "trt_int8_enable": precision == "int8",
-        "trt_engine_cache_enable": True,
-        "trt_engine_cache_path": str(engines),
-    }
-    return [(PROVIDERS["tensorrt"], settings), *providers]
+    return {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(engines)}
 
 
 def _name(provider: str | tuple[str, Any]) -> str:
     return provider if isinstance(provider, str) else provider[0]
 
 
-def _open_session(ort: ModuleType, path: Path, options: Any, providers: list[Any]) -> tuple[Any, str | None]:
+def _open_session(
+    ort: ModuleType, model: str | bytes, options: Any, providers: list[Any]
+) -> tuple[Any, str | None]:
     """A session, on the CPU where the GPU's provider does not start, and its reason.
 
     ONNX Runtime's own second try prints to standard output, where figures go.
     """
     try:
-        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0), None
+        return ort.InferenceSession(model, options, providers=providers, enable_fallback=0), None
     except Exception as error:
         if len(providers) == 1:
             raise
-        session = ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+        session = ort.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
         return session, next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -197,11 +204,11 @@ def check_provider(
         )
 
 
-def _file_precision(ort: ModuleType, path: Path) -> str:
-    """The precision recorded in a file, read before the session that depends on it."""
+def _file_precision(ort: ModuleType, model: str | bytes) -> str:
+    """The precision recorded in a model, read before the session that depends on it."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+    session = ort.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
     return _stored_precision(dict(session.get_modelmeta().custom_metadata_map))
 
 

@@ -51,6 +51,7 @@ class TorchRuntime(Runtime):
         precisions=("fp32", "bf16", "fp16"),
         dynamic_batch=True,
         concurrent=True,
+        in_memory=(".pth", ".pt"),
     )
     options_type = TorchOptions
     options: TorchOptions
@@ -69,7 +70,7 @@ class TorchRuntime(Runtime):
         device = choose_device(torch, self.options.device)
         if self.options.precision == "fp16" and device == "cpu":
             raise UsageError("fp16 on the CPU is slower than float32 and less exact; use precision='bf16'")
-        checkpoint = models.read_checkpoint(path)
+        checkpoint = models.read_checkpoint(path, self.content)
         if checkpoint.model_name is None:
             raise CheckpointError(
                 f"{path} is none of the zoo's models; export it to ONNX with the model's name instead: "

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.errors import RuntimeFailure
+from yolox_deploy.errors import RuntimeFailure, UsageError
 from yolox_deploy.foreign.conventions import describe
 from yolox_deploy.images import ImageSource, load_image
+from yolox_deploy.models.published import model_path
 from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
 from yolox_deploy.preprocess import Preprocessor
-from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.runtimes.registry import Content, open_runtime
 from yolox_deploy.sources import Frame, open_source
 from yolox_deploy.thresholds import ThresholdFields, Thresholds, apply_graph_thresholds, check_graph
 from yolox_deploy.tuned import tuned_opening
@@ -77,7 +78,8 @@ class Detector:
     """Detects objects with an exported model. May be called from several threads.
 
     Args:
-        model: path to a model file; its suffix names the backend.
+        model: path to a model file, whose suffix names the backend; a name of the zoo for the authors' ONNX file,
+            fetched once; or the bytes of a model file, with its `format`, from which no file is written.
         backend: a backend's name, where another than the suffix's default is wanted; "auto" for the backend,
             file, precision and threads that `yolox-deploy tune` found fastest for this model on this machine.
         device: "auto", "cpu", "cuda:0", …; what was obtained is in `info.device`.
@@ -92,6 +94,7 @@ class Detector:
             (`{"input": InputConvention.legacy(), "class_names": ("cat", "dog")}`); `input_size` for a file that
             leaves its height and width free, a checkpoint too.
         runtime_options: settings of the backend (its `options_type`).
+        format: suffix of a model given as bytes, such as ".onnx".
 
     Raises:
         ArtifactError: the file is missing, damaged, or no detector that this machine can run.
@@ -101,7 +104,7 @@ class Detector:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Content,
         *,
         backend: str | None = None,
         device: str = "auto",
@@ -113,14 +116,21 @@ class Detector:
         multi_label: bool = False,
         override: Mapping[str, Any] | None = None,
         runtime_options: Mapping[str, Any] | None = None,
+        format: str | None = None,
     ) -> None:
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
         override = override or {}
         options = {"device": device, "threads": threads, "imgsz": override.get("input_size")}
         options |= runtime_options or {}
+        if not isinstance(model, Content):
+            model = model_path(model)
         if backend == "auto":
-            model, backend, options = tuned_opening(Path(model), options)
-        self._runtime = open_runtime(model, backend, **options)
+            if isinstance(model, Content):
+                raise UsageError(
+                    "backend='auto' is for a file that was tuned; name a backend for a model in memory"
+                )
+            model, backend, options = tuned_opening(model, options)
+        self._runtime = open_runtime(model, backend, format=format, **options)
         try:
             self._artifact = describe(self._runtime, override)
             self._graph_nms = self._artifact.graph_nms

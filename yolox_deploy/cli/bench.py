@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def bench_command(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Model files [default: yolox_s on all that is installed].")
+        list[str] | None,
+        typer.Argument(
+            help="Model files, or names as for --models [default: yolox_s on all that is installed]."
+        ),
     ] = None,
     models: Annotated[
         str | None, typer.Option(help="Zoo names to export and measure, comma-separated, or 'all'.")

@@ -15,7 +15,7 @@ EVALUATION = Thresholds.evaluation()
 
 
 def eval_command(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
+    model: Annotated[Path, typer.Argument(help="Model file, or a name of the zoo.")],
     images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
     annotations: Annotated[Path, typer.Option(help="COCO instances JSON.")],
     conf: options.Conf = EVALUATION.conf,

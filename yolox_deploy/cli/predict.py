@@ -22,7 +22,9 @@ WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 def predict_command(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.", metavar="SOURCE...")],
-    model: Annotated[Path, typer.Option(help="Model file; its suffix names the backend.")],
+    model: Annotated[
+        Path, typer.Option(help="Model file, whose suffix names the backend, or a name of the zoo.")
+    ],
     conf: options.Conf = Thresholds.conf,
     iou: options.Iou = Thresholds.iou,
     out: Annotated[Path, typer.Option(help="Folder for the annotated pictures.")] = Path("predictions"),

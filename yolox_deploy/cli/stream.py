@@ -28,7 +28,7 @@ def stream_command(
     model: Annotated[
         list[str],
         typer.Option(
-            help="Model file; its suffix names the backend. For --sweep also zoo names, and several."
+            help="Model file, whose suffix names the backend, or a name of the zoo; for --sweep several."
         ),
     ],
     rate: Annotated[

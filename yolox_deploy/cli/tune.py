@@ -14,7 +14,9 @@ from yolox_deploy.cli.common import numbers, parse_size, print_json, reporting
 
 
 def tune_command(
-    files: Annotated[list[Path], typer.Argument(help="Model file, and other exports of the same model.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Model file or name of the zoo, and other exports of the model.")
+    ],
     images: options.Images = None,
     annotations: options.Annotations = None,
     max_ap_drop: options.MaxApDrop = 0.01,
@@ -29,12 +31,14 @@ def tune_command(
 ) -> None:
     """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
     from yolox_deploy.benchmarks import tune
+    from yolox_deploy.models.published import model_path
     from yolox_deploy.tuned import read_tuned
 
     writers = [writer(path) for path in out or []]
+    paths = [model_path(file) for file in files]
     with reporting(lines=True) as progress:
         tuned = tune(
-            files,
+            paths,
             protocol=choose_protocol(quick=not thorough, mlperf=False),
             images=images,
             annotations=annotations,
@@ -44,7 +48,7 @@ def tune_command(
             imgsz=parse_size(imgsz),
             report=progress,
         )
-    choice = read_tuned(files[0])
+    choice = read_tuned(paths[0])
     if as_json and choice is not None:
         print_json({"choice": vars(choice), "written": str(tuned.path)})
     else:
