@@ -372,6 +372,34 @@ def test_what_goes_wrong_has_a_code_and_one_message(
     assert names_in(tmp_path) == before, "nothing may be left behind"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["export", "../my nano.pth", "--to", "ncnn"],
+            "For a checkpoint: yolox-deploy export --weights '../my nano.pth' --to ncnn\n",
+        ),
+        (
+            ["export", "a.onnx", "--to", "openvino"],
+            "a.onnx is a model file, and files are exported from checkpoints",
+        ),
+        (["export", "a.pth", "--weights", "random"], "a checkpoint is given by --weights a.pth"),
+        (["train", "--model", "a.pth", "--data", "data"], "a checkpoint is given by --weights a.pth"),
+        (
+            ["predict", "nano.onnx", "--model", "a.JPG", "--conf", "0.5"],
+            "exchange them: yolox-deploy predict a.JPG --model nano.onnx --conf 0.5\n",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_file_in_the_wrong_place_is_told_the_right_one(
+    call: Call, arguments: list[str], message: str
+) -> None:
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
 def test_a_missing_extra_exits_3_with_the_command_that_brings_it(
     call: Call, toy: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -91,9 +91,10 @@ def parse_settings(texts: list[str]) -> dict[str, object]:
     return changes
 
 
-def command_line() -> str:
-    """This command as one would type it again."""
-    return shlex.join(["yolox-deploy", *sys.argv[1:]])
+def command_line(instead: Mapping[str, Sequence[str]] | None = None) -> str:
+    """This command as one would type it again, with other words in place of some."""
+    words = (new for word in sys.argv[1:] for new in (instead or {}).get(word, [word]))
+    return shlex.join(["yolox-deploy", *words])
 
 
 def console() -> Console:

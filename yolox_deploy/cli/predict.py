@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, overrides, print_json, progress
+from yolox_deploy.cli.common import command_line, console, overrides, print_json, progress
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.thresholds import Thresholds
 
@@ -44,6 +44,7 @@ def predict_command(
     from yolox_deploy.detector import Detector
     from yolox_deploy.sources import image_paths
 
+    _refuse_swapped(source, model)
     paths = [path for item in source for path in image_paths(item)]
     targets = [None if no_images else out / name for name in output_names(paths)]
     _keep_sources(paths, targets)
@@ -73,6 +74,19 @@ def predict_command(
         console().print(f"{len(records)} annotated pictures in {out}")
     if failures:
         raise InputError(f"{len(failures)} of {len(paths)} pictures could not be read: {'; '.join(failures)}")
+
+
+def _refuse_swapped(source: list[str], model: Path) -> None:
+    """Refuse a picture where the model belongs, with the model among the pictures; gives the command meant."""
+    if model.suffix.lower() not in WRITABLE:
+        return
+    from yolox_deploy.runtimes.registry import entries
+
+    suffixes = [suffix for entry in entries() for suffix in entry.suffixes]
+    swapped = next((one for one in source if Path(one).suffix in suffixes), None)
+    if swapped is not None:
+        command = command_line({swapped: [str(model)], str(model): [swapped]})
+        raise UsageError(f"{model} is a picture and {swapped} a model file; exchange them: {command}")
 
 
 def output_names(paths: list[Path]) -> list[str]:
