@@ -116,22 +116,22 @@ def present_files(path: Path) -> tuple[Path, ...]:
 
 
 def open_runtime(
-    model: str | Path | Content, backend: str | None = None, *, format: str | None = None, **options: Any
+    path: str | Path | Content, backend: str | None = None, *, format: str | None = None, **options: Any
 ) -> Runtime:
     """Load a model on the backend named, or on the one that its suffix names.
 
     Args:
-        model: its path, or the bytes of one whose `format` is a suffix such as ".onnx".
+        path: of the model; or its bytes, whose `format` is then a suffix such as ".onnx".
         options: `device`, `threads` and whatever the backend's `options_type` knows.
     """
-    if not isinstance(model, Content):
+    if not isinstance(path, Content):
         if format is not None:
-            raise UsageError(f"format is for a model given as bytes; the suffix of {model} tells it")
-        runtime = find(Path(model), backend).load()
-        return runtime(model, runtime.options_type.build(options))
-    path = Path(f"<bytes>{_suffix(format)}")
-    runtime = find(path, backend).load()
-    return runtime(path, runtime.options_type.build(options), content=bytes(model))
+            raise UsageError(f"format is for a model given as bytes; the suffix of {path} tells it")
+        runtime = find(Path(path), backend).load()
+        return runtime(path, runtime.options_type.build(options))
+    name = Path(f"<bytes>{_suffix(format)}")
+    runtime = find(name, backend).load()
+    return runtime(name, runtime.options_type.build(options), content=bytes(path))
 
 
 def _suffix(format: object) -> str:

@@ -73,7 +73,7 @@ def _warn_of_order(class_names: Sequence[str], categories: Sequence[str], missin
         return
     why = "the model does not name its classes" if unnamed else f"the model has no class {missing!r}"
     warnings.warn(
-        f"{why}, so they are matched to the categories by their order: "
+        f"{why}, so classes are matched to categories by their order: "
         f"{class_names[0]!r} to {categories[0]!r} and so on. If that is wrong, name the model's classes as the "
         "data set does (--names FILE)",
         stacklevel=4,
