@@ -125,7 +125,7 @@ class Runtime(ABC):
     Args:
         path: the model file; for a model in memory what messages call it, with the suffix that tells its format.
         options: an instance of `options_type`.
-        content: the model itself, where it is in memory; `_load` then reads `self.content`, and has it nowhere else.
+        content: the model itself, where it is in memory; `_load` then reads `self.content`, as there is no file.
 
     Raises:
         ArtifactError: the file is missing, damaged, of another format or cannot run on this machine.
@@ -151,11 +151,10 @@ class Runtime(ABC):
             self.loaded = self._load(self.path)
         self._closed = False
         self._call = repr(str(self.path)) if content is None else f"CONTENT, format={self.path.suffix!r}"
-        self.content = None
         self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
-        self.artifact = self.artifact or self.loaded.artifact
-        if METADATA_KEY in self.loaded.metadata:
+        if self.artifact is None and METADATA_KEY in self.loaded.metadata:
             self.artifact = ArtifactInfo.from_json(self.loaded.metadata[METADATA_KEY])
+        self.artifact = self.artifact or self.loaded.artifact
 
     @property
     def files(self) -> tuple[Path, ...]:

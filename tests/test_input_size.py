@@ -100,7 +100,7 @@ def test_a_file_of_a_fixed_size_says_which_and_how_to_get_another(
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [((100, 96), "the nearest sizes are 96x96 and 128x96"), ("64", "expected two integers")],
+    [((100, 96), "the nearest sizes are 96x96 and 128x96"), ("wide", "input_size is 'wide'; expected")],
 )
 def test_a_size_that_cannot_work_is_refused(free: Path, size: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):

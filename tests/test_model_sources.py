@@ -208,4 +208,3 @@ def test_the_official_file_in_memory(shared: Path, photographs: list[Path]) -> N
 def test_runtimes_are_opened_by_bytes_too(toy: Path) -> None:
     with open_runtime(toy.read_bytes(), "onnxruntime", format=".onnx", threads=1) as runtime:
         assert runtime.inputs[0].shape == (1, 3, 64, 96)
-        assert runtime.content is None, "the model is not kept twice"

@@ -27,6 +27,7 @@ def eval_command(
     imgsz: options.Imgsz = None,
     names: options.Names = None,
     legacy: options.Legacy = False,
+    override: options.Override = None,
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -43,7 +44,7 @@ def eval_command(
         threads=threads,
         multi_label=multi_label,
         class_agnostic=class_agnostic,
-        override=overrides(names, legacy, imgsz),
+        override=overrides(names, legacy, imgsz, override),
     ) as detector:
         with reporting() as progress:
             figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)

@@ -35,6 +35,7 @@ def predict_command(
     imgsz: options.Imgsz = None,
     names: options.Names = None,
     legacy: options.Legacy = False,
+    override: options.Override = None,
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -57,7 +58,7 @@ def predict_command(
         class_agnostic=class_agnostic,
         max_detections=max_detections,
         threads=threads,
-        override=overrides(names, legacy, imgsz),
+        override=overrides(names, legacy, imgsz, override),
     ) as detector:
         records, failures = [], []
         for path, target in progress(list(zip(paths, targets, strict=True)), "detecting"):
@@ -125,10 +126,10 @@ def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
     from yolox_deploy.drawing import write_picture
     from yolox_deploy.images import load_image
 
-    image = load_image(path)
+    image = load_image(path, detector.info.artifact.input.picture_channels)
     detections: Detections = detector.predict(image)
     if target is not None:
-        write_picture(target, detections.plot(image))
+        write_picture(target, detections.plot(load_image(image)))
     return detections
 
 

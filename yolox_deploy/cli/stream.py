@@ -95,6 +95,7 @@ def stream_command(
     ] = Thresholds.iou,
     names: options.Names = None,
     legacy: options.Legacy = False,
+    override: options.Override = None,
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -154,7 +155,7 @@ def stream_command(
                 "conf": conf,
                 "iou": iou,
                 "threads": threads,
-                "override": overrides(names, legacy, imgsz),
+                "override": overrides(names, legacy, imgsz, override),
             },
             as_json=as_json,
         )
