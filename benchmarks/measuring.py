@@ -92,7 +92,7 @@ def bench(
         backends: names of runtimes; None for each file's own, or all that are installed.
         precisions: of exported files: fp32, fp16, bf16, int8; None for those that suit this machine.
         weights: a checkpoint for the one model of the zoo.
-        imgsz: side or (H, W) in pixels of exported files.
+        imgsz: side or (H, W) in pixels of exported files, and of files that leave it free.
         calib: folder of pictures for exports to INT8.
         device: as of `Detector`.
         threads: CPU threads of one inference; several are measured one after the other.

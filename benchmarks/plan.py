@@ -11,7 +11,14 @@ from yolox_deploy.benchmarks.model_files import exported, find_weights, random_c
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import by_reason
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.benchmarks.ways import Variant, check_precision, on_backends, usable_entries, variants
+from yolox_deploy.benchmarks.ways import (
+    Variant,
+    check_precision,
+    on_backends,
+    sized,
+    usable_entries,
+    variants,
+)
 from yolox_deploy.converters.base import get_target
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.zoo import ModelConfig, get_config
@@ -33,12 +40,13 @@ class PlanOptions:
         weights: a checkpoint, for one model; None for the official weights where they are in the cache, else
             random ones (timing only).
         fetch: fetch the official weights where they are not in the cache.
-        imgsz: (H, W); None for the size that `weights` were trained at, else each model's test size.
+        imgsz: (H, W), of `files` too that leave it free; None for the size that `weights` were trained at, else each
+            model's test size.
         batch: images at a time; None leaves it free where the format can.
         calib: folder of pictures, for INT8.
         device: as of `Detector`.
-        files: model files to measure as they are; of the other options `backends`, `device` and `threads` hold for
-            them.
+        files: model files to measure as they are; of the other options `backends`, `imgsz`, `device` and `threads`
+            hold for them.
         threads: CPU threads of one inference, to be measured one after the other; empty for each backend's choice.
     """
 
@@ -97,9 +105,14 @@ def plan_files(options: PlanOptions) -> BenchPlan:
         MissingExtraError, ArtifactError: a backend that was named cannot run here.
     """
     if options.backends is None:
-        return BenchPlan(tuple(ModelUnderTest(file, device=options.device) for file in options.files))
+        return BenchPlan(
+            tuple(
+                ModelUnderTest(file, device=options.device, runtime_options=sized(options.imgsz))
+                for file in options.files
+            )
+        )
     named = usable_entries(options.backends)
-    found = on_backends(options.files, named, options.device)
+    found = on_backends(options.files, named, options.device, options.imgsz)
     if not found:
         raise UsageError(f"none of {', '.join(entry.name for entry in named)} opens these files")
     return BenchPlan(tuple(found))

@@ -17,6 +17,7 @@ from yolox_deploy.benchmarks.ways import ways
 from yolox_deploy.errors import GateError
 from yolox_deploy.files import check_writable
 from yolox_deploy.host import usable_cores
+from yolox_deploy.models.published import model_path
 from yolox_deploy.tuned import TunedOpening, tuned_path, write_tuned
 from yolox_deploy.types import SILENT, Report
 
@@ -45,6 +46,7 @@ def tune(
     max_ap_drop: float = 0.01,
     threads: Sequence[int] = (),
     device: str = "auto",
+    imgsz: int | tuple[int, int] | None = None,
     report: Report = SILENT,
 ) -> Tuned:
     """Measure every way to run the files here and keep the fastest one that is accurate enough.
@@ -53,7 +55,8 @@ def tune(
     From then on `Detector(file, backend="auto")` opens what was chosen on this machine.
 
     Args:
-        files: one or several exports of one model; the choice is kept for each of them.
+        files: one or several exports of one model, or a name of the zoo for the authors' file; the choice is kept for
+            each of them.
         protocol: how long and how often; None for `Protocol.quick()`, 3 s for each way.
         images: folder or glob of pictures; None for generated ones.
         annotations: COCO file of the folder `images`: ways that lose more than `max_ap_drop` AP (0-1) against
@@ -61,6 +64,7 @@ def tune(
             was passed are in.
         threads: to try; empty for the powers of two up to the number of cores.
         device: as of `Detector`.
+        imgsz: side or (H, W) in pixels for files that leave it free.
         report: told of each step.
 
     Raises:
@@ -70,13 +74,15 @@ def tune(
         MissingExtraError: the backends that would open one are not installed.
         GateError: nothing is accurate enough.
     """
-    paths = [Path(file) for file in listed(files)]
+    paths = [model_path(file) for file in listed(files)]
     pictures = None if images is None else Path(images)
     truth = Truth.of(pictures, None if annotations is None else Path(annotations), max_ap_drop)
     for path in paths:
         check_writable(tuned_path(path), "the cache (YOLOX_DEPLOY_CACHE moves it)")
     counts = tuple(threads) or _powers_of_two(usable_cores())
-    candidates = with_threads(ways(paths, device), counts)
+    candidates = with_threads(
+        ways(paths, device, (imgsz, imgsz) if isinstance(imgsz, int) else imgsz), counts
+    )
     options = BenchOptions(protocol or Protocol.quick(), pictures, truth, startup=False, peaks=False)
     found = measure(BenchPlan(candidates), options, report=report)
     index = choose(found.rows)

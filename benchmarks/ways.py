@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest
@@ -82,24 +83,36 @@ def check_precision(candidate: ModelUnderTest, way: Variant) -> None:
             raise DeviceError(f"this machine has no {way.precision}; {way.backend} only emulates it")
 
 
-def on_backends(files: Sequence[Path], backends: Sequence[RuntimeEntry], device: str) -> list[ModelUnderTest]:
-    """Each file on each of the backends that opens it."""
+def on_backends(
+    files: Sequence[Path],
+    backends: Sequence[RuntimeEntry],
+    device: str,
+    imgsz: tuple[int, int] | None = None,
+) -> list[ModelUnderTest]:
+    """Each file on each of the backends that opens it; `imgsz` (H, W) where a file leaves it free."""
     return [
-        ModelUnderTest(file, entry.name, device=device)
+        ModelUnderTest(file, entry.name, device=device, runtime_options=sized(imgsz))
         for file in files
         for entry in backends
         if file.suffix in entry.suffixes
     ]
 
 
-def ways(files: Sequence[Path], device: str = "auto") -> list[ModelUnderTest]:
+def sized(imgsz: tuple[int, int] | None) -> dict[str, Any] | None:
+    """The runtime options that make a file run at a size, where one is asked for."""
+    return None if imgsz is None else {"imgsz": imgsz}
+
+
+def ways(
+    files: Sequence[Path], device: str = "auto", imgsz: tuple[int, int] | None = None
+) -> list[ModelUnderTest]:
     """Every file on every backend here that opens it, in every precision that the backend sets itself.
 
     Raises:
         UsageError: no backend opens any of the files.
         MissingExtraError, ArtifactError: the first backend that would open them cannot run here.
     """
-    found = on_backends(files, usable_entries(), device)
+    found = on_backends(files, usable_entries(), device, imgsz)
     if not found:
         for entry in entries():
             if any(file.suffix in entry.suffixes for file in files):
@@ -132,7 +145,8 @@ def _precisions(candidate: ModelUnderTest) -> list[ModelUnderTest]:
         return [candidate]
     tried = [candidate]
     for precision in ("bf16", "fp16"):
-        variant = replace(candidate, runtime_options={"precision": precision})
+        options = {**(candidate.runtime_options or {}), "precision": precision}
+        variant = replace(candidate, runtime_options=options)
         try:
             variant.open(Protocol()).close()
         except YoloxDeployError:  # this device does not have it

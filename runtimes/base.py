@@ -27,9 +27,10 @@ from yolox_deploy.errors import (
     YoloxDeployError,
     refuse_unknown,
 )
+from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.refusals import explain
 from yolox_deploy.signatures import contradiction
-from yolox_deploy.types import TensorSpec
+from yolox_deploy.types import TensorSpec, as_size
 
 MOST_THREADS = 512
 """More than any machine's cores: a backend really starts as many as it is told, and the machine hangs."""
@@ -47,6 +48,8 @@ class Capabilities:
         precisions: of the files that it runs.
         dynamic_batch: whether a file may leave its batch free.
         concurrent: whether `infer` may run in several threads at once (else calls queue on a lock).
+        in_memory: those of `suffixes` whose models it also opens from bytes, and then writes nothing to a disk
+            unless it is asked to.
         file_sets: suffix -> those of the further files that a model file needs beside it, where
             `artifact.FILE_SETS` does not tell.
     """
@@ -56,6 +59,7 @@ class Capabilities:
     precisions: tuple[str, ...]
     dynamic_batch: bool = False
     concurrent: bool = False
+    in_memory: tuple[str, ...] = ()
     file_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -66,10 +70,12 @@ class RuntimeOptions:
     Attributes:
         device: "auto", "cpu", "cuda", "cuda:1", …
         threads: CPU threads for one inference, None for the backend's own choice.
+        imgsz: (H, W) to run a file at that leaves its size free; None for the size it was made for.
     """
 
     device: str = "auto"
     threads: int | None = None
+    imgsz: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):
@@ -79,6 +85,8 @@ class RuntimeOptions:
             raise UsageError(
                 f"threads is {threads!r}; expected 1 to {MOST_THREADS}, or None for the backend's default"
             )
+        if self.imgsz is not None:
+            object.__setattr__(self, "imgsz", check_input_size(as_size(self.imgsz)))
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> RuntimeOptions:
@@ -114,11 +122,12 @@ class Loaded:
 
 
 class Runtime(ABC):
-    """One loaded model file on one backend; also a context manager.
+    """One loaded model on one backend; also a context manager.
 
     Args:
-        path: the model file.
+        path: the model file; for a model in memory what messages call it, with the suffix that tells its format.
         options: an instance of `options_type`.
+        content: the model itself, where it is in memory; `_load` then reads `self.content`, as there is no file.
 
     Raises:
         ArtifactError: the file is missing, damaged, of another format or cannot run on this machine.
@@ -130,16 +139,20 @@ class Runtime(ABC):
     capabilities: ClassVar[Capabilities]
     options_type: ClassVar[type[RuntimeOptions]] = RuntimeOptions
 
-    def __init__(self, path: str | Path, options: RuntimeOptions | None = None) -> None:
+    def __init__(
+        self, path: str | Path, options: RuntimeOptions | None = None, *, content: bytes | None = None
+    ) -> None:
         self.path = Path(path)
+        self.content = content
         self.options = options if options is not None else self.options_type()
         self._closed = True  # until the file is loaded, so that a failed load closes nothing
         self._lock = threading.Lock()
         self._check_file()
-        self.artifact = read_sidecar(self.path)
+        self.artifact = read_sidecar(self.path) if content is None else None
         with self._translated(ArtifactError, "load"):
             self.loaded = self._load(self.path)
         self._closed = False
+        self._call = repr(str(self.path)) if content is None else f"CONTENT, format={self.path.suffix!r}"
         self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
         if self.artifact is None and METADATA_KEY in self.loaded.metadata:
             self.artifact = ArtifactInfo.from_json(self.loaded.metadata[METADATA_KEY])
@@ -191,7 +204,7 @@ class Runtime(ABC):
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
-            f"a loaded model cannot be pickled: open one in each process with the path {str(self.path)!r}"
+            f"a loaded model cannot be pickled: open one in each process with Detector({self._call})"
         )
 
     @classmethod
@@ -217,19 +230,29 @@ class Runtime(ABC):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError(f"{self.path.name} was closed; open it again with Detector({str(self.path)!r})")
+            raise ClosedError(f"{self.path.name} was closed; open it again with Detector({self._call})")
 
     def _check_file(self) -> None:
-        if not self.path.exists():
+        if self.content is None and not self.path.exists():
             raise ArtifactError(f"no model file at {self.path}")
-        if not self.path.is_file() or self.path.stat().st_size == 0:
+        on_disk = self.content is None and self.path.is_file() and self.path.stat().st_size > 0
+        if not (self.content or on_disk):
             raise ArtifactError(f"{self.path} is empty or not a file; expected a model")
         if self.path.suffix not in self.capabilities.suffixes:
             expected = ", ".join(self.capabilities.suffixes)
             raise ArtifactError(f"{self.name} opens {expected}; {self.path.name} is none of these")
-        for file in filter(Path.is_file, self.files):
+        if self.content is not None and self.path.suffix not in self.capabilities.in_memory:
+            files = " and ".join(file.suffix for file in self.files)
+            raise UsageError(
+                f"{self.name} opens {files} from files alone, not from bytes: give the path, or the bytes of an ONNX "
+                "file with format='.onnx' (yolox-deploy export MODEL --to onnx --weights FILE)"
+            )
+        of_disk = self.files if self.content is None else ()
+        for file in filter(Path.is_file, of_disk):
             if (wrong := contradiction(file)) is not None:
                 raise ArtifactError(f"{file} {wrong}")
+        if self.content is not None and (wrong := contradiction(self.path, content=self.content)) is not None:
+            raise ArtifactError(f"{self.path} {wrong}")
 
     def _check_inputs(self, inputs: Arrays) -> None:
         if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in self.inputs}:

@@ -35,16 +35,9 @@ class NcnnOptions(RuntimeOptions):
 
     Attributes:
         half_arithmetic: compute in half precision on a CPU for which NCNN can: faster, and results change.
-        imgsz: (H, W) for a file that does not say it; None for what the file says.
     """
 
     half_arithmetic: bool = False
-    imgsz: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.imgsz is not None:
-            check_input_size(self.imgsz)
 
 
 class NcnnRuntime(Runtime):

@@ -218,7 +218,7 @@ def input_size(
     if size is None or (asked or size) != size or (area > 0 and size[0] * size[1] != area):
         fits = f"{size[0]}x{size[1]}" if size and size != asked else f"a height and width of {area} pixels"
         raise UsageError(
-            f"{path} takes images of {fits} only; imgsz is {asked}: set it with "
-            "Detector(..., runtime_options={'imgsz': (H, W)})"
+            f"{path} takes images of {fits} only; imgsz is {asked}: set it with --imgsz HxW, in Python "
+            "Detector(..., runtime_options={'imgsz': (H, W)}), or export the checkpoint at another size"
         )
     return check_input_size(size)

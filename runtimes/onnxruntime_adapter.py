@@ -63,6 +63,7 @@ class OnnxRuntime(Runtime):
         precisions=("fp32", "fp16", "int8"),
         dynamic_batch=True,
         concurrent=True,
+        in_memory=(".onnx",),
     )
     options_type = OnnxRuntimeOptions
     options: OnnxRuntimeOptions
@@ -74,13 +75,18 @@ class OnnxRuntime(Runtime):
 
     def _load(self, path: Path) -> Loaded:
         ort = _import()
-        wanted, device_id = choose_provider(self.options, ort.get_available_providers())
+        available = ort.get_available_providers()
+        wanted, device_id = choose_provider(self.options, available)
         session_options = ort.SessionOptions()
         session_options.log_severity_level = 3  # errors reach the caller as exceptions
         session_options.intra_op_num_threads = self.options.threads or 0
-        precision = _file_precision(ort, path) if wanted == "tensorrt" else "fp32"
-        providers = provider_list(wanted, device_id, precision)
-        self._session, refusal = _open_session(ort, path, session_options, providers)
+        model = str(path) if self.content is None else self.content
+        precision = _file_precision(ort, model) if wanted == "tensorrt" else "fp32"
+        providers = provider_list(wanted, device_id, precision, keep=self.content is None)
+        offered = [each for each in providers if _name(each) in available]
+        self._session, refusal = _open_session(ort, model, session_options, offered)
+        if PROVIDERS[wanted] not in available:
+            refusal = f"the installed onnxruntime has only {', '.join(available)}"
         obtained = self._session.get_providers()
         check_provider(PROVIDERS[wanted], obtained, self.options, refusal)
         on_cpu = obtained[0] == PROVIDERS["cpu"]
@@ -116,7 +122,7 @@ def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[
     """The provider to ask for and the GPU's index.
 
     Raises:
-        UsageError: the device or provider is unknown, or not in the installed package.
+        UsageError: the device or provider is unknown, or not in the installed package and the CPU will not do.
     """
     match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", options.device)
     if match is None or options.provider not in ("auto", *PROVIDERS):
@@ -131,19 +137,20 @@ def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[
         wanted = auto if kind == "auto" else kind
     if (wanted == "cpu") != (kind == "cpu") and kind != "auto":
         raise UsageError(f"device {options.device!r} and provider {options.provider!r} contradict each other")
-    if PROVIDERS[wanted] not in available:
+    if PROVIDERS[wanted] not in available and not options.allow_cpu_fallback:
         raise UsageError(
             f"{wanted} was asked for, but the installed onnxruntime has only {', '.join(available)}. Get it "
-            "with: pip uninstall onnxruntime && pip install 'yolox-deploy[onnxruntime-gpu]'"
+            "with: pip uninstall onnxruntime && pip install 'yolox-deploy[onnxruntime-gpu]', or accept the slower "
+            "device with allow_cpu_fallback=True"
         )
     return wanted, index
 
 
-def provider_list(wanted: str, device_id: int, precision: str) -> list[Any]:
+def provider_list(wanted: str, device_id: int, precision: str, *, keep: bool = True) -> list[Any]:
     """What a session is asked for, in order, with the options of each provider.
 
-    TensorRT takes the parts of the graph that it knows, CUDA the rest. It builds in the file's precision, and keeps
-    its engines in the cache folder, without which every start would take minutes.
+    TensorRT takes the parts of the graph that it knows, CUDA the rest. It builds in the file's precision, and, with
+    `keep`, stores its engines in the cache folder, without which every start takes minutes.
     """
     if wanted == "cpu":
         return [PROVIDERS["cpu"]]
@@ -151,31 +158,39 @@ def provider_list(wanted: str, device_id: int, precision: str) -> list[Any]:
     providers: list[Any] = [(PROVIDERS["cuda"], {"device_id": device_id, "use_tf32": 0}), PROVIDERS["cpu"]]
     if wanted == "cuda":
         return providers
+    settings: dict[str, object] = {
+        "device_id": device_id,
+        "trt_fp16_enable": precision in ("fp16", "int8"),
+        "trt_int8_enable": precision == "int8",
+    }
+    return [(PROVIDERS["tensorrt"], settings | (_engine_cache() if keep else {})), *providers]
+
+
+def _engine_cache() -> dict[str, object]:
     from yolox_deploy.files import cache_dir
 
     engines = cache_dir() / "onnxruntime-tensorrt"
     engines.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "device_id": device_id,
-        "trt_fp16_enable": precision in ("fp16", "int8"),
-        "trt_int8_enable": precision == "int8",
-        "trt_engine_cache_enable": True,
-        "trt_engine_cache_path": str(engines),
-    }
-    return [(PROVIDERS["tensorrt"], settings), *providers]
+    return {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(engines)}
 
 
-def _open_session(ort: ModuleType, path: Path, options: Any, providers: list[Any]) -> tuple[Any, str | None]:
+def _name(provider: str | tuple[str, Any]) -> str:
+    return provider if isinstance(provider, str) else provider[0]
+
+
+def _open_session(
+    ort: ModuleType, model: str | bytes, options: Any, providers: list[Any]
+) -> tuple[Any, str | None]:
     """A session, on the CPU where the GPU's provider does not start, and its reason.
 
     ONNX Runtime's own second try prints to standard output, where figures go.
     """
     try:
-        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0), None
+        return ort.InferenceSession(model, options, providers=providers, enable_fallback=0), None
     except Exception as error:
         if len(providers) == 1:
             raise
-        session = ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+        session = ort.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
         return session, next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -196,11 +211,11 @@ def check_provider(
         )
 
 
-def _file_precision(ort: ModuleType, path: Path) -> str:
-    """The precision recorded in a file, read before the session that depends on it."""
+def _file_precision(ort: ModuleType, model: str | bytes) -> str:
+    """The precision recorded in a model, read before the session that depends on it."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+    session = ort.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
     return _stored_precision(dict(session.get_modelmeta().custom_metadata_map))
 
 

@@ -35,7 +35,7 @@ class OpenVinoOptions(RuntimeOptions):
             bfloat16 for a file exported in it, and FP16 for an FP16 file on a GPU or NPU.
         hint: "latency" (one inference as fast as possible) or "throughput" (several at once).
         cache_dir: folder for compiled models, which load faster; "auto" for `openvino` in the cache folder of
-            yolox-deploy, None for no cache.
+            yolox-deploy (a model given as bytes is not kept there), None for no cache.
     """
 
     precision: str = "auto"
@@ -75,6 +75,7 @@ class OpenVino(Runtime):
         precisions=("fp32", "fp16", "bf16", "int8"),
         dynamic_batch=True,
         concurrent=True,
+        in_memory=(".onnx",),
     )
     options_type = OpenVinoOptions
     options: OpenVinoOptions
@@ -95,12 +96,13 @@ class OpenVino(Runtime):
         ov = _openvino()
         core = ov.Core()
         device = choose_device(self.options.device, core)
-        model = core.read_model(str(path))
+        model = core.read_model(str(path) if self.content is None else self.content)
         artifact = self.artifact or _stored_info(model)
         exported = artifact.precision if artifact is not None else "fp32"
         offered = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
         precision = choose_precision(self.options.precision, exported, device, offered)
-        cache = prepare_cache(self.options.cache_dir)
+        in_memory = self.content is not None and self.options.cache_dir == DEFAULT_CACHE
+        cache = None if in_memory else prepare_cache(self.options.cache_dir)
         self._compiled = compiled = core.compile_model(model, device, self.options.config(precision, cache))
         self._idle: deque[Any] = deque()  # infer requests that no thread is using
         in_force = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()

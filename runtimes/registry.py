@@ -8,12 +8,15 @@ import importlib.util
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from yolox_deploy.artifact import files_of
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.signatures import of_file
+
+Content: TypeAlias = bytes | bytearray | memoryview
+"""A model in memory."""
 
 ENTRY_POINT_GROUP = "yolox_deploy.runtimes"
 
@@ -117,11 +120,36 @@ def present_files(path: Path) -> tuple[Path, ...]:
     return tuple(file for file in files if file.is_file())
 
 
-def open_runtime(path: str | Path, backend: str | None = None, **options: Any) -> Runtime:
-    """Load `path` on the backend named, or on the one that its suffix names.
+def open_runtime(
+    path: str | Path | Content, backend: str | None = None, *, format: str | None = None, **options: Any
+) -> Runtime:
+    """Load a model on the backend named, or on the one that its suffix names.
 
     Args:
+        path: of the model; or its bytes, whose `format` is then a suffix such as ".onnx".
         options: `device`, `threads` and whatever the backend's `options_type` knows.
     """
-    runtime = find(Path(path), backend).load()
-    return runtime(path, runtime.options_type.build(options))
+    if not isinstance(path, Content):
+        if format is not None:
+            raise UsageError(f"format is for a model given as bytes; the suffix of {path} tells it")
+        runtime = find(Path(path), backend).load()
+        return runtime(path, runtime.options_type.build(options))
+    name = Path(f"<bytes>{_suffix(format)}")
+    runtime = find(name, backend).load()
+    return runtime(name, runtime.options_type.build(options), content=bytes(path))
+
+
+def _suffix(format: object) -> str:
+    """The suffix that a format names, "onnx" or ".onnx".
+
+    Raises:
+        UsageError: there is none such.
+    """
+    known = sorted({suffix for entry in entries() for suffix in entry.suffixes})
+    suffix = f".{format.removeprefix('.').lower()}" if isinstance(format, str) else ""
+    if suffix not in known:
+        raise UsageError(
+            f"the format of a model given as bytes is {format!r}; expected one of {', '.join(known)}, such as "
+            "Detector(content, format='.onnx')"
+        )
+    return suffix

@@ -56,6 +56,7 @@ class TensorRT(Runtime):
         precisions=("fp32", "fp16", "bf16", "int8"),
         dynamic_batch=True,
         concurrent=False,
+        in_memory=(".engine",),
     )
     options_type = TensorRTOptions
     options: TensorRTOptions
@@ -93,7 +94,8 @@ class TensorRT(Runtime):
         check_gpu(sdk, gpu)
         check_capability(path, self.artifact, gpu)
         device = open_device(index, self.options.cuda)
-        self._session = EngineSession(sdk, path.read_bytes(), device, cuda_graph=self.options.cuda_graph)
+        engine = path.read_bytes() if self.content is None else self.content
+        self._session = EngineSession(sdk, engine, device, cuda_graph=self.options.cuda_graph)
         self._has_run = False
         return Loaded(
             inputs=self._session.input_specs,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import CheckpointError, UsageError, require
-from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.types import TensorSpec
 
@@ -28,22 +27,18 @@ class TorchOptions(RuntimeOptions):
         precision: "fp32", "bf16" or (on a GPU) "fp16": the type of weights and arithmetic.
         channels_last: memory layout of the convolutions; faster on CPUs.
         fused: fold BatchNorm and Focus into convolutions.
-        imgsz: (H, W) of the input; None for the model's test size.
         tf32: let a GPU round float32 convolutions to TF32's 10 bits, as PyTorch does unless told otherwise.
     """
 
     precision: str = "fp32"
     channels_last: bool = True
     fused: bool = True
-    imgsz: tuple[int, int] | None = None
     tf32: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.precision not in DTYPES:
             raise UsageError(f"precision is {self.precision!r}; expected one of {', '.join(DTYPES)}")
-        if self.imgsz is not None:
-            check_input_size(self.imgsz)
 
 
 class TorchRuntime(Runtime):
@@ -56,6 +51,7 @@ class TorchRuntime(Runtime):
         precisions=("fp32", "bf16", "fp16"),
         dynamic_batch=True,
         concurrent=True,
+        in_memory=(".pth", ".pt"),
     )
     options_type = TorchOptions
     options: TorchOptions
@@ -74,7 +70,7 @@ class TorchRuntime(Runtime):
         device = choose_device(torch, self.options.device)
         if self.options.precision == "fp16" and device == "cpu":
             raise UsageError("fp16 on the CPU is slower than float32 and less exact; use precision='bf16'")
-        checkpoint = models.read_checkpoint(path)
+        checkpoint = models.read_checkpoint(path, self.content)
         if checkpoint.model_name is None:
             raise CheckpointError(
                 f"{path} is none of the zoo's models; export it to ONNX with the model's name instead: "

@@ -206,7 +206,7 @@ def flexible_onnx(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "dynamic",
         "--decode",
         "--uint8-input",
-        "--classes",
+        "--names",
         "names.txt",
     ]
     out = Path("new folder", "flexible.onnx")

@@ -144,7 +144,7 @@ def test_eval_prints_figures(run: Any, toy: Path, picture: Path, tmp_path: Path)
     assert (figures["APs"], figures["APl"]) == (-1, -1)
     assert (figures["backend"], figures["precision"], figures["model"]) == ("onnxruntime", "fp32", str(toy))
     (tmp_path / "names.txt").write_text("cat\ndog\nbird\n")
-    done = run("eval", toy, *arguments, "--classes", tmp_path / "names.txt", "--json")
+    done = run("eval", toy, *arguments, "--names", tmp_path / "names.txt", "--json")
     assert json.loads(done.stdout)["AP"] == pytest.approx(1)
     assert done.stderr.startswith("warning: the model has no class 'class_0'")
 
@@ -340,7 +340,7 @@ def test_models_as_a_table_needs_no_torch(call: Call, monkeypatch: pytest.Monkey
         (2, ["predict", "PICTURE", "--model", "TOY", "--backend", "onnxrt"]),
         (2, ["predict", "PICTURE", "--model", "TOY", "--device", "gpu0"]),
         (2, ["predict", "PICTURE", "--model", "TOY", "--classes", "PICTURE"]),
-        (2, ["predict", "PICTURE", "--model", "TOY", "--classes", "missing.txt"]),
+        (2, ["predict", "PICTURE", "--model", "TOY", "--names", "missing.txt"]),
         (2, ["predict", "missing.jpg", "--model", "TOY"]),
         (2, ["predict", "missing-*.jpg", "--model", "TOY"]),
         (2, ["predict", "PICTURE", "--model", "TOY", "--out", "TOY"]),
@@ -391,6 +391,34 @@ def test_what_goes_wrong_has_a_code_and_one_message(
     assert "Traceback" not in err
     assert out == ""
     assert names_in(tmp_path) == before, "nothing may be left behind"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["export", "../my nano.pth", "--to", "ncnn"],
+            "For a checkpoint: yolox-deploy export --weights '../my nano.pth' --to ncnn\n",
+        ),
+        (
+            ["export", "a.onnx", "--to", "openvino"],
+            "a.onnx is a model file, and files are exported from checkpoints",
+        ),
+        (["export", "a.pth", "--weights", "random"], "a checkpoint is given by --weights a.pth"),
+        (["train", "--model", "a.pth", "--data", "data"], "a checkpoint is given by --weights a.pth"),
+        (
+            ["predict", "nano.onnx", "--model", "a.JPG", "--conf", "0.5"],
+            "exchange them: yolox-deploy predict a.JPG --model nano.onnx --conf 0.5\n",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_file_in_the_wrong_place_is_told_the_right_one(
+    call: Call, arguments: list[str], message: str
+) -> None:
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
 
 
 def test_a_missing_extra_exits_3_with_the_command_that_brings_it(
@@ -449,9 +477,10 @@ def test_predict_never_writes_over_its_sources(call: Call, toy: Path, picture: P
 def test_class_names_come_from_a_file(call: Call, toy: Path, picture: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("cat\n\n  dog \nbird\n", encoding="utf-8")
-    code, out, _ = call("predict", picture, "--model", toy, "--no-images", "--classes", names)
-    assert code == 0
-    assert out == f"{picture}: 1 dog\n"
+    for option in ("--names", "--classes"):  # its name before 0.2
+        code, out, _ = call("predict", picture, "--model", toy, "--no-images", option, names)
+        assert code == 0
+        assert out == f"{picture}: 1 dog\n"
 
 
 @pytest.mark.parametrize("name", ["scan.pgm", "no_suffix", "UPPER.JPG"])

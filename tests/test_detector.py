@@ -387,7 +387,7 @@ def test_a_model_of_four_channels_needs_the_fourth(toy_model: Any, tmp_path: Pat
     [
         ({"names": ("a",)}, "no convention called 'names'.*did you mean class_names"),
         ({"class_names": ("a", "b")}, "2 class names for the 3 classes"),
-        ({"input_size": (128, 96)}, "described as float32"),
+        ({"input_size": (128, 96)}, "takes images of 64x96 only .* 128x96 was asked for"),
         ({"input": InputConvention("NHWC", "uint8")}, "described as uint8"),
         ({"input": InputConvention(color_order="GRAY")}, r"described as float32 \(1, 1, 64, 96\)"),
         ({"batch": 4}, "described as"),

@@ -19,6 +19,10 @@ toothbrush""".replace("\n", "").split("|")
 )
 
 
+LISTED = 5
+"""Names that a message counts up."""
+
+
 def default_class_names(count: int) -> tuple[str, ...]:
     """COCO's names for 80 classes, `class_0`, `class_1`, … for any other count."""
     return CLASS_NAMES if count == len(CLASS_NAMES) else tuple(f"class_{i}" for i in range(count))
@@ -27,9 +31,10 @@ def default_class_names(count: int) -> tuple[str, ...]:
 def match_classes(class_names: Sequence[str], categories: Sequence[str]) -> tuple[int | None, ...]:
     """For each class of a model the index of its category in a data set, None where the data set has none.
 
-    Names decide, without regard to case and underscores ("Traffic_light" is "traffic light"), where the model has
-    every category; of a name that occurs twice the first is the first. Else the order does, with a warning unless
-    the model's names are placeholders (`class_0`, ...).
+    Names decide, without regard to case and underscores ("Traffic_light" is "traffic light"); of a name that occurs
+    twice the first is the first. Categories that the model does not have are left out, with a warning. Where both
+    sides are as many and no common name stands at another place (renamed classes, or none has a name), the order
+    decides, with a warning.
 
     Raises:
         UsageError: neither works.
@@ -38,23 +43,41 @@ def match_classes(class_names: Sequence[str], categories: Sequence[str]) -> tupl
     distinct = all(len(set(map(_folded, names))) == len(set(names)) for names in sides)
     wanted, known = (_numbered([_folded(name) if distinct else name for name in names]) for names in sides)
     index = {key: number for number, key in enumerate(known)}
-    if index.keys() <= set(wanted):
-        return tuple(index.get(key) for key in wanted)
-    missing = next(name for name, key in zip(categories, known, strict=True) if key not in wanted)
-    if len(class_names) != len(categories):
+    by_name = tuple(index.get(key) for key in wanted)
+    missing = [name for name, key in zip(categories, known, strict=True) if key not in wanted]
+    if not missing:
+        return by_name
+    if len(wanted) == len(known) and all(found in (None, at) for at, found in enumerate(by_name)):
+        _warn_of_order(class_names, categories, missing[0])
+        return tuple(range(len(categories)))
+    if len(missing) == len(categories):
         raise UsageError(
-            f"the model has {len(class_names)} classes, the data set {len(categories)} categories, and among the "
-            f"former there is no {missing!r}; expected every category: take a model that was trained on them, or "
-            "name its classes as the data set does (--classes FILE)"
+            f"the model has {len(class_names)} classes, the data set {len(categories)} categories, and no name is in "
+            f"both: there is no {missing[0]!r} among the former. Name the model's classes as the data set does "
+            "(--names FILE), add categories that the data set lacks (they need no objects), or take a model that "
+            "was trained on them"
         )
-    if tuple(class_names) != tuple(f"class_{number}" for number in range(len(class_names))):
-        warnings.warn(
-            f"the model has no class {missing!r}, so its classes are matched to the categories by their order: "
-            f"{class_names[0]!r} to {categories[0]!r} and so on. If that is wrong, name the model's classes as the "
-            "data set does (--classes FILE)",
-            stacklevel=3,
-        )
-    return tuple(range(len(categories)))
+    listed = ", ".join(map(repr, missing[:LISTED])) + (", …" if len(missing) > LISTED else "")
+    warnings.warn(
+        f"the model has {len(categories) - len(missing)} of the data set's {len(categories)} categories; objects of "
+        f"{listed} are left out. If the model calls them otherwise, name its classes as the data set does "
+        "(--names FILE)",
+        stacklevel=3,
+    )
+    return by_name
+
+
+def _warn_of_order(class_names: Sequence[str], categories: Sequence[str], missing: str) -> None:
+    unnamed = tuple(class_names) == tuple(f"class_{number}" for number in range(len(class_names)))
+    if unnamed and len(class_names) == 1:
+        return
+    why = "the model does not name its classes" if unnamed else f"the model has no class {missing!r}"
+    warnings.warn(
+        f"{why}, so classes are matched to categories by their order: "
+        f"{class_names[0]!r} to {categories[0]!r} and so on. If that is wrong, name the model's classes as the "
+        "data set does (--names FILE)",
+        stacklevel=4,
+    )
 
 
 def _folded(name: str) -> str:

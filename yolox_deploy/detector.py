@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.errors import RuntimeFailure
-from yolox_deploy.foreign.conventions import describe
+from yolox_deploy.errors import RuntimeFailure, UsageError
+from yolox_deploy.foreign.conventions import describe, stated_size
 from yolox_deploy.images import ImageSource, load_image
+from yolox_deploy.models.published import model_path
 from yolox_deploy.outputs import row_reader
 from yolox_deploy.postprocess import anchor_grid, to_detections
 from yolox_deploy.preprocess import Preprocessor
-from yolox_deploy.runtimes.registry import open_runtime
+from yolox_deploy.runtimes.registry import Content, open_runtime
 from yolox_deploy.sources import Frame, open_source
 from yolox_deploy.thresholds import ThresholdFields, Thresholds, apply_graph_thresholds, check_graph
 from yolox_deploy.tuned import tuned_opening
@@ -82,7 +83,8 @@ class Detector:
     """Detects objects with an exported model. May be called from several threads.
 
     Args:
-        model: path to a model file; its suffix names the backend.
+        model: path to a model file, whose suffix names the backend; a name of the zoo for the authors' ONNX file,
+            fetched once; or the bytes of a model file, with its `format`, from which no file is written.
         backend: a backend's name, where another than the suffix's default is wanted; "auto" for the backend,
             file, precision and threads that `yolox-deploy tune` found fastest for this model on this machine.
         device: "auto", "cpu", "cuda:0", …; what was obtained is in `info.device`.
@@ -94,8 +96,10 @@ class Detector:
         threads: CPU threads of one inference.
         multi_label: give an anchor point every class that reaches `conf`, not only its best one.
         override: conventions of a foreign file, stated instead of recognised, by the names in docs/files.md
-            (`{"input": InputConvention.legacy(), "boxes": "corners", "output.logits": True}`).
+            (`{"input": InputConvention.legacy(), "boxes": "corners", "output.logits": True}`); `input_size` for a file
+            that leaves its height and width free, a checkpoint too.
         runtime_options: settings of the backend (its `options_type`).
+        format: suffix of a model given as bytes, such as ".onnx".
 
     Raises:
         ArtifactError: the file is missing, damaged, or no detector that this machine can run.
@@ -105,7 +109,7 @@ class Detector:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Content,
         *,
         backend: str | None = None,
         device: str = "auto",
@@ -117,14 +121,24 @@ class Detector:
         multi_label: bool = False,
         override: Mapping[str, Any] | None = None,
         runtime_options: Mapping[str, Any] | None = None,
+        format: str | None = None,
     ) -> None:
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
-        options = {"device": device, "threads": threads, **(runtime_options or {})}
+        override = override or {}
+        options = {"device": device, "threads": threads, "imgsz": stated_size(override)}
+        options |= runtime_options or {}
+        if not isinstance(model, Content):
+            model = model_path(model)
         if backend == "auto":
-            model, backend, options = tuned_opening(Path(model), options)
-        self._runtime = open_runtime(model, backend, **options)
+            if isinstance(model, Content):
+                raise UsageError(
+                    "backend='auto' is for a file that was tuned; name a backend for a model in memory"
+                )
+            model, backend, options = tuned_opening(model, options)
+        self._runtime = open_runtime(model, backend, format=format, **options)
         try:
-            described = describe(self._runtime, override or {})
+            described = describe(self._runtime, override)
+            self._runtime.content = None  # described, so nobody needs it twice
             self._artifact = described.info
             self._notes = (*self._runtime.loaded.notes, *described.notes)
             hint = COMPARE.format(path=self._runtime.path) if described.notes else ""

@@ -17,9 +17,11 @@ from yolox_deploy.artifact import BOXES, ArtifactInfo, write_sidecar
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
 from yolox_deploy.files import packaged_photographs
+from yolox_deploy.foreign.conventions import stated_size
 from yolox_deploy.foreign.pixels import PIXELS, scalings
 from yolox_deploy.foreign.structure import ROW_ORDERS
 from yolox_deploy.images import load_image
+from yolox_deploy.models.published import model_path
 from yolox_deploy.runtimes.registry import open_runtime, present_files
 from yolox_deploy.sources import image_paths
 from yolox_deploy.types import SILENT, Detections, InputConvention, OutputConvention, Report, TensorSpec
@@ -140,7 +142,8 @@ def inspect(
     if annotations is not None and images is None:
         raise UsageError("annotations need the pictures they describe: add --images DIR")
     pictures = image_paths(images) if images is not None else packaged_photographs()
-    with open_runtime(path, backend) as runtime:
+    path = model_path(path)
+    with open_runtime(path, backend, imgsz=stated_size(override or {})) as runtime:
         facts = Inspection(
             path=runtime.path,
             backend=runtime.name,

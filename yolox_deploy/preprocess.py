@@ -7,7 +7,6 @@ box in the picture. Networks of other tools want the picture in the middle, or s
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,24 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.types import InputConvention, Letterboxed
+from yolox_deploy.types import InputConvention, Letterboxed, as_size
 
 __all__ = ["letterbox"]
-
-
-def as_size(size: Sequence[int]) -> tuple[int, int]:
-    """Return `size` as (height, width) in pixels.
-
-    Raises:
-        UsageError: it is not two positive integers.
-    """
-    try:
-        height, width = (operator.index(side) for side in size)
-    except (TypeError, ValueError):
-        raise UsageError(f"the size is {size!r}; expected two integers (height, width)") from None
-    if height < 1 or width < 1:
-        raise UsageError(f"the size is {height}x{width}; both sides must be at least 1 pixel")
-    return height, width
 
 
 def _check_image(image: NDArray[np.uint8], channels: int = 3) -> None:

@@ -148,15 +148,16 @@ def of_file(path: Path) -> Kind | None:
         return None
 
 
-def contradiction(path: Path, suffix: str | None = None) -> str | None:
+def contradiction(path: Path, suffix: str | None = None, content: bytes | None = None) -> str | None:
     """The rest of a sentence on a model file that plainly is no such file; None for all others.
 
     Args:
         suffix: the one that tells what it should be; None for its own. Under one that is not in `EXPECTED` anything
             may be right, but for pointers and web pages, and but for texts under `.bin`.
+        content: of a file in memory; `path` then names it alone.
     """
     suffix = path.suffix if suffix is None else suffix
-    kind = of_file(path)
+    kind = of_file(path) if content is None else identify(content)
     if kind is None or suffix in kind.suffixes:
         return None
     if suffix in EXPECTED or kind.family == "stray" or (suffix == ".bin" and kind.family == "text"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -262,14 +263,21 @@ class Detections:
         """`to_dict()` as a JSON text."""
         return json.dumps(self.to_dict())
 
-    def to_coco(self, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """COCO result rows: bbox is x, y, width, height; `category_ids[class_id]` names the category."""
+    def to_coco(self, image_id: int, category_ids: Sequence[int | None]) -> list[dict[str, Any]]:
+        """COCO result rows: bbox is x, y, width, height; `category_ids[class_id]` names the category.
+
+        Objects of a class whose category is None are left out.
+        """
         rows: list[dict[str, Any]] = []
         for item in self:
             x1, y1, x2, y2 = item.box
-            category = int(category_ids[item.class_id])
+            category = category_ids[item.class_id]
+            if category is None:
+                continue
             bbox = [x1, y1, x2 - x1, y2 - y1]
-            rows.append({"image_id": image_id, "category_id": category, "bbox": bbox, "score": item.score})
+            rows.append(
+                {"image_id": image_id, "category_id": int(category), "bbox": bbox, "score": item.score}
+            )
         return rows
 
     def to_supervision(self) -> supervision.Detections:
@@ -293,6 +301,21 @@ class Detections:
 
         texts = [f"{item.class_name} {item.score:.2f}" for item in self]
         return draw(image, self.boxes, texts, [class_color(item.class_id) for item in self])
+
+
+def as_size(size: Sequence[int]) -> tuple[int, int]:
+    """Return `size` as (height, width) in pixels.
+
+    Raises:
+        UsageError: it is not two positive integers.
+    """
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        raise UsageError(f"the size is {size!r}; expected two integers (height, width)") from None
+    if height < 1 or width < 1:
+        raise UsageError(f"the size is {height}x{width}; both sides must be at least 1 pixel")
+    return height, width
 
 
 class Report:

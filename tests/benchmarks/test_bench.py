@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(path / f"{index}.png"), image)
     content = {
         "images": [{"id": i, "file_name": f"{i}.png", "height": 64, "width": 96} for i in range(6)],
-        "categories": [{"id": i + 1, "name": f"thing {i}"} for i in range(3)],
+        "categories": [{"id": i + 1, "name": f"class_{i}"} for i in range(3)],
         "annotations": [
             {"id": i + 1, "image_id": i, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 0}
             for i in range(6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +136,21 @@ def check_its_own_suffixes_find_it(case: Case) -> None:
         assert suffix in find(Path(f"model{suffix}")).suffixes
 
 
+def check_bytes_of_a_format_that_needs_files(case: Case) -> None:
+    capabilities = case.runtime_class.capabilities
+    assert set(capabilities.in_memory) <= set(capabilities.suffixes)
+    for suffix in set(capabilities.suffixes) - set(capabilities.in_memory):
+        with pytest.raises(
+            UsageError, match=r"from files alone, not from bytes: give the path, or .*format="
+        ):
+            open_runtime(b"something", case.entry.name, format=suffix)
+
+
+def check_no_bytes_at_all(case: Case) -> None:
+    with pytest.raises(ArtifactError, match=r"<bytes>\..* is empty"):
+        open_runtime(b"", case.entry.name, format=case.entry.suffixes[0])
+
+
 def check_missing_file(case: Case) -> None:
     path = case.folder / f"missing{case.entry.suffixes[0]}"
     with pytest.raises(ArtifactError, match=r"no model file at .*missing"):
@@ -184,6 +200,17 @@ def check_corrupt_file(case: Case) -> None:
         path = case.folder / f"corrupt{number}{case.entry.suffixes[0]}"
         path.write_bytes(content)
         refused(case, path)
+
+
+def check_corrupt_bytes(case: Case) -> None:
+    cut = case.file().path.read_bytes()[:-99]
+    for suffix in case.runtime_class.capabilities.in_memory:
+        for content in (b"\0" * 5000, b"no model " * 500, b"{", cut):
+            with pytest.raises(ArtifactError) as caught:
+                open_runtime(content, case.entry.name, format=suffix).close()
+            if isinstance(caught.value, DeviceError):
+                pytest.skip(f"{case.entry.name} looks into the content on its device only: {caught.value}")
+            assert f"<bytes>{suffix}" in str(caught.value)
 
 
 def check_truncated_file(case: Case) -> None:
@@ -420,6 +447,27 @@ def check_pickling_is_refused_clearly(case: Case) -> None:
             copier(runtime)
 
 
+def check_opens_bytes_and_writes_no_file(case: Case) -> None:
+    shared = case.shared()
+    monkeypatch = case.request.getfixturevalue("monkeypatch")
+    for name in ("YOLOX_DEPLOY_CACHE", "TMPDIR", "HOME"):
+        monkeypatch.setenv(name, str(case.folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.chdir(case.folder)
+    expected = shared.infer(example(shared))
+    for suffix in case.runtime_class.capabilities.in_memory:
+        file: Path = case.request.getfixturevalue("nano_onnx") if suffix == ".onnx" else shared.path
+        content = file.read_bytes()
+        for form in (content, bytearray(content), memoryview(content)):
+            with open_runtime(form, case.entry.name, format=suffix) as runtime:
+                assert_same(runtime.infer(example(runtime)), expected)
+                assert runtime.artifact is not None
+                assert runtime.artifact.model == "yolox_nano"
+            with pytest.raises(ClosedError, match=r"Detector\(CONTENT, format='\."):
+                runtime.infer(example(runtime))
+    assert list(case.folder.iterdir()) == []
+
+
 def check_unknown_device(case: Case) -> None:
     for device in ("toaster", "cpu:x", ""):
         with pytest.raises(UsageError, match="device"):
@@ -466,6 +514,8 @@ CLASS_CHECKS = (
     check_unknown_option_is_refused_with_a_suggestion,
     check_no_threads_are_refused,
     check_its_own_suffixes_find_it,
+    check_bytes_of_a_format_that_needs_files,
+    check_no_bytes_at_all,
     check_missing_file,
     check_empty_file,
     check_folder_instead_of_a_file,
@@ -473,6 +523,7 @@ CLASS_CHECKS = (
 )
 FILE_CHECKS = (
     check_corrupt_file,
+    check_corrupt_bytes,
     check_truncated_file,
     check_missing_sibling,
     check_truncated_sibling,
@@ -496,6 +547,7 @@ MODEL_CHECKS = (
     check_closing,
     check_closing_while_another_thread_runs,
     check_pickling_is_refused_clearly,
+    check_opens_bytes_and_writes_no_file,
     check_unknown_device,
     check_threads_option,
     check_path_with_spaces_and_letters_of_any_script,

@@ -53,19 +53,19 @@ def folder(tmp_path: Path) -> Path:
 class Oracle:
     """Knows the objects; `moved` shifts each of its boxes, `lost` leaves a picture out."""
 
-    class_names = NAMES
-
-    def __init__(self, moved: float = 0.0, lost: str = "") -> None:
-        self.moved, self.lost = moved, lost
+    def __init__(self, moved: float = 0.0, lost: str = "", class_names: tuple[str, ...] = NAMES) -> None:
+        self.moved, self.lost, self.class_names = moved, lost, class_names
         self.thresholds: list[dict[str, Any]] = []
 
     def predict(self, image: Path, **thresholds: Any) -> Detections:
         self.thresholds.append(thresholds)
-        objects = BOXES[image.name] if image.name != self.lost else []
+        names = {7: "cat", 3: "dog"}
+        known = [row for row in BOXES[image.name] if names[row[0]] in self.class_names]
+        objects = known if image.name != self.lost else []
         boxes = np.array([[x, y, x + w, y + h] for _, x, y, w, h in objects], np.float32).reshape(-1, 4)
         boxes[:, ::2] += self.moved
-        class_ids = np.array([0 if category == 7 else 1 for category, *_ in objects], np.int64)
-        return Detections(boxes, np.full(len(objects), 0.9, np.float32), class_ids, NAMES)
+        class_ids = np.array([self.class_names.index(names[row[0]]) for row in objects], np.int64)
+        return Detections(boxes, np.full(len(objects), 0.9, np.float32), class_ids, self.class_names)
 
 
 def ap(detector: Any, folder: Path, **options: Any) -> dict[str, float]:
@@ -117,9 +117,25 @@ def test_categories_are_matched_by_name_else_by_order(folder: Path) -> None:
     file = folder / "instances.json"
     assert read_annotations(folder, file, NAMES).category_ids == (7, 3)
     assert read_annotations(folder, file, ("CAT", "Dog")).category_ids == (7, 3)
-    assert read_annotations(folder, file, ("class_0", "class_1")).category_ids == (3, 7)
-    with pytest.warns(UserWarning, match=r"no class 'dog'.*'wolf' to 'dog'.*--classes FILE"):
+    with pytest.warns(UserWarning, match=r"no class 'dog'.*'wolf' to 'dog'.*--names FILE"):
         assert read_annotations(folder, file, ("wolf", "cat")).category_ids == (3, 7)
+    with pytest.warns(UserWarning, match=r"does not name its classes.*'class_0' to 'dog'.*--names FILE"):
+        assert read_annotations(folder, file, ("class_0", "class_1")).category_ids == (3, 7)
+
+
+def test_one_class_without_a_name_is_the_one_category(folder: Path) -> None:
+    file = folder / "instances.json"
+    rows = [{**row, "category_id": 7} for row in coco()["annotations"]]
+    file.write_text(json.dumps(coco(categories=[{"id": 7, "name": "cat"}], annotations=rows)))
+    assert read_annotations(folder, file, ("class_0",)).category_ids == (7,)
+
+
+def test_the_order_does_not_decide_against_a_common_name(folder: Path) -> None:
+    """Of as many classes one is called otherwise, and the other stands at another place."""
+    with pytest.warns(UserWarning, match="classes|categories") as told:
+        data = read_annotations(folder, folder / "instances.json", ("cat", "wolf"))
+    assert data.category_ids == (7, None)
+    assert "1 of the data set's 2 categories; objects of 'dog' are left out" in str(told[0].message)
 
 
 def test_a_name_that_occurs_twice_stands_for_two_categories(folder: Path) -> None:
@@ -131,9 +147,30 @@ def test_a_name_that_occurs_twice_stands_for_two_categories(folder: Path) -> Non
     assert read_annotations(folder, file, ("Cat", "cat")).category_ids == (7, 3)  # only case tells them apart
 
 
-def test_another_number_of_classes_is_refused(folder: Path) -> None:
+def test_some_of_the_models_classes_are_evaluated_alone(folder: Path) -> None:
+    """A model of more classes than the data set has: what it finds of the others is no mistake."""
+    oracle = Oracle(class_names=("bird", "dog", "cat"))
+    with pytest.warns(
+        UserWarning, match=r"instances\.json has 2 of the model's 3 classes: these alone are eval"
+    ):
+        assert ap(oracle, folder) == pytest.approx(dict.fromkeys(METRICS, 1.0))
+
+
+def test_categories_that_the_model_does_not_have_are_left_out(folder: Path) -> None:
+    """They would count as never found."""
+    oracle = Oracle(class_names=("horse", "cat", "bird"))
+    with pytest.warns(UserWarning, match="classes|categories") as told:
+        figures = ap(oracle, folder)
+    first, second = (str(one.message) for one in told)
+    assert "has 1 of the data set's 2 categories; objects of 'dog' are left out" in first
+    assert "has 1 of the model's 3 classes" in second
+    assert figures == pytest.approx(dict.fromkeys(METRICS, 1.0) | {"APm": -1})
+
+
+def test_classes_that_have_nothing_in_common_are_refused(folder: Path) -> None:
     expected = (
-        r"the model has 3 classes, instances.json has 2 categories; .* Add categories that the file lacks"
+        r"the model has 3 classes, the data set 2 categories, and no name is in both: there is no 'dog' .*"
+        r"--names FILE.* add categories that the data set lacks"
     )
     with pytest.raises(UsageError, match=expected):
         read_annotations(folder, folder / "instances.json", ("a", "b", "c"))

@@ -338,11 +338,16 @@ def test_annotations_with_ids_from_0_and_without_areas_are_scored_as_they_are() 
 def test_classes_are_matched_by_name_else_by_order() -> None:
     data = sequences()
     assert data.categories_of(NAMES) == (9, 5, None)
-    assert data.categories_of(("class_0", "class_1")) == (5, 9)
+    with pytest.warns(UserWarning, match="does not name its classes.*'class_0' to 'traffic_light'"):
+        assert data.categories_of(("class_0", "class_1")) == (5, 9)
     with pytest.warns(UserWarning, match="no class 'traffic_light'.*'cat' to 'traffic_light'"):
         assert data.categories_of(("cat", "dog")) == (5, 9)
-    with pytest.raises(UsageError, match="there is no 'person'"):
-        data.categories_of(("cat", "dog", "traffic light"))
+    with pytest.warns(
+        UserWarning, match="1 of the data set's 2 categories; objects of 'person' are left out"
+    ):
+        assert data.categories_of(("cat", "dog", "traffic light")) == (None, None, 5)
+    with pytest.raises(UsageError, match="no name is in both: there is no 'traffic_light'"):
+        data.categories_of(("cat", "dog", "bird"))
 
 
 @pytest.mark.parametrize(

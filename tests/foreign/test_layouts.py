@@ -291,3 +291,14 @@ def test_the_official_model_is_not_doubted(shared: Path) -> None:
         assert said == SILENT
         grey = np.full((416, 416, 3), 114, np.uint8)
         assert len(detector.predict(grey)) == 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_is_recognised_in_bytes_as_in_its_file(rebuilt: Any, layout: str) -> None:
+    path: Path = rebuilt(layout)
+    detector, _ = opened(path)
+    with detector, warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        with Detector(path.read_bytes(), format=".onnx", threads=1) as other:
+            assert other.info.artifact == detector.info.artifact
+            assert other.info.notes == detector.info.notes

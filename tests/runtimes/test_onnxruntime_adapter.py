@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from yolox_deploy import Artifact, Detector, export
-from yolox_deploy.errors import ArtifactError
+from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.runtimes.onnxruntime_adapter import (
     PROVIDERS,
     OnnxRuntimeOptions,
@@ -44,6 +44,21 @@ def test_auto_takes_the_cpu_where_the_gpu_cannot_be_had(nano_onnx: Path) -> None
 def test_a_gpu_that_was_named_is_not_replaced(nano_onnx: Path, options: dict[str, Any]) -> None:
     with pytest.raises(ArtifactError, match=r"CUDAExecutionProvider was asked for.*allow_cpu_fallback=True"):
         Detector(nano_onnx, **options)
+
+
+@pytest.mark.skipif(PROVIDERS["cuda"] in onnxruntime.get_available_providers(), reason="the package has CUDA")
+@pytest.mark.parametrize(
+    "options", [{"device": "cuda"}, {"device": "cuda:1"}, {"runtime_options": {"provider": "tensorrt"}}]
+)
+def test_the_cpu_is_taken_where_the_package_has_no_gpu_and_it_is_allowed(
+    nano_onnx: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match=r"has only .*onnxruntime-gpu.*allow_cpu_fallback=True"):
+        Detector(nano_onnx, **options)
+    accepted = {**options.get("runtime_options", {}), "allow_cpu_fallback": True}
+    with Detector(nano_onnx, **{**options, "runtime_options": accepted}) as detector:
+        assert detector.info.device == "cpu"
+        assert "has only" in detector.info.details["gpu_refused"]
 
 
 def test_a_provider_that_raises_is_named(nano_onnx: Path) -> None:

@@ -26,7 +26,7 @@ from yolox_deploy.errors import (
     UsageError,
     YoloxDeployError,
 )
-from yolox_deploy.runtimes import tensorrt_adapter
+from yolox_deploy.runtimes import open_runtime, tensorrt_adapter
 from yolox_deploy.runtimes.cuda_device import Buffer
 from yolox_deploy.runtimes.tensorrt_adapter import (
     TensorRT,
@@ -568,6 +568,18 @@ def test_a_loaded_engine_runs_behind_the_contract(
     with pytest.raises(ClosedError):
         runtime.infer(ones())
     assert device.log[-1] == "close"
+
+
+def test_an_engine_is_opened_from_bytes(
+    device: FakeDevice, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_adapter, "installed_flavors", lambda: ("tensorrt",))
+    monkeypatch.setattr(tensorrt_adapter, "load_sdk", lambda flavor: sdk_of(engine))
+    monkeypatch.setattr(tensorrt_adapter, "find_gpu", lambda *_: A10)
+    monkeypatch.setattr(tensorrt_adapter, "open_device", lambda *_: device)
+    with open_runtime(b"plan", format=".engine") as runtime:
+        np.testing.assert_array_equal(runtime.infer(ones())["output"], [[2, 2, 2]])
+        assert runtime.artifact is None
 
 
 def test_probe_tells_what_is_missing() -> None:

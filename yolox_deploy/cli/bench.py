@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def bench_command(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Model files [default: yolox_s on all that is installed].")
+        list[str] | None,
+        typer.Argument(
+            help="Model files, or names as for --models [default: yolox_s on all that is installed]."
+        ),
     ] = None,
     models: Annotated[
         str | None, typer.Option(help="Zoo names to export and measure, comma-separated, or 'all'.")
@@ -31,7 +34,9 @@ def bench_command(
     weights: Annotated[
         Path | None, typer.Option(help="Checkpoint of the one model [default: cached official, or random].")
     ] = None,
-    imgsz: Annotated[str | None, typer.Option(help="N or HxW of exported files.")] = None,
+    imgsz: Annotated[
+        str | None, typer.Option(help="N or HxW of exported files, and of files that leave it free.")
+    ] = None,
     calib: options.Calib = None,
     images: options.Images = None,
     annotations: options.Annotations = None,

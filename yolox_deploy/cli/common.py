@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -50,12 +50,18 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     return names
 
 
-def overrides(classes: Path | None, legacy: bool, settings: list[str] | None = None) -> dict[str, Any]:
+def overrides(
+    names: Path | None = None,
+    legacy: bool = False,
+    imgsz: str | None = None,
+    settings: list[str] | None = None,
+) -> dict[str, Any]:
     """The conventions that the command line replaces; `settings` are those of --override."""
     from yolox_deploy.types import InputConvention
 
-    names = read_class_names(classes)
-    chosen: dict[str, Any] = {"class_names": names} if names else {}
+    chosen: dict[str, Any] = {} if names is None else {"class_names": read_class_names(names)}
+    if imgsz is not None:
+        chosen["input_size"] = parse_size(imgsz)
     if legacy:
         old = InputConvention.legacy()
         chosen |= {f"input.{name}": getattr(old, name) for name in ("color_order", "scale", "mean", "std")}
@@ -95,9 +101,10 @@ def parse_settings(
     return changes
 
 
-def command_line() -> str:
-    """This command as one would type it again."""
-    return shlex.join(["yolox-deploy", *sys.argv[1:]])
+def command_line(instead: Mapping[str, Sequence[str]] | None = None) -> str:
+    """This command as one would type it again, with other words in place of some."""
+    words = (new for word in sys.argv[1:] for new in (instead or {}).get(word, [word]))
+    return shlex.join(["yolox-deploy", *words])
 
 
 def console() -> Console:
@@ -137,10 +144,17 @@ def progress(items: Sequence[Item], text: str) -> Iterator[Item]:
 
 @contextmanager
 def warnings_told() -> Iterator[None]:
-    """Tell warnings as messages, without the line of code that they come from."""
+    """Tell warnings as messages, each once, without the line of code that they come from."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            typer.echo(f"warning: {message}", err=True)
+
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+        warnings.showwarning = tell
         yield
 
 

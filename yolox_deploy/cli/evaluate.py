@@ -15,7 +15,7 @@ EVALUATION = Thresholds.evaluation()
 
 
 def eval_command(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
+    model: Annotated[Path, typer.Argument(help="Model file, or a name of the zoo.")],
     images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
     annotations: Annotated[Path, typer.Option(help="COCO instances JSON.")],
     conf: options.Conf = EVALUATION.conf,
@@ -24,7 +24,8 @@ def eval_command(
         bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
     ] = False,
     class_agnostic: options.ClassAgnostic = False,
-    classes: options.Classes = None,
+    imgsz: options.Imgsz = None,
+    names: options.Names = None,
     legacy: options.Legacy = False,
     override: options.Override = None,
     backend: options.Backend = None,
@@ -43,7 +44,7 @@ def eval_command(
         threads=threads,
         multi_label=multi_label,
         class_agnostic=class_agnostic,
-        override=overrides(classes, legacy, override),
+        override=overrides(names, legacy, imgsz, override),
     ) as detector:
         with reporting() as progress:
             figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,11 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import parse_size, print_json, print_table, read_class_names, reporting
+from yolox_deploy.cli.common import (
+    command_line,
+    parse_size,
+    print_json,
+    print_table,
+    read_class_names,
+    reporting,
+)
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
 
 DEFAULT_MODEL = "yolox_l"
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar")
 
 
 def export_command(
@@ -39,7 +48,7 @@ def export_command(
         Path | None, typer.Option(help="File to write [default: MODEL[_PRECISION].SUFFIX].")
     ] = None,
     calib: options.Calib = None,
-    classes: options.Classes = None,
+    names: options.Names = None,
     decode: Annotated[bool, typer.Option("--decode", help="Decode boxes in the graph.")] = False,
     nms: Annotated[bool, typer.Option("--nms", help="Suppress in the graph.")] = False,
     conf: Annotated[float, typer.Option(min=0, max=1, help="Least score of --nms.")] = Thresholds.conf,
@@ -63,6 +72,8 @@ def export_command(
     """Export a model and prove the file equal to PyTorch before it gets its name."""
     from yolox_deploy.exporter.pipeline import export
 
+    if model is not None and weights is None and Path(model).suffix:
+        _refuse_file(model)
     with reporting("exporting") as progress:
         artifact = export(
             model or (None if weights else DEFAULT_MODEL),
@@ -74,7 +85,7 @@ def export_command(
             imgsz=parse_size(imgsz),
             batch=_parse_batch(batch),
             out=out,
-            class_names=read_class_names(classes),
+            class_names=read_class_names(names),
             calib=calib,
             verify=not no_verify,
             images=images,
@@ -97,6 +108,27 @@ def export_command(
     size, batch_text = "x".join(map(str, info.input_size)), "dynamic" if info.batch is None else info.batch
     typer.echo(f"{artifact.path}: {info.model}, {info.format} {info.precision}, {size}, batch {batch_text}")
     print_table(("proof", "found", "limit"), parity_rows(artifact.parity))
+
+
+def _refuse_file(model: str) -> None:
+    """Say where a file belongs that stands where the name of a model does; a width factor is no suffix.
+
+    Raises:
+        UsageError: it is a checkpoint, or a model file, which is exported already.
+    """
+    from yolox_deploy.runtimes.registry import entries
+
+    suffix = Path(model).suffix
+    if suffix in CHECKPOINT_SUFFIXES:
+        command = command_line({model: ["--weights", model]})
+        raise UsageError(
+            f"{model} is a file, where the name of a model is expected. For a checkpoint: {command}"
+        )
+    if any(suffix in entry.suffixes for entry in entries()):
+        raise UsageError(
+            f"{model} is a model file, and files are exported from checkpoints (.pth): yolox-deploy export --weights "
+            f"FILE. As it is, it runs by: yolox-deploy predict PICTURE --model {shlex.quote(model)}"
+        )
 
 
 def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:

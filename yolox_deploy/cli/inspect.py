@@ -20,7 +20,7 @@ MOST_DRAWN = 8
 
 
 def inspect_command(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
+    model: Annotated[Path, typer.Argument(help="Model file, or a name of the zoo.")],
     images: Annotated[
         Path | None, typer.Option(help="Pictures to try it on [default: three of the package].")
     ] = None,
@@ -31,7 +31,8 @@ def inspect_command(
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for pictures with the best boxes.")] = Path("inspection"),
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
-    classes: options.Classes = None,
+    imgsz: options.Imgsz = None,
+    names: options.Names = None,
     override: options.Override = None,
     backend: options.Backend = None,
     as_json: options.AsJson = False,
@@ -45,7 +46,7 @@ def inspect_command(
             images,
             annotations=annotations,
             backend=backend,
-            override=overrides(classes, legacy=False, settings=override),
+            override=overrides(names, imgsz=imgsz, settings=override),
             report=progress,
         )
     if as_json:

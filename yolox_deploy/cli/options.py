@@ -11,8 +11,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, …")]
 Backend = Annotated[str | None, typer.Option(help="Runtime instead of the suffix's default; auto: as tuned.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of one inference.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
-Classes = Annotated[
-    Path | None, typer.Option(help="Text file with one class name a line, in the model's order.")
+Names = Annotated[
+    Path | None,
+    typer.Option("--names", "--classes", help="Text file with one class name a line, in the model's order."),
 ]
 
 Conf = Annotated[float, typer.Option(min=0, max=1, help="Least score.")]
@@ -31,6 +32,9 @@ Override = Annotated[
 ]
 Calib = Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")]
+Imgsz = Annotated[
+    str | None, typer.Option(help="N or HxW for a file that leaves its size free, and for a checkpoint.")
+]
 InputSize = Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of pictures [default: generated ones].")]
 Annotations = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, overrides, print_json, progress
+from yolox_deploy.cli.common import command_line, console, overrides, print_json, progress
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.thresholds import Thresholds
 
@@ -22,7 +22,9 @@ WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 def predict_command(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.", metavar="SOURCE...")],
-    model: Annotated[Path, typer.Option(help="Model file; its suffix names the backend.")],
+    model: Annotated[
+        Path, typer.Option(help="Model file, whose suffix names the backend, or a name of the zoo.")
+    ],
     conf: options.Conf = Thresholds.conf,
     iou: options.Iou = Thresholds.iou,
     out: Annotated[Path, typer.Option(help="Folder for the annotated pictures.")] = Path("predictions"),
@@ -30,7 +32,8 @@ def predict_command(
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
     class_agnostic: options.ClassAgnostic = False,
     max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
-    classes: options.Classes = None,
+    imgsz: options.Imgsz = None,
+    names: options.Names = None,
     legacy: options.Legacy = False,
     override: options.Override = None,
     backend: options.Backend = None,
@@ -42,6 +45,7 @@ def predict_command(
     from yolox_deploy.detector import Detector
     from yolox_deploy.sources import image_paths
 
+    _refuse_swapped(source, model)
     paths = [path for item in source for path in image_paths(item)]
     targets = [None if no_images else out / name for name in output_names(paths)]
     _keep_sources(paths, targets)
@@ -54,7 +58,7 @@ def predict_command(
         class_agnostic=class_agnostic,
         max_detections=max_detections,
         threads=threads,
-        override=overrides(classes, legacy, override),
+        override=overrides(names, legacy, imgsz, override),
     ) as detector:
         records, failures = [], []
         for path, target in progress(list(zip(paths, targets, strict=True)), "detecting"):
@@ -71,6 +75,19 @@ def predict_command(
         console().print(f"{len(records)} annotated pictures in {out}")
     if failures:
         raise InputError(f"{len(failures)} of {len(paths)} pictures could not be read: {'; '.join(failures)}")
+
+
+def _refuse_swapped(source: list[str], model: Path) -> None:
+    """Refuse a picture where the model belongs, with the model among the pictures; gives the command meant."""
+    if model.suffix.lower() not in WRITABLE:
+        return
+    from yolox_deploy.runtimes.registry import entries
+
+    suffixes = [suffix for entry in entries() for suffix in entry.suffixes]
+    swapped = next((one for one in source if Path(one).suffix in suffixes), None)
+    if swapped is not None:
+        command = command_line({swapped: [str(model)], str(model): [swapped]})
+        raise UsageError(f"{model} is a picture and {swapped} a model file; exchange them: {command}")
 
 
 def output_names(paths: list[Path]) -> list[str]:

@@ -28,7 +28,7 @@ def stream_command(
     model: Annotated[
         list[str],
         typer.Option(
-            help="Model file; its suffix names the backend. For --sweep also zoo names, and several."
+            help="Model file, whose suffix names the backend, or a name of the zoo; for --sweep several."
         ),
     ],
     rate: Annotated[
@@ -73,7 +73,10 @@ def stream_command(
         typer.Option("--sweep", help="Compare models × backends × sizes by streaming AP, in simulated time."),
     ] = False,
     imgsz: Annotated[
-        str | None, typer.Option(help="For --sweep with zoo names: input sizes, such as 224,320,416.")
+        str | None,
+        typer.Option(
+            help="N or HxW for a file that leaves its size free; for --sweep with zoo names several: 224,320,416."
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="For --sweep with one zoo name: its checkpoint. [default: official]")
@@ -90,7 +93,7 @@ def stream_command(
             min=0, max=1, help=f"Overlap above which boxes are one object (--sweep: {EVALUATION.iou})."
         ),
     ] = Thresholds.iou,
-    classes: options.Classes = None,
+    names: options.Names = None,
     legacy: options.Legacy = False,
     override: options.Override = None,
     backend: options.Backend = None,
@@ -109,7 +112,7 @@ def stream_command(
     _quiet_opencv()
     if sweep:
         live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
-        _refuse({**live, "--classes": classes, "--legacy": legacy}, "is for a live stream, not for --sweep")
+        _refuse({**live, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep")
         sweep_command(
             source,
             model,
@@ -128,7 +131,7 @@ def stream_command(
             device=device,
         )
         return
-    _refuse({"--imgsz": imgsz, "--weights": weights}, "is for --sweep; a model file has its size and weights")
+    _refuse({"--weights": weights}, "is for --sweep; a model file has its weights")
     if len(model) > 1 or len(rates) > 1:
         raise UsageError("one stream has one model and one rate; compare several by --sweep")
     live_command(
@@ -152,7 +155,7 @@ def stream_command(
                 "conf": conf,
                 "iou": iou,
                 "threads": threads,
-                "override": overrides(classes, legacy, override),
+                "override": overrides(names, legacy, imgsz, override),
             },
             as_json=as_json,
         )

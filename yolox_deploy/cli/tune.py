@@ -10,16 +10,19 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.bench import choose_protocol
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import numbers, print_json, reporting
+from yolox_deploy.cli.common import numbers, parse_size, print_json, reporting
 
 
 def tune_command(
-    files: Annotated[list[Path], typer.Argument(help="Model file, and other exports of the same model.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Model file or name of the zoo, and other exports of the model.")
+    ],
     images: options.Images = None,
     annotations: options.Annotations = None,
     max_ap_drop: options.MaxApDrop = 0.01,
     threads: options.ThreadCounts = None,
     device: options.Device = "auto",
+    imgsz: options.Imgsz = None,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="60 s or 1,000 iterations for each way instead of 3 s.")
     ] = False,
@@ -28,21 +31,24 @@ def tune_command(
 ) -> None:
     """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
     from yolox_deploy.benchmarks import tune
+    from yolox_deploy.models.published import model_path
     from yolox_deploy.tuned import read_tuned
 
     writers = [writer(path) for path in out or []]
+    paths = [model_path(file) for file in files]
     with reporting(lines=True) as progress:
         tuned = tune(
-            files,
+            paths,
             protocol=choose_protocol(quick=not thorough, mlperf=False),
             images=images,
             annotations=annotations,
             max_ap_drop=max_ap_drop,
             threads=numbers(threads),
             device=device,
+            imgsz=parse_size(imgsz),
             report=progress,
         )
-    choice = read_tuned(files[0])
+    choice = read_tuned(paths[0])
     if as_json and choice is not None:
         print_json({"choice": vars(choice), "written": str(tuned.path)})
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from yolox_deploy.class_names import match_classes
-from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy.errors import InputError, require
 from yolox_deploy.types import SILENT, Detections, Report
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -30,12 +31,12 @@ class Annotations:
     Attributes:
         content: what `score` compares with: every annotation has an area and an id of its own.
         images: (image id, path) of each picture.
-        category_ids: the category of each class id.
+        category_ids: the category of each class id, None for a class that is not evaluated.
     """
 
     content: dict[str, Any]
     images: tuple[tuple[int, Path], ...]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[int | None, ...]
 
 
 def coco_ap(
@@ -48,6 +49,8 @@ def coco_ap(
     report: Report = SILENT,
 ) -> dict[str, float]:
     """Average precision over IoU 0.5 to 0.95 and its parts, with the thresholds of YOLOX's own evaluation.
+
+    Evaluated are the classes that model and data set have in common; a warning says which are left out.
 
     Args:
         detector: what is evaluated; its own thresholds are not used.
@@ -62,7 +65,7 @@ def coco_ap(
 
     Raises:
         InputError: the annotations or a picture cannot be read.
-        UsageError: the classes of the model and of the data set differ.
+        UsageError: the model and the data set have no class in common.
         MissingExtraError: faster-coco-eval is not installed.
     """
     require("faster_coco_eval", "eval")
@@ -81,11 +84,12 @@ def read_annotations(
 ) -> Annotations:
     """Read and check a COCO annotation file against its pictures and the model's classes.
 
-    Categories are matched to classes by name, else by ascending category id (`class_names.match_classes`).
+    Categories are matched to classes by name, else by ascending category id (`class_names.match_classes`). Those
+    that one side alone has are left out, with a warning.
 
     Raises:
         InputError: unreadable, not COCO's format, or a picture is missing.
-        UsageError: the numbers of classes differ.
+        UsageError: model and data set have no class in common.
     """
     from yolox_deploy.data.coco_format import read_coco
 
@@ -97,15 +101,26 @@ def read_annotations(
             f"{data.source}: {len(missing)} of its {len(paths)} pictures are missing from {data.folder}, the first "
             f"is {missing[0]}; expected the folder that these names are relative to"
         )
-    if len(data.class_names) != len(class_names):
-        raise UsageError(
-            f"the model has {len(class_names)} classes, {data.source.name} has {len(data.class_names)} categories; "
-            "expected the same. Add categories that the file lacks (they need no objects), or take a model that was "
-            "trained on them"
-        )
     matched = match_classes(class_names, data.class_names)
-    category_ids = tuple(data.category_ids[index] for index in matched if index is not None)
-    return Annotations(data.to_coco(), tuple(zip(data.image_ids.tolist(), paths, strict=True)), category_ids)
+    category_ids = tuple(None if index is None else data.category_ids[index] for index in matched)
+    if unused := category_ids.count(None):
+        warnings.warn(
+            f"{data.source.name} has {len(class_names) - unused} of the model's {len(class_names)} classes: these "
+            "alone are evaluated",
+            stacklevel=2,
+        )
+    images = tuple(zip(data.image_ids.tolist(), paths, strict=True))
+    return Annotations(restricted(data.to_coco(), category_ids), images, category_ids)
+
+
+def restricted(content: dict[str, Any], category_ids: Iterable[int | None]) -> dict[str, Any]:
+    """A COCO dictionary with these categories and their annotations alone; all pictures stay."""
+    kept = set(category_ids)
+    return {
+        **content,
+        "categories": [row for row in content["categories"] if row["id"] in kept],
+        "annotations": [row for row in content["annotations"] if row["category_id"] in kept],
+    }
 
 
 def score(content: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from yolox_deploy.errors import InputError, UsageError, require
-from yolox_deploy.evaluation.coco import score
+from yolox_deploy.evaluation.coco import restricted, score
 from yolox_deploy.streaming.clocks import NEWEST, Clock
 from yolox_deploy.streaming.forecasting import Forecast, Forecaster
 from yolox_deploy.streaming.policies import ROUNDING, Policy
@@ -74,16 +74,17 @@ def streaming_ap(
     options = forecast if isinstance(forecast, Forecast) else Forecast() if forecast else None
     sizes = {int(image["id"]): _size(image) for image in annotations.content["images"]}
     rows: list[dict[str, Any]] = []
+    known: set[int | None] = set()
     answered = 0
     for sequence in annotations.sequences:
         record = records[sequence.name]
         _check_rate(record, annotations.frame_rate)
         categories = annotations.categories_of(record.class_names) if record.events else ()
-        kept = np.array([category is not None for category in categories], bool)
-        numbers = [category or 0 for category in categories]
+        known |= set(categories)
         for image_id, found in _answers(record, sequence, annotations.frame_rate, options, sizes):
             answered += 1
-            rows += _only(found, kept).to_coco(image_id, numbers)
+            rows += found.to_coco(image_id, categories)
+    truth = restricted(truth, known) if known else truth
     return {**score(truth, rows), "frames": len(annotations), "answered": answered}
 
 
@@ -165,11 +166,3 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
         if "height" in image:
             raise InputError(f"image {image['id']}: height or width is no number ({error})") from error
         return None
-
-
-def _only(found: Detections, kept: Any) -> Detections:
-    """Without the classes that the data set does not have."""
-    rows = kept[found.class_ids] if len(found) else np.zeros(0, bool)
-    if rows.all():
-        return found
-    return Detections(found.boxes[rows], found.scores[rows], found.class_ids[rows], found.class_names)

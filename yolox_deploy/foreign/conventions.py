@@ -16,13 +16,12 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
 from yolox_deploy.foreign.evidence import outside_unit
 from yolox_deploy.foreign.pixels import PIXELS, first_weight, likely_input, scaled_input, scalings
-from yolox_deploy.foreign.probe import Probe
+from yolox_deploy.foreign.probe import Probe, layout_of
 from yolox_deploy.foreign.recognition import describe_outputs
 from yolox_deploy.outputs import row_reader
-from yolox_deploy.preprocess import as_size
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.settings import changed, typed
-from yolox_deploy.types import InputConvention, OutputConvention, TensorSpec
+from yolox_deploy.types import InputConvention, OutputConvention, TensorSpec, as_size
 
 NOT_STATED = ("format", "origin", "weights_sha256", "versions", "parity", "details")
 """Fields of a description that are facts, not conventions."""
@@ -36,6 +35,16 @@ class Described:
     notes: tuple[str, ...] = ()
 
 
+def stated_size(override: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(H, W) that `override` states, None where it states none.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    sized = {name: value for name, value in override.items() if name == "input_size"}
+    return typed(ArtifactInfo, sized, "convention").get("input_size")
+
+
 def describe(runtime: Runtime, override: Mapping[str, Any]) -> Described:
     """The description of a loaded file: its own or the recognised one, with the fields of `override` replaced.
 
@@ -47,8 +56,11 @@ def describe(runtime: Runtime, override: Mapping[str, Any]) -> Described:
         UsageError: `override` has an unknown field or an unfit value.
     """
     stated = typed(ArtifactInfo, override, "convention", leave_out=NOT_STATED)
+    if runtime.options.imgsz is not None:
+        stated = {"input_size": runtime.options.imgsz, **stated}
     if "input_size" in stated:
         stated["input_size"] = as_size(stated["input_size"])
+        _check_size(runtime, stated["input_size"])
     if runtime.artifact is not None:
         described = Described(changed(runtime.artifact, stated))
         if runtime.artifact.origin == "inferred":  # a checkpoint, described by its loader
@@ -79,7 +91,6 @@ def recognise(runtime: Runtime, stated: Mapping[str, Any]) -> Described:
     Raises:
         ArtifactError: it is no YOLOX detector, or nothing tells which conventions it has.
     """
-    inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
     inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
     probe = Probe.of(runtime, stated.get("input_size"), inputs)
     _check_input(runtime, probe.convention, probe.size, stated.get("batch", probe.spec.shape[0]), UsageError)
@@ -152,6 +163,20 @@ def _of_outputs(info: ArtifactInfo, stated: Mapping[str, Any]) -> list[str]:
 def _unstated(stated: Mapping[str, Any], *phrases: tuple[str, bool, str]) -> list[str]:
     """What is said of each convention (key, whether it is so, phrase) that is so and that nobody stated."""
     return [phrase for key, is_so, phrase in phrases if is_so and key not in stated]
+
+
+def _check_size(runtime: Runtime, asked: tuple[int, int]) -> None:
+    """Refuse to run a file of a fixed size at another one."""
+    _, _, fixed = layout_of(runtime, runtime.inputs[0])
+    if any(side not in (None, wanted) for side, wanted in zip(fixed, asked, strict=True)):
+        takes, wanted = (
+            "x".join("any" if side is None else str(side) for side in size) for size in (fixed, asked)
+        )
+        model = runtime.artifact.model if runtime.artifact is not None else "MODEL"
+        raise UsageError(
+            f"{runtime.path} takes images of {takes} only (height x width), {wanted} was asked for; leave the size "
+            f"out, or make a file of that size: yolox-deploy export {model} --weights FILE --imgsz {wanted}"
+        )
 
 
 def _check_input(

@@ -43,7 +43,7 @@ def scalings(convention: InputConvention) -> tuple[InputConvention, ...]:
 def first_weight(probe: Probe) -> float | None:
     """The mean absolute weight that pixels meet first, where they may be scaled and it can be told."""
     scalable = probe.convention.dtype != "uint8" and probe.convention.channels == 3
-    return stem_weight(probe.runtime.path) if scalable else None
+    return stem_weight(probe.runtime.path, probe.runtime.content) if scalable else None
 
 
 def likely_input(convention: InputConvention, weight: float | None) -> InputConvention:

@@ -22,7 +22,7 @@ DEFAULT_SIZE = 640
 
 SIZE_HINT = (
     f". The file leaves its height and width free and was run at {DEFAULT_SIZE}x{DEFAULT_SIZE} unless told "
-    'otherwise; give the size it was made for: --imgsz HxW, or Detector(FILE, override={"input_size": (H, W)})'
+    'otherwise; give the size it was made for: --imgsz HxW, in Python Detector(FILE, override={"input_size": (H, W)})'
 )
 
 COLOR_ORDERS = {3: "BGR", 1: "GRAY", 4: "BGRA"}
@@ -61,7 +61,7 @@ class Probe:
                 "another kind of network, or its preparation of pictures has to be cut off"
             )
         spec = runtime.inputs[0]
-        layout, channels, fixed = _layout(runtime, spec)
+        layout, channels, fixed = layout_of(runtime, spec)
         asked = size or (DEFAULT_SIZE, DEFAULT_SIZE)
         try:
             told = InputConvention(layout=layout, dtype=str(spec.dtype), color_order=COLOR_ORDERS[channels])
@@ -113,7 +113,7 @@ def check_finite(answers: Mapping[str, NDArray[Any]], runtime: Runtime) -> None:
             )
 
 
-def _layout(runtime: Runtime, spec: TensorSpec) -> tuple[str, int, tuple[int | None, int | None]]:
+def layout_of(runtime: Runtime, spec: TensorSpec) -> tuple[str, int, tuple[int | None, int | None]]:
     """The layout, the channels and (H, W), None where the file leaves a side free."""
     if len(spec.shape) == 4:
         _, second, third, last = spec.shape

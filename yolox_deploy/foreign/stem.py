@@ -8,7 +8,8 @@ before YOLOX 0.1.1: 0.303.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,12 +47,20 @@ class Node(NamedTuple):
     outputs: tuple[str, ...]
 
 
-def stem_weight(path: Path) -> float | None:
+def stem_weight(path: Path, content: bytes | None = None) -> float | None:
     """The mean absolute weight of the convolution that reads the pixels as they are; None where that cannot be told.
 
     Reads `.onnx`, and `.xml` and `.param` with their `.bin`; only these weights, so a large file costs no more.
+
+    Args:
+        content: of an ONNX file that is in memory; `path` then tells its format alone.
     """
-    reader = {".onnx": _of_onnx, ".xml": _of_ir, ".param": _of_ncnn}.get(path.suffix)
+    readers: dict[str, Callable[[Path], NDArray[np.generic] | None]] = {
+        ".onnx": partial(_of_onnx, content=content),
+        ".xml": _of_ir,
+        ".param": _of_ncnn,
+    }
+    reader = readers.get(path.suffix)
     try:
         weights = reader(path) if reader else None
     except (
@@ -80,9 +89,9 @@ def _first_weights(nodes: Iterator[Node], pixels: set[str]) -> str | None:
     return None
 
 
-def _of_onnx(path: Path) -> NDArray[np.generic] | None:
+def _of_onnx(path: Path, content: bytes | None) -> NDArray[np.generic] | None:
     """ONNX is protobuf: a model's field 7 is the graph; its 1, 5 and 11 are nodes, initializers and inputs."""
-    whole = memoryview(np.memmap(path, np.uint8, "r"))  # type: ignore[arg-type]
+    whole = memoryview(np.memmap(path, np.uint8, "r") if content is None else content)  # type: ignore[arg-type]
     graph = next(value for field, value in _fields(whole) if field == 7)
     parts: dict[int, list[memoryview]] = {1: [], 5: [], 11: []}
     for field, value in _fields(graph):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,22 +43,26 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | Path, data: bytes | None = None) -> Checkpoint:
     """Read `{"model": state_dict, ...}` or a bare state dict from `path`, without running code from it.
+
+    Args:
+        data: what the file would hold, where it is in memory; `path` is then its name in messages.
 
     Raises:
         CheckpointError: missing, truncated, foreign or unsafe file, no state dict in it, weights that are not
             finite, or class names that do not match the class count.
     """
     path = Path(path)
-    content = safe_load(path)
+    content = safe_load(path, data)
     state_dict = _find_state_dict(content, path)
     _check_tensors(state_dict, path)
     found = identify(state_dict)
     model_name, num_classes = found or (None, _class_count(_shapes(state_dict)))
     class_names = _find_class_names(content, num_classes, path)
     input_size = _find_input_size(content)
-    return Checkpoint(path, sha256(path), model_name, num_classes, class_names, input_size, state_dict)
+    digest = sha256(path) if data is None else hashlib.sha256(data).hexdigest()
+    return Checkpoint(path, digest, model_name, num_classes, class_names, input_size, state_dict)
 
 
 def load_checkpoint(model: YOLOX, path: str | Path) -> Checkpoint:

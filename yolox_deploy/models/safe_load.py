@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import warnings
@@ -19,8 +20,8 @@ _NUMERIC = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8
 _SCALAR_PATHS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 
 
-def safe_load(path: str | Path) -> object:
-    """What `torch.save` wrote to `path`, on the CPU.
+def safe_load(path: str | Path, data: bytes | None = None) -> object:
+    """What `torch.save` wrote to `path`, on the CPU; with `data`, that in memory, and `path` is its name in messages.
 
     Only tensors, plain Python values and numeric NumPy scalars are accepted (official checkpoints keep their
     best AP as a NumPy scalar); anything else is refused before it is built.
@@ -29,16 +30,19 @@ def safe_load(path: str | Path) -> object:
         CheckpointError: no such file, empty, truncated, not a checkpoint, or it names code to run.
     """
     path = Path(path)
-    _check_readable(path)
+    if data is None:
+        _check_readable(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_allowed_globals()):
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(
+                path if data is None else io.BytesIO(data), map_location="cpu", weights_only=True
+            )
     except MemoryError:
         raise
     # A corrupt pickle makes torch raise nearly anything: KeyError, EOFError, RuntimeError, ...
     except Exception as error:
-        raise CheckpointError(f"{path} {_explain(path, error)}") from error
+        raise CheckpointError(f"{path} {_explain(path, data, error)}") from error
 
 
 def _check_readable(path: Path) -> None:
@@ -64,7 +68,7 @@ def _allowed_globals() -> list[Callable[..., object] | tuple[Callable[..., objec
     return [np.dtype, *dtypes, *((_numpy_scalar, path) for path in _SCALAR_PATHS)]
 
 
-def _explain(path: Path, error: Exception) -> str:
+def _explain(path: Path, data: bytes | None, error: Exception) -> str:
     """The end of the message: what is wrong with the file and what to do."""
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
@@ -72,12 +76,13 @@ def _explain(path: Path, error: Exception) -> str:
             f"was refused: it asks to load the Python object {refused[1]}, and loading that could run code; "
             "expected tensors and plain values, as torch.save({'model': model.state_dict()}, path) writes"
         )
-    if (wrong := contradiction(path, ".pth")) is not None:
+    if (wrong := contradiction(path, ".pth", data)) is not None:
         return wrong
-    with path.open("rb") as file:
-        begin = file.read(2)
-    if begin == b"PK" and not zipfile.is_zipfile(path):
-        return f"is truncated ({path.stat().st_size:,} bytes, its end is missing): copy or download it again"
+    with path.open("rb") if data is None else io.BytesIO(data) as file:
+        broken = file.read(2) == b"PK" and not zipfile.is_zipfile(file)
+        size = file.seek(0, io.SEEK_END)
+    if broken:
+        return f"is truncated ({size:,} bytes, its end is missing): copy or download it again"
     return (
         "is not a PyTorch checkpoint that can be read safely: it is damaged, of another format, or "
         f"holds more than tensors and plain values ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""The official weights, fetched into the cache folder once.
+"""The official weights and ONNX files, fetched into the cache folder once.
 
 `YOLOX_DEPLOY_OFFLINE=1` forbids every connection, and `YOLOX_DEPLOY_WEIGHTS_URL` names a mirror: the address of a
 folder that holds the official file names.
@@ -24,7 +24,32 @@ BLOCK_BYTES = 1 << 18
 
 
 def fetch_weights(config: ModelConfig) -> Path:
-    """The official checkpoint of a zoo model, from the cache or fetched into it.
+    """The official checkpoint of a zoo model, from the cache or fetched into it; see `_fetch`.
+
+    Raises:
+        ArtifactError: none is published, or it cannot be had.
+    """
+    if config.weights_url is None:
+        raise ArtifactError(f"{config.name} has no published weights; pass --weights FILE")
+    return _fetch(config.weights_url)
+
+
+def fetch_onnx(config: ModelConfig) -> Path:
+    """The authors' ONNX file of a zoo model, which lies beside its checkpoint; from the cache or fetched into it.
+
+    Raises:
+        ArtifactError: none is published, or it cannot be had.
+    """
+    if config.weights_url is None:
+        raise ArtifactError(
+            f"{config.name} has no published model file; make one of your own weights: yolox-deploy export "
+            f"{config.name} --weights FILE"
+        )
+    return _fetch(config.weights_url.removesuffix(".pth") + ".onnx")
+
+
+def _fetch(official: str) -> Path:
+    """What lies at an official address, or in the mirror that stands in for it, from the cache or fetched into it.
 
     An interrupted download goes on where it stopped. The SHA-256 is recorded on arrival and checked at every
     later use, so a damaged cache is noticed. Offline, a file that somebody put there is taken as it is.
@@ -32,9 +57,7 @@ def fetch_weights(config: ModelConfig) -> Path:
     Raises:
         ArtifactError: offline, unreachable, cut short, or the cached file is not the one that arrived.
     """
-    if config.weights_url is None:
-        raise ArtifactError(f"{config.name} has no published weights; pass --weights FILE")
-    url = _mirrored(config.weights_url)
+    url = _mirrored(official)
     target = cache_dir() / "weights" / url.rsplit("/", 1)[-1]
     digest_file = target.with_name(target.name + ".sha256")
     if target.is_file() and digest_file.is_file():
@@ -47,8 +70,8 @@ def fetch_weights(config: ModelConfig) -> Path:
         return target
     if is_offline():
         raise ArtifactError(
-            f"{config.name}'s weights are not in {target.parent} and YOLOX_DEPLOY_OFFLINE is set; "
-            f"fetch {url} elsewhere and pass --weights FILE"
+            f"{target.name} is not in {target.parent} and YOLOX_DEPLOY_OFFLINE is set; "
+            f"fetch {url} elsewhere and {_instead(url)}"
         )
     download(url, target)
     write_text(digest_file, sha256(target))
@@ -125,6 +148,10 @@ def _mirrored(url: str) -> str:
 
 def _unreachable(url: str, reason: str) -> ArtifactError:
     return ArtifactError(
-        f"could not fetch {url}: {reason}. Try again to go on where it stopped, or fetch it by hand and pass "
-        "--weights FILE"
+        f"could not fetch {url}: {reason}. Try again to go on where it stopped, or fetch it by hand and "
+        f"{_instead(url)}"
     )
+
+
+def _instead(url: str) -> str:
+    return "pass --weights FILE" if url.endswith(".pth") else "give its path in place of the name"

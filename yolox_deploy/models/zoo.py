@@ -6,6 +6,8 @@ Importing this module costs the standard library only, so the command line can l
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -152,12 +154,17 @@ def get_config(name: str) -> ModelConfig:
     `NAME@WIDTH` is the same model with another width factor, such as `simota@0.25`; without official weights.
 
     Raises:
-        UsageError: no such model; suggests the closest name.
+        UsageError: no such model, or a file; suggests the closest name, or where it belongs.
     """
     known = ZOO | ROADMAP
     key, _, width = name.strip().lower().replace("-", "_").partition("@")
     if key in known:
         return _with_width(known[key], width) if width else known[key]
+    if re.search(r"[/\\]|\.(pth|pt|ckpt|tar)$", name):
+        raise UsageError(
+            f"{name} is a file, where the name of a model is expected ({', '.join(ZOO)}); a checkpoint is given by "
+            f"--weights {shlex.quote(name)}"
+        )
     close = [
         match
         for guess in (key, f"yolox_{key}")

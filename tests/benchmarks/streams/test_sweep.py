@@ -158,7 +158,8 @@ def test_real_files_are_measured_and_scored(
         classes=len(footage.data.class_names),
     )
     small = generated_video(WORLDS, replace(OPTIONS, seconds=0.2), "scenes")
-    report = sweep(small, model, frame_rates=(30.0,), threads=1)
+    with pytest.warns(UserWarning, match="does not name its classes"):
+        report = sweep(small, model, frame_rates=(30.0,), threads=1)
     [found] = report.detectors
     assert (found.model, found.backend, found.size) == ("toy", "onnxruntime", (64, 96))
     assert len(found.milliseconds) == 36

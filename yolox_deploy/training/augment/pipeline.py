@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import UsageError
-from yolox_deploy.preprocess import as_size, fit
+from yolox_deploy.preprocess import fit
 from yolox_deploy.training.augment.geometry import PAD, Image, Labels, read_labels
 from yolox_deploy.training.augment.mixing import copy_paste, mix_up
 from yolox_deploy.training.augment.mosaic import draw_mosaic, draw_tiles, mosaic_labels
 from yolox_deploy.training.config import Augmentation
+from yolox_deploy.types import as_size
 
 SMALLEST_SIDE = 1.0
 """Boxes with a side of no more pixels are dropped."""
