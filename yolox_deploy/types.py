@@ -40,6 +40,14 @@ class TensorSpec:
             raise UsageError(f"input {self.name!r}: expected shape {want}, got {array.shape}")
 
 
+LEGACY_STEM_WEIGHT = 0.05
+"""Mean absolute weight of a first convolution (times the factors of its BatchNorm) above which a model is legacy.
+
+It reads values of some -2 to 2 then, not 0-255, so its weights are larger by as much: 0.30 in a legacy file, 0.0005 to
+0.0076 in sixteen right ones.
+"""
+
+
 @dataclass(frozen=True)
 class InputConvention:
     """How pixels become the input tensor: the part of a model file that is wrong most often.
@@ -68,6 +76,11 @@ class InputConvention:
             raise ArtifactError(f"padding {self.pad_value} (expected 0-255) or deviation {self.std} (not 0)")
         if self.dtype == "uint8" and not self.is_identity:
             raise ArtifactError("a uint8 input cannot be scaled or normalised outside the graph")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the tensor: 3, 1 or 4."""
+        return {"GRAY": 1, "BGRA": 4, "RGBA": 4}.get(self.color_order, 3)
 
     @property
     def is_identity(self) -> bool:
