@@ -17,10 +17,10 @@ from yolox_deploy.models.diagnosis import why_unknown
 from yolox_deploy.models.entries import find_class_names, find_input_size, told_configs
 from yolox_deploy.models.model_config import Architecture, ModelConfig
 from yolox_deploy.models.recognition import (
-    CLASS_PREDICTORS,
     class_count,
     is_legacy,
     recognise,
+    same_but_for_classes,
     shapes_of,
 )
 from yolox_deploy.models.safe_load import safe_load
@@ -189,14 +189,14 @@ def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
     expected, found = shapes_of(model.state_dict()), shapes_of(checkpoint.state_dict)
     if found == expected:
         return
-    other = {key for key in found.keys() & expected.keys() if found[key] != expected[key]}
-    missing, foreign = expected.keys() - found.keys(), found.keys() - expected.keys()
     count = class_count(found)
-    if not missing and not foreign and all(key.startswith(CLASS_PREDICTORS) for key in other):
+    if same_but_for_classes(expected, found):
         raise CheckpointError(
             f"{checkpoint.path} predicts {count} classes, the {model.config.name} here {model.num_classes}; "
             f"build the model with num_classes={count} (--classes {count})"
         )
+    other = {key for key in found.keys() & expected.keys() if found[key] != expected[key]}
+    missing, foreign = expected.keys() - found.keys(), found.keys() - expected.keys()
     differences = (("missing", missing), ("foreign", foreign), ("of another shape", other))
     details = "; ".join(f"{what}: {listing(sorted(keys))}" for what, keys in differences if keys)
     raise CheckpointError(

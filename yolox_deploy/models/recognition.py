@@ -38,6 +38,13 @@ def class_count(shapes: Shapes) -> int | None:
     return classes if classes > 0 else None
 
 
+def same_but_for_classes(one: Shapes, other: Shapes) -> bool:
+    """Whether two networks differ in nothing but the number of classes."""
+    keys = one.keys() if one.keys() == other.keys() else ()
+    unlike = (key for key in keys if one[key] != other[key])
+    return bool(keys) and all(key.startswith(CLASS_PREDICTORS) for key in unlike)
+
+
 def recognise(shapes: Shapes, named: Iterable[ModelConfig] = ()) -> ModelConfig | None:
     """The model with exactly these keys and shapes, or None.
 
