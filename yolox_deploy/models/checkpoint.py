@@ -36,7 +36,7 @@ GUESSED_NAMES = (
     f"it predicts {len(CLASS_NAMES)} classes and names none, so they are called as COCO's are; others are given by "
     "--classes FILE or class_names"
 )
-TRAINED_HERE = ("curr_ap", "config", "epoch", "global_step", "hyper_parameters", "meta")
+TRAINERS_ENTRIES = ("curr_ap", "epoch", "global_step", "hyper_parameters", "meta")
 """Entries that trainers of today write and the authors' released files do not have."""
 
 
@@ -142,7 +142,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         notes=(*notes, *reads),
         is_recorded=config in told,
         is_legacy=is_legacy(weights),
-        is_trained=bool(notes or entries.keys() & set(TRAINED_HERE) or (config and not config.weights_url)),
+        is_trained=bool(
+            notes or entries.keys() & set(TRAINERS_ENTRIES) or (config and not config.weights_url)
+        ),
     )
 
 
@@ -209,9 +211,10 @@ def _advice(checkpoint: Checkpoint) -> str:
     if checkpoint.config is None:
         return f"it is none of the zoo's models, and {why_unknown(shapes_of(checkpoint.state_dict))}"
     reads = f", and {_reads(checkpoint.config)}" if checkpoint.config.channels != 3 else ""
+    name, count = checkpoint.model_name, checkpoint.num_classes
     return (
-        f"it looks like {checkpoint.model_name} with {checkpoint.num_classes} classes: "
-        f"build_model({checkpoint.model_name!r}, num_classes={checkpoint.num_classes}){reads}"
+        f"it looks like {name} with {count} classes: build_model({name!r}, num_classes={count}){reads}; it is "
+        "recognised where no name, depth and width are given"
     )
 
 

@@ -12,7 +12,7 @@ from yolox_deploy.models.backbones import STEM_CHANNELS
 from yolox_deploy.models.blocks import BATCH_NORM_EPS, Focus
 from yolox_deploy.models.model_config import CHANNELS, MAX_WIDTH, MIN_WIDTH, ModelConfig, own_config
 from yolox_deploy.models.yolox import build_model
-from yolox_deploy.models.zoo import ROADMAP, ZOO, get_config, vary
+from yolox_deploy.models.zoo import ROADMAP, get_config, named, vary
 from yolox_deploy.types import LEGACY_STEM_WEIGHT
 
 Shapes = dict[str, tuple[int, ...]]
@@ -138,12 +138,7 @@ def _csp_models(shapes: Shapes, stem: int) -> Iterator[ModelConfig]:
         found = own_config(_depth(*bottlenecks), _width(stem, towers), depthwise=depthwise)
     except UsageError:
         return
-    same = (m for m in ZOO.values() if (m.depth, m.width, m.depthwise) == _size(found))
-    yield next((model for model in same if model.backbone == "csp"), found)
-
-
-def _size(config: ModelConfig) -> tuple[float, float, bool]:
-    return config.depth, config.width, config.depthwise
+    yield named(found)
 
 
 def _count(shapes: Shapes, part: str) -> int:

@@ -62,7 +62,8 @@ def _holder(content: object, path: Path) -> tuple[str | None, dict[str, Tensor]]
     """The key of the weights, None where they lie bare, and the weights."""
     if isinstance(content, dict):
         # mmengine exchanges the two for saving: there the averaged weights are the plain ones.
-        exchanged = "state_dict" in content and "message_hub" in content
+        meta = content.get("meta")
+        exchanged = "message_hub" in content or (isinstance(meta, dict) and "mmengine_version" in meta)
         for name in (*(() if exchanged else AVERAGED), *PLAIN):
             weights = _tensors(content.get(name))
             if weights:

@@ -168,7 +168,7 @@ def configured(model: ModelConfig | None, architecture: Architecture) -> ModelCo
     """
     stated = architecture.stated
     if model is None and architecture.depth is not None and architecture.width is not None:
-        model = own_config(architecture.depth, architecture.width)
+        model = named(own_config(architecture.depth, architecture.width))
     return vary(model, **stated) if model is not None else None
 
 
@@ -177,7 +177,8 @@ def _base(name: str) -> ModelConfig | None:
     if own is None:
         return (ZOO | ROADMAP).get(name)
     try:
-        return own_config(float(own["depth"]), float(own["width"]), depthwise=own["depthwise"] is not None)
+        depth, width = float(own["depth"]), float(own["width"])
+        return named(own_config(depth, width, depthwise=own["depthwise"] is not None))
     except ValueError as error:
         raise UsageError(f"{name} is no model: {error}") from error
 
