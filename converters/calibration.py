@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.images import load_image
+from yolox_deploy.images import load_opaque
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.sources import image_paths
 
@@ -37,5 +37,5 @@ class CalibrationSet:
         while chunk := list(islice(paths, batch)):
             tensor = preprocessor.batch(batch)
             for slot, path in zip(tensor, (chunk * batch)[:batch], strict=True):
-                preprocessor.fill(slot, load_image(path))
+                preprocessor.fill(slot, load_opaque(path, self.info.input.picture_channels))
             yield tensor

@@ -139,9 +139,9 @@ class Runtime(ABC):
             self.loaded = self._load(self.path)
         self._closed = False
         self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
-        self.artifact = self.artifact or self.loaded.artifact
-        if METADATA_KEY in self.loaded.metadata:
+        if self.artifact is None and METADATA_KEY in self.loaded.metadata:
             self.artifact = ArtifactInfo.from_json(self.loaded.metadata[METADATA_KEY])
+        self.artifact = self.artifact or self.loaded.artifact
 
     @property
     def files(self) -> tuple[Path, ...]:

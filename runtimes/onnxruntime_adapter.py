@@ -29,7 +29,14 @@ TF32 = {
     "cuda": "off",
     "tensorrt": "as TensorRT chooses; NVIDIA_TF32_OVERRIDE=0 in the environment forbids it",
 }
-DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}
 
 
 @dataclass(frozen=True)

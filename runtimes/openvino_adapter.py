@@ -198,7 +198,10 @@ def _runs_int8(model: Any, details: dict[str, Any]) -> bool:
 
 
 def _spec(port: Any) -> TensorSpec:
-    names = sorted(port.get_names()) or [port.get_node().get_friendly_name()]
+    known = (
+        port.get_node().get_friendly_name().partition("/sink_port")[0]
+    )  # as the file calls it, before optimisation
+    names = sorted(port.get_names(), key=lambda name: (name != known, name)) or [known]
     dimensions = port.get_partial_shape()
     shape = tuple(size.get_length() if size.is_static else None for size in dimensions)
     return TensorSpec(names[0], shape, port.get_element_type().to_dtype())

@@ -65,6 +65,8 @@ class ToyModel(Protocol):
         nhwc: bool = False,
         metadata: Mapping[str, str] | None = None,
         lit: Sequence[int] = (),
+        channels: int = 3,
+        dtype: str | None = None,
     ) -> Path: ...
 
 
@@ -221,8 +223,9 @@ def flexible_onnx(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_model() -> ToyModel:
     """Writes an ONNX detector that answers the given rows, whatever the picture.
 
-    All other anchor points answer zeros: an undecoded box of one stride, a score of 0. The objectness of the
-    anchor points in `lit` is 0 for a black input and 1 for a white one, so that answers tell inputs apart.
+    All other anchor points answer an undecoded box of one stride, no object, and each class with 0.1. The objectness of
+    the anchor points in `lit` is 0 for a black input and 1 for a white one, so that answers tell inputs apart.
+    Its `dtype` is float32, or uint8 where `nhwc`, if it is not said.
     """
     return _write_toy_model
 
@@ -244,6 +247,8 @@ def _write_toy_model(
     nhwc: bool = False,
     metadata: Mapping[str, str] | None = None,
     lit: Sequence[int] = (),
+    channels: int = 3,
+    dtype: str | None = None,
 ) -> Path:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -251,9 +256,11 @@ def _write_toy_model(
     height, width = size
     count = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
     answer = np.zeros((1, count, 5 + classes), np.float32)
+    answer[0, :, 5:] = 0.1
     if decoded:
         answer[0, :, :2] = _anchor_centers(size)
     for index, row in rows:
+        answer[0, index] = 0
         answer[0, index, : len(row)] = row
     gain = np.zeros_like(answer)
     gain[0, list(lit), 4] = 1 / 255
@@ -265,8 +272,9 @@ def _write_toy_model(
         helper.make_node("Mul", ["mean", "gain"], ["light"]),
         helper.make_node("Add", ["light", "answer"], ["output"]),
     ]
-    shape = [batch or "batch", height, width, 3] if nhwc else [batch or "batch", 3, height, width]
-    kind = TensorProto.UINT8 if nhwc else TensorProto.FLOAT
+    picture = (height, width, channels) if nhwc else (channels, height, width)
+    shape = [batch or "batch", *picture]
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype or ("uint8" if nhwc else "float32")))
     graph = helper.make_graph(
         nodes,
         "toy",

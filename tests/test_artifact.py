@@ -72,12 +72,14 @@ def test_a_text_that_is_no_description_is_refused(text: str) -> None:
         {"input_size": [64, "x"]},
         {"batch": 0},
         {"batch": "two"},
-        {"boxes": "corners"},
+        {"boxes": "polygons"},
         {"suppression": "maybe"},
         {"precision": "fp8"},
         {"input": None},
         {"input": []},
-        {"input": {"layout": "NHWC"}},
+        {"input": {"layout": "NCWH"}},
+        {"output": {"columns": ["boxes"]}},
+        {"output": {"columns": ["x1", "y1", "x2", "y2", "score", "class", "colour"]}},
         {"input": {"pad_value": "x"}},
         {"input": {"a_field_of_nobody": 1}},
     ],
@@ -176,10 +178,30 @@ def test_a_json_of_another_tool_is_left_alone(tmp_path: Path, content: str) -> N
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pth", ".pt"])
-def test_files_with_room_of_their_own_have_no_sidecar(tmp_path: Path, suffix: str) -> None:
+def test_files_with_room_of_their_own_may_have_a_sidecar(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"model{suffix}"
-    sidecar_path(path).write_text('{"schema_version": 99}')
-    assert read_sidecar(path) is None
+    path.write_bytes(b"weights")
+    write_sidecar(path, FULL)
+    assert read_sidecar(path) == FULL
+    path.write_bytes(b"other weights")
+    with pytest.raises(ArtifactError, match="damaged or was replaced"):
+        read_sidecar(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_nmaes": ["a"]}, "no field called 'class_nmaes'.*did you mean class_names"),
+        ({"output": {"logit": True}}, "no field called 'output.logit'.*did you mean output.logits"),
+    ],
+)
+def test_a_misspelt_field_of_a_sidecar_is_refused(
+    model_set: Path, changes: dict[str, Any], message: str
+) -> None:
+    sidecar = sidecar_path(model_set)
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **changes}))
+    with pytest.raises(ArtifactError, match=message):
+        read_sidecar(model_set)
 
 
 @pytest.mark.parametrize("content", ["{", '{"schema_version": 99}', '{"schema_version": 1, "input": 3}'])

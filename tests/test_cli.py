@@ -20,11 +20,13 @@ import yolox_deploy
 from tests.brief import shorten
 from tests.conftest import BRIEF
 from yolox_deploy import export
+from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.cli.common import parse_size, read_class_names
 from yolox_deploy.cli.predict import output_names
 from yolox_deploy.errors import GateError, InputError, UsageError
 from yolox_deploy.models import ZOO
 from yolox_deploy.runtimes import registry
+from yolox_deploy.types import InputConvention
 
 COMMANDS = (
     *("predict", "stream"),
@@ -87,6 +89,25 @@ def test_predict_annotates_pictures_and_writes_json(
     content = json.loads(scene_data["annotations"].read_text())
     names = {category["id"]: category["name"] for category in content["categories"]}
     assert {names[row["category_id"]] for row in content["annotations"]} <= set(found)
+
+
+def test_predict_gives_a_model_of_four_channels_the_fourth(
+    call: Any, toy_model: Any, picture: Path, tmp_path: Path
+) -> None:
+    """A box of the whole height whose score is the mean of the four channels: 0.15 of the fourth alone."""
+    names = ("cat", "dog", "bird")
+    info = ArtifactInfo("toy", names, (64, 96), input=InputConvention(color_order="BGRA"))
+    form = {"lit": [30], "channels": 4, "metadata": {METADATA_KEY: info.to_json()}}
+    model = toy_model(tmp_path / "four.onnx", [(30, [0.5, 0.5, 2, 2, 0, 1])], **form)
+    seen = tmp_path / "seen.png"
+    cv2.imwrite(str(seen), np.full((64, 96, 4), (0, 0, 0, 153), np.uint8))
+    options = ["--model", model, "--out", tmp_path / "out", "--conf", 0.1]
+    code, out, err = call("predict", seen, picture, *options)
+    assert f"{seen}: 1 cat" in out
+    assert (code, err.count(f"{picture} has no fourth channel")) == (2, 1)
+    drawn = cv2.imread(str(tmp_path / "out" / "seen.png"), cv2.IMREAD_UNCHANGED)
+    assert drawn.shape == (64, 96, 3)
+    assert drawn.any()
 
 
 def test_predict_does_the_others_where_some_cannot_be_read(

@@ -280,13 +280,116 @@ def test_conventions_may_be_overridden(toy_model: Any, tmp_path: Path) -> None:
     assert tensor[0, 0, 0, 0] == pytest.approx(red)
 
 
+RESIZES = ("letterbox", "letterbox_center", "stretch")
+
+
+@pytest.mark.parametrize(
+    ("resize", "boxes"),
+    [
+        ("letterbox", [[100, 58.333, 150, 100], [25, 16.667, 58.333, 33.333]]),
+        # 46 of 64 rows hold the picture, from row 9 on: 96 / 201 of 97 rows is 46.3.
+        ("letterbox_center", [[100.5, 40.065, 150.75, 97], [25.125, 0, 58.625, 14.761]]),
+        ("stretch", [[100.5, 42.4375, 150.75, 90.9375], [25.125, 12.125, 58.625, 24.25]]),
+    ],
+)
+def test_boxes_come_back_from_each_way_to_resize(
+    toy_model: Any, tmp_path: Path, resize: str, boxes: list[list[float]]
+) -> None:
+    shape = (100, 200) if resize == "letterbox" else (97, 201)
+    override = {"input": InputConvention(resize=resize)}
+    with Detector(toy_model(tmp_path / "two.onnx", TWO, batch=None), override=override) as detector:
+        both = detector.predict_batch([black(*shape), black()])
+        np.testing.assert_array_equal(detector.predict(black(*shape)).boxes, both[0].boxes)
+    np.testing.assert_allclose(both[0].boxes, boxes, atol=1e-3)
+    np.testing.assert_allclose(both[1].boxes, CORNERS, atol=1e-4)
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("shape", [(61, 45), (45, 61), (33, 95), (63, 97), (203, 331)])
+def test_what_is_drawn_in_a_picture_comes_back_where_it_was(
+    toy_model: Any, tmp_path: Path, resize: str, shape: tuple[int, int]
+) -> None:
+    """The box that the network sees is taken from its input tensor, as a perfect network would."""
+    height, width = shape
+    drawn = np.array([width // 5, height // 6, width - 7, height - 5])
+    image = black(*shape)
+    image[drawn[1] : drawn[3], drawn[0] : drawn[2]] = 255
+    override = {"input": InputConvention(resize=resize, pad_value=0)}
+    with Detector(toy_model(tmp_path / "toy.onnx", decoded=True), override=override) as detector:
+        prepared = detector.prepare(image)
+        rows, columns = (np.flatnonzero((prepared.tensor[0, 0] > 127).any(axis=axis)) for axis in (1, 0))
+        x1, y1, x2, y2 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        answer = np.zeros((126, 8), np.float32)
+        answer[5] = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 1, 0, 0, 1]
+        (found,) = detector.finish(answer, prepared)
+    pixel = max(1.0, height / SIZE[0], width / SIZE[1])  # of the picture, or of an input that is smaller
+    assert np.abs(found.box - drawn).max() <= pixel
+
+
+FORMS = [("NCHW", "float16"), ("NCHW", "uint8"), ("NHWC", "float32"), ("NHWC", "float16"), ("NHWC", "uint8")]
+
+
+@pytest.mark.parametrize(("layout", "dtype"), FORMS)
+def test_every_form_of_input_gives_the_same(toy_model: Any, tmp_path: Path, layout: str, dtype: str) -> None:
+    convention = InputConvention(layout, dtype)
+    form = {"nhwc": layout == "NHWC", "dtype": dtype}
+    path = lit_model(toy_model, tmp_path / "lit.onnx", metadata=described(input=convention), **form)
+    with Detector(path) as detector:
+        assert brightness(detector, 204) == pytest.approx(0.8, abs=1e-3)
+        assert detector.prepare(black()).tensor.dtype == dtype
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_grey_model_takes_any_picture(toy_model: Any, tmp_path: Path, layout: str) -> None:
+    convention = InputConvention(layout, color_order="GRAY", scale=1 / 255)
+    form = {"nhwc": layout == "NHWC", "dtype": "float32", "channels": 1}
+    path = lit_model(toy_model, tmp_path / "grey.onnx", metadata=described(input=convention), **form)
+    with Detector(path, conf=0) as detector:
+        detector.warmup(1)
+        assert detector.prepare(np.full((64, 96, 3), (255, 0, 0), np.uint8)).tensor.max() == pytest.approx(
+            29 / 255
+        )
+        for picture in (np.full((64, 96), 51, np.uint8), np.full((64, 96, 4), 51, np.uint8)):
+            assert detector.predict(picture).scores[0] == pytest.approx(0.2 / 255, rel=1e-4)
+
+
+def four_channels(toy_model: Any, path: Path, batch: int | None = 1) -> Path:
+    """Its score is the mean of all four channels."""
+    metadata = described(input=InputConvention(color_order="BGRA"), batch=batch)
+    return lit_model(toy_model, path, metadata=metadata, channels=4, batch=batch)
+
+
+@pytest.mark.parametrize("batch", [1, 2, None])
+def test_a_model_of_four_channels_sees_the_fourth(toy_model: Any, tmp_path: Path, batch: int | None) -> None:
+    picture = np.full((64, 96, 4), (0, 0, 0, 204), np.uint8)
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), picture)
+    with Detector(four_channels(toy_model, tmp_path / "four.onnx", batch), conf=0.1) as detector:
+        detector.warmup(1)
+        found = [detector.predict(picture), detector.predict(tmp_path / "a.png")]
+        found += detector.predict_batch([picture, tmp_path / "b.png", picture])
+        found += [frame.detections for frame in detector.stream(tmp_path / "*.png")]
+    assert [item.scores[0] for item in found] == pytest.approx([0.2] * 7)
+
+
+def test_a_model_of_four_channels_needs_the_fourth(toy_model: Any, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "plain.png"), black())
+    with Detector(four_channels(toy_model, tmp_path / "four.onnx")) as detector:
+        for picture in (black(), black()[:, :, 0], tmp_path / "plain.png"):
+            with pytest.raises(InputError, match="has no fourth channel, which the model takes"):
+                detector.predict(picture)
+            with pytest.raises(InputError, match="has no fourth channel"):
+                detector.predict_batch([picture])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"names": ("a",)}, "unknown convention .*did you mean 'class_names'"),
+        ({"names": ("a",)}, "no convention called 'names'.*did you mean class_names"),
         ({"class_names": ("a", "b")}, "2 class names for the 3 classes"),
         ({"input_size": (128, 96)}, "described as float32"),
         ({"input": InputConvention("NHWC", "uint8")}, "described as uint8"),
+        ({"input": InputConvention(color_order="GRAY")}, r"described as float32 \(1, 1, 64, 96\)"),
         ({"batch": 4}, "described as"),
     ],
 )
@@ -413,11 +516,15 @@ def test_evaluation_of_a_graph_with_suppression_says_what_it_lacks(suppressing: 
         (lambda file: Detector(file, device=None), "device is None; expected a text"),
         (lambda file: Detector(file, device=0), "device is 0; expected a text such as 'auto'"),
         (
-            lambda file: Detector(file, override={"input": {"color_order": "RGB"}}),
-            r"InputConvention\(color_order",
+            lambda file: Detector(file, override={"input": "RGB"}),
+            "no convention called 'input'.*input.pad_value",
         ),
-        (lambda file: Detector(file, override={"input_size": "64"}), "size is '64'; expected two integers"),
-        (lambda file: Detector(file, override={"input_sise": (64, 64)}), "did you mean 'input_size'"),
+        (lambda file: Detector(file, override={"input": {"color": "RGB"}}), "did you mean input.color_order"),
+        (
+            lambda file: Detector(file, override={"input_size": "wide"}),
+            "input_size is 'wide'; expected two whole",
+        ),
+        (lambda file: Detector(file, override={"input_sise": (64, 64)}), "did you mean input_size"),
     ],
 )
 def test_slips_are_usage_errors(toy_model: Any, tmp_path: Path, use: Any, message: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError
-from yolox_deploy.images import load_image
+from yolox_deploy.images import load_image, load_opaque
 
 PILImage = pytest.importorskip("PIL.Image", reason="needs Pillow, which yolox-deploy itself does not")
 
@@ -79,6 +79,73 @@ def test_alpha_is_dropped() -> None:
     with_alpha = np.dstack([image, np.zeros(image.shape[:2], np.uint8)])
     np.testing.assert_array_equal(load_image(with_alpha), image)
     np.testing.assert_array_equal(load_image(encoded(with_alpha)), image)
+
+
+def with_fourth() -> NDArray[np.uint8]:
+    """`gradient` with a fourth channel that is 0 at some pixels, which keep their colour."""
+    image = gradient()
+    return np.dstack([image, image[:, :, 0] + 55 * (image[:, :, 1] > 99)]).astype(np.uint8)
+
+
+def test_a_model_of_four_channels_gets_the_fourth_as_it_is(tmp_path: Path) -> None:
+    image = with_fourth()
+    assert load_image(image, 4) is image
+    crop = image[3:20, 5:30]
+    assert load_image(crop, 4) is crop
+    np.testing.assert_array_equal(load_image(image[:, ::-1], 4), image[:, ::-1])
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(image))
+    rgba = PILImage.fromarray(np.ascontiguousarray(image[:, :, [2, 1, 0, 3]]))
+    wide = image.astype(np.uint16) * 257
+    for source in (path, str(path), path.read_bytes(), encoded(image, ".tiff"), rgba, wide, encoded(wide)):
+        loaded = load_image(source, 4)
+        assert loaded.flags.c_contiguous
+        np.testing.assert_array_equal(loaded, image)
+
+
+@pytest.mark.parametrize("mode", ["LA", "PA", "P"])
+def test_pil_modes_with_transparency_have_a_fourth_channel(mode: str) -> None:
+    image = PILImage.fromarray(np.ascontiguousarray(with_fourth()[:, :, [2, 1, 0, 3]])).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = image.getpixel((0, 0))
+    expected = np.asarray(image.convert("RGBA"))
+    assert expected[:, :, 3].min() < 255
+    np.testing.assert_array_equal(load_image(image, 4), expected[:, :, [2, 1, 0, 3]])
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_the_fourth_channel_is_turned_with_the_colours(orientation: int, format: str) -> None:
+    exif, buffer = PILImage.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    options = {"lossless": True, "exact": True} if format == "webp" else {}
+    rgba = np.ascontiguousarray(with_fourth()[:, :, [2, 1, 0, 3]])
+    PILImage.fromarray(rgba).save(buffer, format, exif=exif, **options)
+    loaded = load_image(buffer.getvalue(), 4)
+    np.testing.assert_array_equal(loaded[:, :, :3], load_image(buffer.getvalue()))
+    np.testing.assert_array_equal(loaded[:, :, 3], UPRIGHT[orientation](with_fourth())[:, :, 3])
+
+
+@pytest.mark.parametrize("kind", ["array", "grey", "png", "jpg", "pil"])
+def test_a_missing_fourth_channel_is_named_or_made_opaque(tmp_path: Path, kind: str) -> None:
+    image = gradient()
+    path = tmp_path / f"picture.{kind}"
+    if kind in ("png", "jpg"):
+        path.write_bytes(encoded(image, path.suffix))
+    sources = {"array": image, "grey": image[:, :, 0], "pil": PILImage.fromarray(image)}
+    source = sources.get(kind, path)
+    name = "the picture" if kind in sources else str(path)
+    with pytest.raises(InputError, match=f"{name} has no fourth channel.*pass an .H, W, 4. uint8 array"):
+        load_image(source, 4)
+    np.testing.assert_array_equal(load_opaque(source, 4)[:, :, :3], load_image(source))
+    assert (load_opaque(source, 4)[:, :, 3] == 255).all()
+
+
+def test_opaque_pictures_keep_what_they_have() -> None:
+    image = gradient()
+    assert load_opaque(image, 3) is image
+    np.testing.assert_array_equal(load_opaque(with_fourth(), 4), with_fourth())
+    np.testing.assert_array_equal(load_opaque(with_fourth(), 3), with_fourth()[:, :, :3])
 
 
 def test_sixteen_bits_become_eight() -> None:

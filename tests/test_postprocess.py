@@ -353,6 +353,23 @@ def test_detections_are_the_boxes_of_postprocess_in_the_pictures_pixels(suppress
     np.testing.assert_array_equal(predictions, before)
 
 
+@pytest.mark.parametrize("ratio", [0.416, (0.416, 0.416), (1.37, 0.291)])
+@pytest.mark.parametrize("offset", [(0, 0), (13, 0), (7, 41)])
+def test_the_way_back_undoes_offset_and_ratios_in_float32(
+    ratio: float | tuple[float, float], offset: tuple[int, int]
+) -> None:
+    predictions = random_predictions(300)
+    thresholds = Thresholds(conf=0.3, iou=0.5)
+    form = {"suppression": "none", "class_names": CLASSES, "grid": None, "thresholds": thresholds}
+    found = to_detections(predictions, Letterboxed(ratio, 900, 800, offset), **form)
+    boxes, *_ = postprocess(predictions, conf=0.3, iou=0.5, max_detections=thresholds.max_detections)
+    across, down = ratio if isinstance(ratio, tuple) else (ratio, ratio)
+    moved = boxes - np.float32([*offset, *offset])
+    expected = (moved / np.float32([across, down, across, down])).clip(0, np.float32([800, 900, 800, 900]))
+    inside = (expected[:, 2:] > expected[:, :2]).all(axis=1)
+    np.testing.assert_array_equal(found.boxes, expected[inside])
+
+
 @pytest.mark.parametrize("in_graph", [False, True], ids=["rows", "final rows"])
 def test_boxes_are_clipped_and_those_in_the_padding_dropped(in_graph: bool) -> None:
     """A picture of 100x40 (h, w) at ratio 2 in a square input: columns from 80 on are padding."""

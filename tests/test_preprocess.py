@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -26,8 +27,19 @@ CONVENTIONS = {
 }
 
 
-def random_image(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+RESIZES = ("letterbox", "letterbox_center", "stretch")
+LAYOUTS = tuple(itertools.product(("NCHW", "NHWC"), ("float32", "float16", "uint8")))
+NORMALISATION = {
+    "BGR": {"mean": (103.5, 116.3, 123.7), "std": (57.4, 57.1, 58.4)},
+    "RGB": {"scale": 1 / 255, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+    "GRAY": {"scale": 1 / 255, "mean": (0.45,), "std": (0.225,)},
+    "BGRA": {"scale": 1 / 255, "std": (0.5,)},
+    "RGBA": {"mean": (123.7, 116.3, 103.5, 9.0), "std": (58.4, 57.1, 57.4, 2.0)},
+}
+
+
+def random_image(height: int, width: int, seed: int = 0, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
 def expected_tensor(image: NDArray[np.uint8], size: tuple[int, int], convention: InputConvention) -> NDArray:
@@ -108,10 +120,78 @@ def test_kept_buffers_never_show_an_earlier_image(convention: InputConvention, s
         assert tensor.shape == expected.shape
         assert tensor.dtype == convention.dtype
         np.testing.assert_allclose(tensor, expected, rtol=0, atol=1e-6)
-        assert letterboxed == (letterbox(image, size)[1], *image.shape[:2])
+        assert letterboxed == (letterbox(image, size)[1], *image.shape[:2], (0, 0))
         slot = np.full_like(tensor[0], 3)
         assert preprocessor.fill(slot, image) == letterboxed
         np.testing.assert_array_equal(slot, tensor[0])
+
+
+def placed(image: NDArray[np.uint8], size: tuple[int, int], resize: str, pad: int) -> NDArray[np.uint8]:
+    """The (H, W, C) canvas, as YOLOX, Ultralytics and plain `cv2.resize` make it."""
+    (high, wide), (height, width) = size, image.shape[:2]
+    ratio = min(high / height, wide / width)
+    if resize == "letterbox":
+        new, before, after = (int(width * ratio), int(height * ratio)), (0.0, 0.0), None
+    elif resize == "stretch":
+        return cv2.resize(image, (wide, high), interpolation=cv2.INTER_LINEAR)
+    else:
+        new = round(width * ratio), round(height * ratio)
+        before = after = (wide - new[0]) / 2, (high - new[1]) / 2
+    image = cv2.resize(image, new, interpolation=cv2.INTER_LINEAR)
+    left, top = (round(side - 0.1) for side in before)
+    right, bottom = (wide - new[0], high - new[1]) if after is None else (round(side + 0.1) for side in after)
+    return cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(pad,) * 4)
+
+
+def channel(image: NDArray[np.uint8], letter: str) -> NDArray[np.uint8]:
+    return image[:, :, "BGRA".index(letter)]
+
+
+@pytest.mark.parametrize("order", NORMALISATION)
+@pytest.mark.parametrize(("layout", "dtype"), LAYOUTS)
+@pytest.mark.parametrize("resize", RESIZES)
+def test_every_convention_equals_its_steps(resize: str, layout: str, dtype: str, order: str) -> None:
+    steps = {} if dtype == "uint8" else NORMALISATION[order]
+    for fields, size in (({}, (64, 64)), (steps, (64, 64)), (steps, (32, 96))):
+        convention = InputConvention(layout, dtype, order, 30, resize=resize, **fields)
+        preprocessor = Preprocessor(size, convention)
+        for shape in ((64, 64), (61, 45), (45, 61), (200, 333), (31, 95), (32, 96)):
+            image = random_image(*shape, channels=convention.picture_channels)
+            if order == "GRAY":
+                canvas = placed(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), size, resize, 30)[:, :, None]
+            else:
+                canvas = placed(image, size, resize, 30)
+                canvas = np.stack([channel(canvas, letter) for letter in order], axis=-1)
+            values = canvas.astype(np.float64) * fields.get("scale", 1.0) - fields.get("mean", 0.0)
+            expected = (values / fields.get("std", 1.0)).astype(np.float32).astype(dtype)
+            expected = expected.transpose(2, 0, 1) if layout == "NCHW" else expected
+            tensor, _ = preprocessor(image)
+            assert tensor.dtype == dtype
+            np.testing.assert_array_equal(tensor, expected[None])
+            np.testing.assert_array_equal(preprocessor.stack([image, image])[0][1], expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 12000), (12000, 1), (64, 96), (63, 96), (99, 41)])
+@pytest.mark.parametrize("resize", RESIZES[1:])
+def test_the_corners_of_the_picture_come_back_exactly(resize: str, height: int, width: int) -> None:
+    """Where the white picture lies in the black input, and what the way back makes of it."""
+    preprocessor = Preprocessor((64, 96), InputConvention(resize=resize, pad_value=0))
+    tensor, (ratio, *size, (left, top)) = preprocessor(np.full((height, width, 3), 255, np.uint8))
+    rows, columns = (np.flatnonzero(tensor[0, 0].any(axis=axis)) for axis in (1, 0))
+    across, down = ratio
+    assert ((columns[0] - left) / across, (rows[0] - top) / down) == (0, 0)
+    assert (columns[-1] + 1 - left) / across == pytest.approx(width)
+    assert (rows[-1] + 1 - top) / down == pytest.approx(height)
+    assert size == [height, width]
+
+
+@pytest.mark.parametrize("order", ["BGRA", "RGBA"])
+def test_four_channels_are_needed_where_the_model_takes_them(order: str) -> None:
+    preprocessor = Preprocessor((32, 32), InputConvention(color_order=order))
+    with pytest.raises(
+        InputError, match=r"expected a non-empty HxWx4 uint8 BGRA array, found shape \(8, 8, 3\)"
+    ):
+        preprocessor(random_image(8, 8))
 
 
 def test_fill_writes_one_slot_of_a_batch() -> None:

@@ -17,13 +17,16 @@ from yolox_deploy.types import Detections
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
     from yolox_deploy.exporter.pipeline import Artifact, export
+    from yolox_deploy.inspection import Inspection, inspect
 
-__all__ = ["Artifact", "Detections", "Detector", "__version__", "export"]
+__all__ = ["Artifact", "Detections", "Detector", "Inspection", "__version__", "export", "inspect"]
 
 _LAZY = {
     "Artifact": "yolox_deploy.exporter.pipeline",
     "Detector": "yolox_deploy.detector",
+    "Inspection": "yolox_deploy.inspection",
     "export": "yolox_deploy.exporter.pipeline",
+    "inspect": "yolox_deploy.inspection",
 }
 
 

@@ -1,7 +1,8 @@
 """What travels with a model file: its conventions, its origin and the proof that it is right.
 
 An ONNX file carries this as one JSON text in its metadata under `METADATA_KEY`. Formats without room for it
-(`.xml`, `.param`, `.engine`) have a sidecar, `FILE.json`, with the SHA-256 of each file of the set in it too.
+(`.xml`, `.param`, `.engine`) have a sidecar, `FILE.json`, with the SHA-256 of each file of the set in it too. A file of
+another tool may have one as well, whatever its format: it wins over what is inside the file.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ from typing import Any
 from yolox_deploy import records
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import sha256, write_text
-from yolox_deploy.types import InputConvention
+from yolox_deploy.settings import field_types, flatten, unknown
+from yolox_deploy.types import InputConvention, OutputConvention
 
 SCHEMA_VERSION = 1
 DESCRIPTION = records.FileKind(
     "copy the model with all its files again, or export it again", error=ArtifactError, version=SCHEMA_VERSION
 )
 METADATA_KEY = "yolox_deploy"
-SELF_DESCRIBED = (".onnx", ".pth", ".pt")
-"""Suffixes of files with room for a description: a `.json` beside one is not ours."""
 FILE_SETS: Mapping[str, tuple[str, ...]] = {".xml": (".bin",), ".param": (".bin",)}
 """Suffix of a model file -> those of the further files it needs beside it."""
-BOXES = ("raw", "decoded")
+BOXES = ("raw", "decoded", "corners")
 SUPPRESSION = ("none", "in_graph", "not_needed")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
@@ -41,13 +41,16 @@ class ArtifactInfo:
         input_size: (H, W) in pixels.
         batch: the fixed batch size, or None where it is free at run time.
         input: layout, dtype, colour order, padding and normalisation of the input tensor.
-        boxes: "raw" (tx, ty, tw, th: decode outside) or "decoded" (cx, cy, w, h in input pixels).
+        boxes: "raw" (tx, ty, tw, th: decode outside), "decoded" (cx, cy, w, h in input pixels) or "corners"
+            (x1, y1, x2, y2 in input pixels).
         suppression: "none" (NMS is the caller's), "in_graph" (the output is final detections) or
             "not_needed" (a model trained to answer once an object).
+        output: how the output tensors hold the predictions.
         priors: anchor boxes a location: how often each level's anchor points come in the output.
         precision: the one achieved, read back from the file.
         format: "onnx", "openvino", "ncnn", "tensorrt", "tensorrt-rtx" or "torch".
-        origin: "metadata" (written by the export) or "inferred" (read from the graph of a foreign file).
+        origin: "metadata" (written by the export), "inferred" (recognised in a foreign file) or "inspected" (kept by
+            `yolox-deploy inspect --save`).
         weights_sha256: of the checkpoint the export started from, hexadecimal.
         versions: package -> version at export.
         parity: figures of the comparison with the reference, or None where it was not made.
@@ -69,6 +72,7 @@ class ArtifactInfo:
     parity: Mapping[str, Any] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     priors: int = 1
+    output: OutputConvention = field(default_factory=OutputConvention)
 
     def __post_init__(self) -> None:
         allowed = {"boxes": BOXES, "suppression": SUPPRESSION, "precision": PRECISIONS}
@@ -141,17 +145,31 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
         ArtifactError: a file of the set is missing or is not the one that was exported.
     """
     sidecar = sidecar_path(path)
-    if path.suffix in SELF_DESCRIBED or not sidecar.is_file():
+    if not sidecar.is_file():
         return None
     content = records.read(sidecar, DESCRIPTION, lambda text: json.loads(text.decode(errors="replace")))
     if not isinstance(content, dict) or "schema_version" not in content:
         return None  # another tool's
+    _refuse_unknown_fields(content, sidecar)
     info = records.decode(ArtifactInfo, content, sidecar, DESCRIPTION)
     files = content.get("files", {})
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise ArtifactError(f"{sidecar} is damaged: 'files' is no list of SHA-256; export again")
     _check_files(path, sidecar, files)
     return info
+
+
+def _refuse_unknown_fields(content: Mapping[str, Any], sidecar: Path) -> None:
+    """A field that is misspelt would be a convention that nobody follows."""
+    known = field_types(ArtifactInfo)
+    for name in flatten(content):
+        group, dot, _ = name.partition(".")
+        if (
+            name not in known
+            and group not in ("files", "schema_version")
+            and (not dot or group in ("input", "output"))
+        ):
+            raise ArtifactError(f"{sidecar}: {unknown('field', name, list(known))}")
 
 
 def _check_files(path: Path, sidecar: Path, files: Mapping[str, str]) -> None:

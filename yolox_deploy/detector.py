@@ -19,7 +19,8 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import RuntimeFailure
 from yolox_deploy.foreign.conventions import describe
 from yolox_deploy.images import ImageSource, load_image
-from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
+from yolox_deploy.outputs import row_reader
+from yolox_deploy.postprocess import anchor_grid, to_detections
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import Frame, open_source
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 FREE_BATCH = 16
 """Images at a time where a file's batch is free and no backend limits it: a tensor of 79 MB at 640x640."""
+
+COMPARE = (
+    ". To compare with what else is possible, and to keep it: yolox-deploy inspect {path} --images DIR --save"
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,11 @@ class Detector:
             model, backend, options = tuned_opening(Path(model), options)
         self._runtime = open_runtime(model, backend, **options)
         try:
-            self._artifact = describe(self._runtime, override or {})
+            described = describe(self._runtime, override or {})
+            self._artifact = described.info
+            self._notes = (*self._runtime.loaded.notes, *described.notes)
+            hint = COMPARE.format(path=self._runtime.path) if described.notes else ""
+            self._read = row_reader(self._artifact, [spec.name for spec in self._runtime.outputs])
             self._graph_nms = self._artifact.graph_nms
             if self._graph_nms:
                 asked = apply_graph_thresholds(asked, self._graph_nms)
@@ -129,7 +138,6 @@ class Detector:
             self._runtime.close()
             raise
         self._input = self._runtime.inputs[0]
-        self._output = self._runtime.outputs[0]
         grid = anchor_grid(self._artifact.input_size, priors=self._artifact.priors)
         self._to_detections = partial(
             to_detections,
@@ -137,8 +145,9 @@ class Detector:
             class_names=self._artifact.class_names,
             grid=grid if self._artifact.boxes == "raw" else None,
         )
-        for note in self.info.notes:
-            warnings.warn(f"{self._runtime.path}: {note}", stacklevel=2)
+        self._load = partial(load_image, channels=self._artifact.input.picture_channels)
+        for note in self._notes:
+            warnings.warn(f"{self._runtime.path}: {note}{hint}", stacklevel=2)
         self._local = threading.local()  # a canvas and a tensor each thread
 
     @property
@@ -152,7 +161,7 @@ class Detector:
             precision=loaded.precision,
             artifact=self._artifact,
             details=loaded.details,
-            notes=loaded.notes,
+            notes=self._notes,
         )
 
     @property
@@ -164,7 +173,8 @@ class Detector:
         """Detect the objects in one image.
 
         Args:
-            image: H×W×3 uint8 BGR array, path, encoded bytes or PIL image.
+            image: H×W×3 uint8 BGR array (H×W×4 for a model that takes a fourth channel), path, encoded bytes or
+                PIL image.
             thresholds: `conf`, `iou`, `class_agnostic`, `max_detections` or `multi_label` of this call alone.
 
         Returns:
@@ -175,7 +185,7 @@ class Detector:
             ClosedError: after `close()`.
             UsageError: a threshold that cannot work, or that the file's own suppression cannot honour.
         """
-        prepared = self.prepare(load_image(image))
+        prepared = self.prepare(self._load(image))
         return self.finish(self.run(prepared.tensor)[0], prepared, **thresholds)
 
     def predict_batch(
@@ -188,7 +198,7 @@ class Detector:
         size = self._artifact.batch or self._runtime.loaded.max_batch or FREE_BATCH
         waiting = iter(images)
         results: list[Detections] = []
-        while chunk := [load_image(image) for image in islice(waiting, size)]:
+        while chunk := [self._load(image) for image in islice(waiting, size)]:
             results += self._predict_chunk(chunk, thresholds)
         return results
 
@@ -199,13 +209,14 @@ class Detector:
 
         A video yields every frame; a live source yields its newest frame and drops the others.
         """
-        for frame in open_source(source):
+        for frame in open_source(source, channels=self._artifact.input.picture_channels):
             yield StreamResult(frame, self.predict(frame.image, **thresholds))
 
     def warmup(self, iterations: int = 3) -> None:
         """Run the network on a grey image, so that the first real one does not pay for set-up."""
-        height, width = self._artifact.input_size
-        grey = np.full((height, width, 3), self._artifact.input.pad_value, np.uint8)
+        convention = self._artifact.input
+        shape = (*self._artifact.input_size, convention.picture_channels)
+        grey = np.full(shape, convention.pad_value, np.uint8)
         for _ in range(iterations):
             self.predict(grey)
 
@@ -225,7 +236,7 @@ class Detector:
         self.close()
 
     def prepare(self, image: NDArray[np.uint8]) -> Prepared:
-        """Letterbox one (H, W, 3) uint8 BGR image; the tensor is this thread's own until its next call."""
+        """Letterbox one uint8 BGR image as `predict` takes it; the tensor is this thread's own until its next call."""
         return Prepared(*self._preprocessor()(image))
 
     def run(self, tensor: NDArray[Any]) -> Sequence[NDArray[np.float32]]:
@@ -233,8 +244,7 @@ class Detector:
         batch = self._artifact.batch
         if batch is not None and len(tensor) < batch:
             tensor = np.concatenate([tensor, np.repeat(tensor[-1:], batch - len(tensor), axis=0)])
-        output = self._runtime.infer({self._input.name: tensor})[self._output.name]
-        return split_batch(output, self._artifact.suppression, len(tensor))
+        return self._read(self._runtime.infer({self._input.name: tensor}), len(tensor))
 
     def finish(
         self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Unpack[ThresholdFields]

@@ -1,8 +1,8 @@
 """Pictures from whatever holds them: arrays, files, encoded bytes, PIL images.
 
-Everything becomes an (H, W, 3) uint8 BGR array. EXIF orientation is applied, alpha is dropped (not blended),
-16 bits become 8, and of an animation or a multi-page file the first picture is taken. A file that breaks off
-is refused rather than read in part.
+Everything becomes an (H, W, 3) uint8 BGR array, or (H, W, 4) for a model that takes a fourth channel; for others
+alpha is dropped (not blended). EXIF orientation is applied, 16 bits become 8, and of an animation or a multi-page
+file the first picture is taken. A file that breaks off is refused rather than read in part.
 """
 
 from __future__ import annotations
@@ -27,33 +27,55 @@ ImageSource: TypeAlias = "NDArray[Any] | str | os.PathLike[str] | bytes | bytear
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 
 
-def load_image(source: ImageSource) -> NDArray[np.uint8]:
-    """Return a picture as an (H, W, 3) uint8 BGR array.
+def load_image(source: ImageSource, channels: int = 3) -> NDArray[np.uint8]:
+    """Return a picture as an (H, W, 3) uint8 BGR array, or (H, W, 4) with its fourth channel as it is.
 
     Args:
-        source: a uint8 or uint16 array (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA, where uint8 BGR
-            is passed through without a copy if its pixels are contiguous; a path; the bytes of an encoded
-            file (JPEG, PNG, ...); or a PIL image of any mode that converts to RGB.
+        source: a uint8 or uint16 array (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA, where uint8 of
+            the wanted channels is passed through without a copy if its pixels are contiguous; a path; the
+            bytes of an encoded file (JPEG, PNG, ...); or a PIL image of any mode that converts to RGB.
+        channels: 3, or 4 for a model that takes a fourth (`InputConvention.picture_channels`).
 
     Raises:
-        InputError: there is no such file, it is no picture or a broken one, or the array has another form.
+        InputError: there is no such file, it is no picture or a broken one, the array has another form, or
+            there is no fourth channel where one is wanted.
     """
+    image = _load(source, channels)
+    if image.shape[2] < channels:
+        name = source if isinstance(source, str | os.PathLike) else "the picture"
+        raise InputError(
+            f"{name} has no fourth channel, which the model takes beside BGR; pass an (H, W, 4) uint8 array or "
+            "a file with alpha (PNG, WebP, TIFF)"
+        )
+    return image
+
+
+def load_opaque(source: ImageSource, channels: int) -> NDArray[np.uint8]:
+    """`load_image` for proofs and calibration: a fourth channel that is missing is 255 everywhere."""
+    image = _load(source, channels)
+    if image.shape[2] < channels:
+        return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    return image
+
+
+def _load(source: ImageSource, most: int) -> NDArray[np.uint8]:
+    """The picture in 3 channels, or in 4 where it has them and `most` is 4."""
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return _from_array(source, most)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(bytes(source), "the encoded image")
+        return _decode(bytes(source), "the encoded image", most)
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source))
+        return _from_file(Path(source), most)
     pil = sys.modules.get("PIL.Image")
     if pil is not None and isinstance(source, pil.Image):
-        return _from_pil(source)
+        return _from_pil(source, most)
     raise InputError(
         f"cannot read an image from {type(source).__name__}; expected an HxWx3 uint8 BGR array, a path, "
         "encoded bytes or a PIL image"
     )
 
 
-def _from_file(path: Path) -> NDArray[np.uint8]:
+def _from_file(path: Path, most: int) -> NDArray[np.uint8]:
     # Read here rather than by cv2.imread, which returns None for every failure.
     try:
         data = path.read_bytes()
@@ -63,24 +85,41 @@ def _from_file(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path} is a folder; expected one image file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
-    return _decode(data, str(path))
+    return _decode(data, str(path), most)
 
 
-def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
+def _decode(data: bytes, name: str, most: int) -> NDArray[np.uint8]:
     if not data:
         raise InputError(f"{name} is empty (0 bytes)")
+    encoded = np.frombuffer(data, np.uint8)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(
+            encoded, cv2.IMREAD_COLOR if most == 3 else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        )
+        if most == 4 and image is not None:
+            image = _with_fourth(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), image)
     except cv2.error as error:
         raise InputError(f"OpenCV cannot decode {name}: {error}") from error
     if image is None:
         raise InputError(
             f"{name} ({len(data)} bytes) is broken, breaks off or is no image format that OpenCV reads"
         )
-    return _from_array(image)
+    return _from_array(image, most)
 
 
-def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _with_fourth(image: NDArray[Any] | None, upright: NDArray[Any]) -> NDArray[Any]:
+    """The decoded `image` with its fourth channel, turned as its colours are in `upright`; without one `upright`.
+
+    OpenCV obeys the EXIF orientation of some formats only where it drops the fourth channel.
+    """
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return upright
+    turned = [np.rot90(side, turns) for side in (image, image[:, ::-1]) for turns in range(4)]
+    fitting = [each for each in turned if each.shape[:2] == upright.shape[:2]]
+    return min(fitting, key=lambda each: cv2.norm(each[:, :, :3], upright, cv2.NORM_L1))
+
+
+def _from_array(array: NDArray[Any], most: int) -> NDArray[np.uint8]:
     _check_array(array)
     if array.dtype == np.uint16:
         # 65535 / 257 = 255: the whole range, rounded to nearest.
@@ -88,10 +127,10 @@ def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     channels = 1 if array.ndim == 2 else array.shape[2]
     if channels == 1:
         array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
-    elif channels == 4:
-        array = array[:, :, :3]
+    elif channels > most:
+        array = array[:, :, :most]
     # OpenCV reads strided rows as they are, so a crop needs no copy; flipped or interleaved pixels do.
-    pixels_contiguous = array.strides[1:] == (3, 1) and array.strides[0] > 0
+    pixels_contiguous = array.strides[1:] == (array.shape[2], 1) and array.strides[0] > 0
     return array if pixels_contiguous else np.ascontiguousarray(array)
 
 
@@ -113,30 +152,32 @@ def _check_array(array: NDArray[Any]) -> None:
         raise InputError(f"{found}; expected at least one pixel")
 
 
-def _from_pil(image: PILImage) -> NDArray[np.uint8]:
+def _from_pil(image: PILImage, most: int) -> NDArray[np.uint8]:
     operations = importlib.import_module("PIL.ImageOps")
     try:
         if image.getexif().get(_ORIENTATION, 1) != 1:
             image = operations.exif_transpose(image)
         if image.mode.startswith("I"):
-            return _from_pil_integers(image)
+            return _from_pil_integers(image, most)
         if image.mode == "F":
             raise InputError("the PIL image has mode F; scale it to 0-255 and convert with .convert('L')")
-        rgb = np.asarray(image.convert("RGB"))
+        has_fourth = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+        rgb = np.asarray(image.convert("RGBA" if most == 4 and has_fourth else "RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"PIL cannot convert the image of mode {image.mode}: {error}") from error
     if rgb.size == 0:
         raise InputError(f"the PIL image has size {image.size}; expected at least one pixel")
-    return _from_array(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    order = cv2.COLOR_RGB2BGR if rgb.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    return _from_array(cv2.cvtColor(rgb, order), most)
 
 
-def _from_pil_integers(image: PILImage) -> NDArray[np.uint8]:
+def _from_pil_integers(image: PILImage, most: int) -> NDArray[np.uint8]:
     """16-bit greyscale: mode I;16 and its byte orders, or mode I from older releases of PIL."""
     values = np.asarray(image)
     if values.size and (values.min() < 0 or values.max() > 65535):
         raise InputError(
             f"the PIL image of mode {image.mode} holds {values.min()} to {values.max()}; expected 0 to 65535"
         )
-    return _from_array(values.astype(np.uint16))
+    return _from_array(values.astype(np.uint16), most)

@@ -270,8 +270,10 @@ def to_detections(
             max_detections=thresholds.max_detections,
             multi_label=thresholds.multi_label,
         )
-    ratio, height, width = letterbox
-    boxes /= np.float32(ratio)
+    ratio, height, width, offset = letterbox
+    if any(offset):
+        boxes -= np.array(offset * 2, np.float32)
+    boxes /= np.array(ratio * 2 if isinstance(ratio, tuple) else ratio, np.float32)
     np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     if not inside.all():

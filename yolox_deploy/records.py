@@ -31,6 +31,7 @@ _WORDS: dict[Any, str] = {
     Mapping: "names with values",
     tuple[int, int]: "two whole numbers, such as 480,640",
     tuple[float, float]: "two numbers, such as 0.5,1.5",
+    tuple[float, ...]: "numbers, such as 0.5,1.5",
 }
 
 

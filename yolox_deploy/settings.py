@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -18,22 +18,25 @@ from yolox_deploy.records import in_words
 _T = TypeVar("_T")
 
 
-def typed(kind: type, values: Mapping[str, object], what: str = "setting") -> dict[str, Any]:
+def typed(
+    kind: type, values: Mapping[str, object], what: str = "setting", leave_out: Collection[str] = ()
+) -> dict[str, Any]:
     """`values` by dotted name, each as the type that its field of the dataclass `kind` has.
 
     Args:
         values: by name. A value is of the field's type or a text for it: "0.5", "1/255", "true", "0.5,1.5",
             "480x640", "none".
         what: what a field is called in messages.
+        leave_out: fields that cannot be set.
 
     Raises:
         UsageError: no such field (suggests one), or a value of another type.
     """
-    hints = field_types(kind)
+    hints = {name: hint for name, hint in field_types(kind).items() if name not in leave_out}
     found = {}
     for name, value in flatten(values).items():
         if name not in hints:
-            raise _unknown(what, name, list(hints))
+            raise unknown(what, name, list(hints))
         try:
             found[name] = _convert(value, hints[name])
         except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
@@ -77,6 +80,13 @@ def flatten(values: Mapping[str, object]) -> dict[str, object]:
     return flat
 
 
+def text(value: object) -> str:
+    """What `typed` reads as `value`."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(text, value))
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
 def _convert(value: Any, hint: Any) -> Any:
     """`value` as `hint`; ValueError, TypeError, KeyError or ZeroDivisionError where it is none."""
     options = get_args(hint)
@@ -111,7 +121,8 @@ def _tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(_convert(part, hint) for part, hint in zip(parts, hints, strict=True))
 
 
-def _unknown(what: str, name: str, known: list[str]) -> UsageError:
+def unknown(what: str, name: str, known: list[str]) -> UsageError:
+    """The error for a name that is none of `known`, with the nearest one."""
     short = {item.rpartition(".")[2]: item for item in known}
     close = difflib.get_close_matches(name.rpartition(".")[2], short, n=1)
     hint = f"; did you mean {short[close[0]]}?" if close else ""

@@ -55,7 +55,7 @@ def is_live(source: str | int | Path) -> bool:
     return isinstance(source, int) or str(source).isdecimal() or "://" in str(source)
 
 
-def open_source(source: str | int | Path, *, reconnect: float = 0.0) -> Iterator[Frame]:
+def open_source(source: str | int | Path, *, reconnect: float = 0.0, channels: int = 3) -> Iterator[Frame]:
     """Frames of a picture, a folder, a glob, a video, a camera (its number) or a network stream.
 
     A video yields every frame. A live source yields the newest frame and drops those that came while the
@@ -64,6 +64,7 @@ def open_source(source: str | int | Path, *, reconnect: float = 0.0) -> Iterator
     Args:
         reconnect: seconds without a frame after which a live source that was lost is given up; 0 ends with
             the first loss.
+        channels: of pictures, as `load_image` takes it; those of videos and live sources are 3.
 
     Raises:
         InputError: the source is missing or cannot be read.
@@ -75,7 +76,8 @@ def open_source(source: str | int | Path, *, reconnect: float = 0.0) -> Iterator
         if not path.is_file():
             raise InputError(f"no video at {path}")
         return video_frames(path)
-    return (Frame(load_image(p), i, str(p), time.monotonic()) for i, p in enumerate(image_paths(str(source))))
+    paths = image_paths(str(source))
+    return (Frame(load_image(p, channels), i, str(p), time.monotonic()) for i, p in enumerate(paths))
 
 
 def _newest_frames(source: str | int | Path, reconnect: float) -> Iterator[Frame]:

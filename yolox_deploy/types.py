@@ -15,7 +15,9 @@ from yolox_deploy.errors import ArtifactError, UsageError, require
 if TYPE_CHECKING:
     import supervision
 
-__all__ = ["Detection", "Detections", "InputConvention", "Report", "TensorSpec"]
+__all__ = ["Detection", "Detections", "InputConvention", "OutputConvention", "Report", "TensorSpec"]
+
+DETECTION_COLUMNS = ("x1", "y1", "x2", "y2", "score", "class")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ It reads values of some -2 to 2 then, not 0-255, so its weights are larger by as
 0.0076 in sixteen right ones.
 """
 
+LAYOUTS = ("NCHW", "NHWC")
+INPUT_DTYPES = ("float32", "float16", "uint8")
+COLOR_ORDERS = {"BGR": 3, "RGB": 3, "GRAY": 1, "BGRA": 4, "RGBA": 4}
+"""Order of the channels -> how many there are."""
+RESIZES = ("letterbox", "letterbox_center", "stretch")
+
 
 @dataclass(frozen=True)
 class InputConvention:
@@ -54,6 +62,16 @@ class InputConvention:
 
     The default is that of YOLOX since 0.1.1: BGR, 0-255, no mean or deviation, padded with 114.
     Values are `(pixel * scale - mean) / std` per channel in `color_order`.
+
+    Attributes:
+        layout: "NCHW" or "NHWC".
+        dtype: "float32", "float16" or "uint8", which takes pixels as they are.
+        color_order: "BGR", "RGB", "GRAY" (one channel), "BGRA" or "RGBA" (the fourth of the picture, as it is).
+        pad_value: what lies around the picture, 0-255, before scale, mean and deviation.
+        scale: factor of the pixels.
+        mean, std: one value a channel, or one for all.
+        resize: "letterbox" (aspect ratio kept, in the top-left corner), "letterbox_center" (aspect ratio kept, in
+            the middle, rounded as Ultralytics and YOLOv5 do) or "stretch" (to the whole input).
     """
 
     layout: str = "NCHW"
@@ -61,31 +79,54 @@ class InputConvention:
     color_order: str = "BGR"
     pad_value: int = 114
     scale: float = 1.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    resize: str = "letterbox"
 
     def __post_init__(self) -> None:
-        if (self.layout, self.dtype) not in (("NCHW", "float32"), ("NCHW", "float16"), ("NHWC", "uint8")):
+        if self.layout not in LAYOUTS or self.dtype not in INPUT_DTYPES:
             raise ArtifactError(
-                f"input is {self.layout} {self.dtype}; expected NCHW float32 or float16, or NHWC uint8: export "
+                f"input is {self.layout} {self.dtype}; expected NCHW or NHWC, of float32, float16 or uint8: export "
                 "the model from its checkpoint with `yolox-deploy export`"
             )
-        if self.color_order not in ("BGR", "RGB"):
-            raise ArtifactError(f"colour order is {self.color_order!r}; expected 'BGR' or 'RGB'")
+        for what, value, known in (
+            ("colour order", self.color_order, COLOR_ORDERS),
+            ("resize", self.resize, RESIZES),
+        ):
+            if value not in known:
+                raise ArtifactError(f"{what} is {value!r}; expected {', '.join(map(repr, known))}")
         if not 0 <= self.pad_value <= 255 or 0 in self.std:
             raise ArtifactError(f"padding {self.pad_value} (expected 0-255) or deviation {self.std} (not 0)")
+        self._check_count("mean", self.mean, 0.0)
+        self._check_count("std", self.std, 1.0)
         if self.dtype == "uint8" and not self.is_identity:
-            raise ArtifactError("a uint8 input cannot be scaled or normalised outside the graph")
+            raise ArtifactError(
+                "a uint8 input cannot be scaled or normalised outside the graph; expected scale 1, mean 0 and std 1, "
+                f"found {self.scale:g}, {self.mean} and {self.std}"
+            )
+
+    def _check_count(self, name: str, values: tuple[float, ...], neutral: float) -> None:
+        # Three neutral values are the default, which says nothing about the number of channels.
+        if len(values) not in (1, self.channels) and tuple(values) != (neutral,) * 3:
+            raise ArtifactError(
+                f"{name} has {len(values)} values; expected {self.channels}, one a channel of "
+                f"{self.color_order}, or one for all"
+            )
 
     @property
     def channels(self) -> int:
         """Channels of the tensor: 3, 1 or 4."""
-        return {"GRAY": 1, "BGRA": 4, "RGBA": 4}.get(self.color_order, 3)
+        return COLOR_ORDERS[self.color_order]
+
+    @property
+    def picture_channels(self) -> int:
+        """Channels of the pictures that the tensor is made from: 3 (BGR), or 4 (BGR and a fourth)."""
+        return max(3, self.channels)
 
     @property
     def is_identity(self) -> bool:
         """Whether pixel values enter the network as they are."""
-        return self.scale == 1.0 and self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0)
+        return self.scale == 1.0 and set(self.mean) == {0.0} and set(self.std) == {1.0}
 
     @classmethod
     def legacy(cls) -> InputConvention:
@@ -93,12 +134,63 @@ class InputConvention:
         return cls(color_order="RGB", scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
-class Letterboxed(NamedTuple):
-    """The way back from the network's input: a picture of `height` x `width` was resized by `ratio`."""
+@dataclass(frozen=True)
+class OutputConvention:
+    """How a file's output tensors hold its predictions; the default is YOLOX's own, one tensor (B, N, 5 + C).
 
-    ratio: float
+    Several tensors stand side by side (their columns in this order), or hold one level each: those with equally many
+    rows belong together, and the level with most rows is that of stride 8.
+
+    Attributes:
+        tensors: names of the outputs in the order in which they are read; () for all, as the file lists them.
+        columns: what a row holds, from its first column on. Of predictions "boxes" (4 columns), "objectness" (left out
+            where the class scores are multiplied by it) and "classes" (C columns), in any order. Of finished
+            detections each column by name: "x1", "y1", "x2", "y2", "score", "class", also "batch" (place in the
+            batch) and "-" (of no use).
+        columns_first: the columns come before the rows: (B, 5 + C, N) or (B, 5 + C, h, w).
+        logits: objectness and class scores lack their sigmoid.
+        normalized: boxes are shares of the input's width and height, not pixels.
+
+    Raises:
+        ArtifactError: columns of which no boxes with scores can be made.
+    """
+
+    tensors: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ("boxes", "objectness", "classes")
+    columns_first: bool = False
+    logits: bool = False
+    normalized: bool = False
+
+    def __post_init__(self) -> None:
+        named = [name for name in self.columns if name != "-"]
+        blocks = {"boxes", "classes"} <= set(named) <= {"boxes", "objectness", "classes"}
+        single = set(DETECTION_COLUMNS) <= set(named) <= {*DETECTION_COLUMNS, "batch"}
+        if len(set(named)) != len(named) or not (single or (blocks and named == list(self.columns))):
+            raise ArtifactError(
+                f"output.columns is {','.join(self.columns)}; expected boxes,objectness,classes in any order (without "
+                f"objectness where the scores hold it), or {','.join(DETECTION_COLUMNS)} in any order, also with batch "
+                "and with - for a column of no use"
+            )
+
+    @property
+    def finished(self) -> bool:
+        """Whether a row is a detection (box, one score, one class), not a prediction of all classes."""
+        return "class" in self.columns
+
+
+class Letterboxed(NamedTuple):
+    """The way back from the network's input to the picture that lies in it.
+
+    Attributes:
+        ratio: pixels of the input per pixel of the picture: one number, or (across, down).
+        height, width: of the picture.
+        offset: (left, top), where the picture begins in the input.
+    """
+
+    ratio: float | tuple[float, float]
     height: int
     width: int
+    offset: tuple[int, int] = (0, 0)
 
 
 class Detection(NamedTuple):

@@ -28,6 +28,7 @@ from yolox_deploy.models import build_model
 from yolox_deploy.models.fusion import fuse
 from yolox_deploy.runtimes.onnxruntime_adapter import OnnxRuntime
 from yolox_deploy.runtimes.openvino_adapter import OpenVino, OpenVinoOptions
+from yolox_deploy.types import InputConvention
 
 SIZE = (64, 96)
 MakeSource = Callable[..., Source]
@@ -167,6 +168,13 @@ def test_calibration_tensors_fill_the_batch_and_can_be_read_twice(source: Source
     np.testing.assert_array_equal(first[1][0], first[1][1])
     assert not np.array_equal(first[0][0], first[0][1])
     np.testing.assert_array_equal(first, second)
+
+
+def test_calibration_pictures_without_a_fourth_channel_are_opaque(pictures: Path) -> None:
+    info = ArtifactInfo("four", ("a",), SIZE, input=InputConvention(color_order="BGRA", resize="stretch"))
+    for tensor in CalibrationSet(pictures, info):
+        assert tensor.shape == (1, 4, *SIZE)
+        assert (tensor[:, 3] == 255).all()
 
 
 def test_what_follows_the_last_convolutions(make: MakeSource) -> None:

@@ -19,6 +19,7 @@ from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, iou_matrix, match
 from yolox_deploy.postprocess import decode
 from yolox_deploy.runtimes import Runtime, open_runtime
+from yolox_deploy.types import InputConvention
 
 SIZE = (64, 96)
 ROWS = [
@@ -57,6 +58,8 @@ def compare(toy_model: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             rows,
             batch=described.batch,
             nhwc=described.input.layout == "NHWC",
+            dtype=described.input.dtype,
+            channels=described.input.channels,
             decoded=described.boxes == "decoded",
         )
         with open_runtime(path, "onnxruntime", threads=1) as runtime:
@@ -81,6 +84,27 @@ def test_an_equal_file_passes_at_each_batch_size(
     assert figures["photographs"] == 3
     assert figures["max_error_boxes"] == figures["max_error_scores"] == 0
     assert figures["backend"] == "onnxruntime"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(("order", "channels"), [("GRAY", 1), ("BGR", 3), ("BGRA", 4)])
+def test_the_reference_gets_the_channels_of_the_file_first(
+    compare: Callable[..., dict[str, Any]], layout: str, order: str, channels: int, precision: str
+) -> None:
+    """Photographs have no fourth channel: there it is opaque."""
+    tensors: list[np.ndarray] = []
+
+    def reference(tensor: np.ndarray) -> np.ndarray:
+        tensors.append(tensor)
+        return network()(tensor)
+
+    figures = compare(reference, input=InputConvention(layout, color_order=order), precision=precision)
+    assert figures["passed"] is True
+    assert {(tensor.shape, str(tensor.dtype)) for tensor in tensors} == {((1, channels, *SIZE), "float32")}
+    assert tensors[0].flags.c_contiguous
+    if channels == 4:
+        assert tensors[0][0, 3, 0].tolist() == [255] * 64 + [114] * 32
 
 
 def test_decoded_boxes_are_compared_with_the_decoded_reference(

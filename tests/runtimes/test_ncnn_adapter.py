@@ -19,7 +19,7 @@ from yolox_deploy.artifact import ArtifactInfo, write_sidecar
 from yolox_deploy.converters import ExportOptions, Source
 from yolox_deploy.converters.ncnn_target import convert
 from yolox_deploy.errors import ArtifactError, ClosedError, UsageError
-from yolox_deploy.foreign.conventions import infer_info
+from yolox_deploy.foreign.conventions import recognise
 from yolox_deploy.models import build_model
 from yolox_deploy.models.fusion import fuse
 from yolox_deploy.models.yolox import YOLOX
@@ -141,7 +141,7 @@ def test_a_foreign_file_takes_any_size(write: Callable[..., Path], foreign_text:
         with pytest.raises(UsageError, match="divide by 32"):
             runtime.infer({"images": draw(0, (100, 96))})
     with NcnnRuntime(write(text=foreign_text), NcnnOptions(threads=1, imgsz=(64, 96))) as runtime:
-        info = infer_info(runtime)
+        info = recognise(runtime, {}).info
     assert (info.input_size, info.boxes, info.batch, len(info.class_names)) == ((64, 96), "raw", 1, 3)
 
 

@@ -21,6 +21,7 @@ from yolox_deploy.cli import (
     doctor,
     evaluate,
     export,
+    inspect,
     models,
     predict,
     stream,
@@ -37,6 +38,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Use": {"predict": predict.predict_command, "stream": stream.stream_command},
     "Prepare": {
         "export": export.export_command,
+        "inspect": inspect.inspect_command,
         "models": models.models_command,
         "doctor": doctor.doctor_command,
         "demo": demo.demo_command,

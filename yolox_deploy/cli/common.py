@@ -50,13 +50,16 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     return names
 
 
-def overrides(classes: Path | None, legacy: bool) -> dict[str, Any]:
-    """The conventions that the command line replaces."""
+def overrides(classes: Path | None, legacy: bool, settings: list[str] | None = None) -> dict[str, Any]:
+    """The conventions that the command line replaces; `settings` are those of --override."""
     from yolox_deploy.types import InputConvention
 
     names = read_class_names(classes)
     chosen: dict[str, Any] = {"class_names": names} if names else {}
-    return {**chosen, "input": InputConvention.legacy()} if legacy else chosen
+    if legacy:
+        old = InputConvention.legacy()
+        chosen |= {f"input.{name}": getattr(old, name) for name in ("color_order", "scale", "mean", "std")}
+    return chosen | parse_settings(settings or [], "--override", "boxes=corners")
 
 
 def numbers(text: str | None) -> tuple[int, ...]:
@@ -75,8 +78,10 @@ def names_in(text: str | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def parse_settings(texts: list[str]) -> dict[str, object]:
-    """The values of `--set KEY=VALUE` by name, still as texts.
+def parse_settings(
+    texts: list[str], option: str = "--set", example: str = "augmentation.mosaic=0.5"
+) -> dict[str, object]:
+    """The values of `--set KEY=VALUE`, or of another `option`, by name, still as texts.
 
     Raises:
         UsageError: a text without a sign.
@@ -85,7 +90,7 @@ def parse_settings(texts: list[str]) -> dict[str, object]:
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign:
-            raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set augmentation.mosaic=0.5")
+            raise UsageError(f"{option} {text}: expected KEY=VALUE, such as {option} {example}")
         changes[name.strip()] = value.strip()
     return changes
 

@@ -26,6 +26,7 @@ def eval_command(
     class_agnostic: options.ClassAgnostic = False,
     classes: options.Classes = None,
     legacy: options.Legacy = False,
+    override: options.Override = None,
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -42,7 +43,7 @@ def eval_command(
         threads=threads,
         multi_label=multi_label,
         class_agnostic=class_agnostic,
-        override=overrides(classes, legacy),
+        override=overrides(classes, legacy, override),
     ) as detector:
         with reporting() as progress:
             figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)

@@ -23,6 +23,12 @@ ClassAgnostic = Annotated[
 Legacy = Annotated[
     bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
 ]
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE", help="A convention of the file, such as boxes=corners or input.scale=1/255."
+    ),
+]
 Calib = Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")]
 InputSize = Annotated[str | None, typer.Option(help="N or HxW, multiples of 32.")]

@@ -32,6 +32,7 @@ def predict_command(
     max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
     classes: options.Classes = None,
     legacy: options.Legacy = False,
+    override: options.Override = None,
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -53,7 +54,7 @@ def predict_command(
         class_agnostic=class_agnostic,
         max_detections=max_detections,
         threads=threads,
-        override=overrides(classes, legacy),
+        override=overrides(classes, legacy, override),
     ) as detector:
         records, failures = [], []
         for path, target in progress(list(zip(paths, targets, strict=True)), "detecting"):
@@ -108,10 +109,10 @@ def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
     from yolox_deploy.drawing import write_picture
     from yolox_deploy.images import load_image
 
-    image = load_image(path)
+    image = load_image(path, detector.info.artifact.input.picture_channels)
     detections: Detections = detector.predict(image)
     if target is not None:
-        write_picture(target, detections.plot(image))
+        write_picture(target, detections.plot(load_image(image)))
     return detections
 
 

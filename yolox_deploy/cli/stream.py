@@ -92,6 +92,7 @@ def stream_command(
     ] = Thresholds.iou,
     classes: options.Classes = None,
     legacy: options.Legacy = False,
+    override: options.Override = None,
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -151,7 +152,7 @@ def stream_command(
                 "conf": conf,
                 "iou": iou,
                 "threads": threads,
-                "override": overrides(classes, legacy),
+                "override": overrides(classes, legacy, override),
             },
             as_json=as_json,
         )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import GateError
 from yolox_deploy.files import packaged_photographs
-from yolox_deploy.images import load_image
+from yolox_deploy.images import load_opaque
 from yolox_deploy.matching import Boxes, match
 from yolox_deploy.postprocess import anchor_grid, decode, split_batch, to_detections
 from yolox_deploy.preprocess import Preprocessor
@@ -31,7 +31,7 @@ from yolox_deploy.types import Letterboxed
 Rows = NDArray[np.float32]
 Pictures = Sequence[NDArray[np.uint8]]
 Network = Callable[[Rows], Rows]
-"""(B, 3, H, W) float32 to undecoded (B, N, 5 + C): the reference."""
+"""(B, C, H, W) float32, C channels of the input, to undecoded (B, N, 5 + C): the reference."""
 
 RAW_TOLERANCE = 1e-3
 """Largest difference of a float32 file, each number scaled by 1 / max(unit, |reference|).
@@ -94,7 +94,8 @@ def verify(
     Raises:
         GateError: a graph with its own threshold, and nothing above it on either side.
     """
-    pictures = [load_image(path) for path in (images or packaged_photographs())]
+    channels = info.input.picture_channels
+    pictures = [load_opaque(path, channels) for path in (images or packaged_photographs())]
     compare = _by_detections if info.precision != "fp32" or info.suppression == "in_graph" else _by_numbers
     figures = compare(runtime, info, network, pictures)
     return {"verified": True, "backend": runtime.name, "device": runtime.loaded.device, **figures}
@@ -103,9 +104,10 @@ def verify(
 def _by_numbers(runtime: Runtime, info: ArtifactInfo, network: Network, pictures: Pictures) -> dict[str, Any]:
     sizes = sorted({1, _free_batch(runtime)}) if info.batch is None else [info.batch]
     rng = np.random.default_rng(SEED)
+    shape = (*info.input_size, info.input.picture_channels)
     errors: list[tuple[float, float]] = []
     for batch in sizes:
-        noise = [rng.integers(0, 256, (*info.input_size, 3), np.uint8) for _ in range(batch)]
+        noise = [rng.integers(0, 256, shape, np.uint8) for _ in range(batch)]
         for chunk in _chunks([*pictures, *noise], batch):
             tensor, _ = Preprocessor(info.input_size, info.input).stack(chunk)
             expected = network(_to_float(tensor, info))
@@ -279,7 +281,7 @@ def _altered(pictures: Pictures, index: int) -> NDArray[np.uint8]:
 
 
 def _to_float(tensor: NDArray[Any], info: ArtifactInfo) -> Rows:
-    """The same pixels as the reference takes them: (B, 3, H, W) float32."""
+    """The same values as the reference takes them: (B, C, H, W) float32."""
     if info.input.layout == "NHWC":
         tensor = tensor.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(tensor, np.float32)

@@ -1,149 +1,182 @@
-"""The conventions of a model file; those of one that carries no metadata of ours are read from its graph.
+"""The conventions of a loaded model file: its own description, or what is recognised, with what people state instead.
 
-Official YOLOX files are such: input `images`, one output (B, N, 5 + classes). Sizes and class count stand in
-the shapes. Whether boxes are decoded does not, so the network is asked: on a flat picture decoded centres lie
-at their own anchor points, undecoded ones near zero.
+A file of ours carries its description and is taken at its word. Any other is looked at once, when it is opened.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.class_names import default_class_names
-from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, refuse_unknown
-from yolox_deploy.postprocess import anchor_grid
+from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
+from yolox_deploy.foreign.pixels import PIXELS, scaled_input, scalings
+from yolox_deploy.foreign.probe import Probe
+from yolox_deploy.foreign.recognition import describe_outputs
+from yolox_deploy.outputs import row_reader
 from yolox_deploy.preprocess import as_size
 from yolox_deploy.runtimes.base import Runtime
-from yolox_deploy.types import InputConvention, TensorSpec
+from yolox_deploy.settings import changed, typed
+from yolox_deploy.types import InputConvention, OutputConvention, TensorSpec
 
-DEFAULT_SIZE = 640
-
-SIZE_HINT = (
-    f". The file leaves its height and width free and was run at {DEFAULT_SIZE}x{DEFAULT_SIZE} unless told "
-    'otherwise; give the size it was made for: Detector(FILE, override={"input_size": (H, W)})'
-)
+NOT_STATED = ("format", "origin", "weights_sha256", "versions", "parity", "details")
+"""Fields of a description that are facts, not conventions."""
 
 
-def describe(runtime: Runtime, override: Mapping[str, Any]) -> ArtifactInfo:
-    """The description of a loaded file: its own or the inferred one, with the fields of `override` replaced.
+@dataclass(frozen=True)
+class Described:
+    """A description, and sentences on what was recognised in a file that has none."""
 
-    Raises:
-        ArtifactError: the file is no detector, or its description does not fit its tensors.
-        UsageError: `override` has an unknown field or an unfit value.
-    """
-    fields = _check_override(override)
-    found = runtime.artifact or infer_info(runtime, size=fields.get("input_size"), boxes=fields.get("boxes"))
-    info = dataclasses.replace(found, **fields)
-    _check_count(runtime)
-    _check_fit(info, runtime, UsageError if override else ArtifactError)
-    return info
+    info: ArtifactInfo
+    notes: tuple[str, ...] = ()
 
 
-def _check_count(runtime: Runtime) -> None:
-    if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
-        raise ArtifactError(
-            f"{runtime.path}: expected one input and one output as YOLOX files have, found "
-            f"{len(runtime.inputs)} and {len(runtime.outputs)}; export it with `yolox-deploy export`"
-        )
-
-
-def infer_info(
-    runtime: Runtime, *, size: tuple[int, int] | None = None, boxes: str | None = None
-) -> ArtifactInfo:
-    """The description of a foreign file, `origin` "inferred".
+def describe(runtime: Runtime, override: Mapping[str, Any]) -> Described:
+    """The description of a loaded file: its own or the recognised one, with the fields of `override` replaced.
 
     Args:
-        size: (H, W) to run a file at that leaves them free; None for 640x640.
-        boxes: "raw" or "decoded" where it is known; None to ask the network.
+        override: fields of `ArtifactInfo`, those of its input and output by dotted name or as a whole.
 
     Raises:
-        ArtifactError: its inputs and outputs are not those of a YOLOX detector.
+        ArtifactError: the file is no detector, nothing tells its conventions, or its description does not fit it.
+        UsageError: `override` has an unknown field or an unfit value.
     """
-    _check_count(runtime)
-    spec = runtime.inputs[0]
-    layout, fixed = _layout_and_size(runtime, spec)
-    asked = size or (DEFAULT_SIZE, DEFAULT_SIZE)
-    size = (fixed[0] or asked[0], fixed[1] or asked[1])
-    batch = spec.shape[0]
-    try:
-        convention = InputConvention(layout=layout, dtype=str(spec.dtype))
-    except ArtifactError as error:
-        raise ArtifactError(f"{runtime.path}: {error}") from error
-    shape = (batch or 1, 3, *size) if layout == "NCHW" else (batch or 1, *size, 3)
-    probe = np.full(shape, convention.pad_value, spec.dtype)
-    hint = "" if None not in fixed else SIZE_HINT
-    try:
-        predictions = runtime.infer({spec.name: probe})[runtime.outputs[0].name]
-    except RuntimeFailure as error:
-        raise ArtifactError(f"{error}{hint}") from error
-    points = anchor_grid(size)
-    if predictions.ndim != 3 or predictions.shape[1] != len(points.strides) or predictions.shape[2] < 6:
-        raise ArtifactError(
-            f"{runtime.path}: the output is {predictions.shape}; a YOLOX detector of {size[0]}x{size[1]} "
-            f"gives (batch, {len(points.strides)}, 5 + classes). Export it with `yolox-deploy export`{hint}"
+    stated = typed(ArtifactInfo, override, "convention", leave_out=NOT_STATED)
+    if "input_size" in stated:
+        stated["input_size"] = as_size(stated["input_size"])
+    if runtime.artifact is not None:
+        described = Described(changed(runtime.artifact, stated))
+    else:
+        described = recognise(runtime, stated)
+    error = UsageError if override else ArtifactError
+    info = described.info
+    _check_input(runtime, info.input, info.input_size, info.batch, error)
+    _check_outputs(info, runtime, error)
+    return described
+
+
+def recognise(runtime: Runtime, stated: Mapping[str, Any]) -> Described:
+    """Describe a file that does not do so itself; `stated` conventions, by dotted name, are taken as they are.
+
+    Raises:
+        ArtifactError: it is no YOLOX detector, or nothing tells which conventions it has.
+    """
+    inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
+    inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
+    probe = Probe.of(runtime, stated.get("input_size"), inputs)
+    _check_input(runtime, probe.convention, probe.size, stated.get("batch", probe.spec.shape[0]), UsageError)
+    info, grey = describe_outputs(probe, stated)
+    info = changed(info, {name: value for name, value in stated.items() if name not in inputs})
+    if not any(f"input.{name}" in inputs for name in PIXELS):
+        info = dataclasses.replace(info, input=scaled_input(probe, info, grey))
+    return Described(info, _notes(info, stated))
+
+
+def _notes(info: ArtifactInfo, stated: Mapping[str, Any]) -> tuple[str, ...]:
+    """One sentence on what sets the file apart from the authors' own, where nobody stated it; none for a right one."""
+    said = [*_of_input(info.input, stated), *_of_outputs(info, stated)]
+    if not said:
+        return ()
+    return (f"it does not describe itself; recognised: {'; '.join(said)}",)
+
+
+def _of_input(found: InputConvention, stated: Mapping[str, Any]) -> list[str]:
+    said = []
+    if (found.layout, found.dtype) not in (("NCHW", "float32"), ("NCHW", "float16"), ("NHWC", "uint8")):
+        said.append(f"it takes {found.layout} {found.dtype}")
+    if found.channels != 3:
+        said.append(f"it reads {found.channels} channel{'s' * (found.channels > 1)} ({found.color_order})")
+    if found.dtype != "uint8" and not any(f"input.{name}" in stated for name in PIXELS):
+        legacy, *others = scalings(found)
+        if found == legacy:
+            said.append(
+                "its first weights are made for normalised pixels, as before YOLOX 0.1.1 (RGB, divided by 255, "
+                "ImageNet mean and deviation)"
+            )
+        elif found in others:
+            said.append(f"its first weights are made for {found.color_order} pixels divided by 255")
+    return said
+
+
+def _of_outputs(info: ArtifactInfo, stated: Mapping[str, Any]) -> list[str]:
+    output = info.output
+    if output.finished:
+        columns, first, count = ",".join(output.columns), info.class_names[0], len(info.class_names)
+        return _unstated(
+            stated,
+            (
+                "output.columns",
+                True,
+                f"its rows are finished detections ({columns}), suppressed again as asked for",
+            ),
+            (
+                "class_names",
+                True,
+                f"nothing tells its classes, taken for {count} ({first}, …): name them with --names FILE",
+            ),
+            ("output.normalized", output.normalized, "its boxes are shares of the input's size"),
         )
-    return ArtifactInfo(
-        model="unknown",
-        class_names=default_class_names(predictions.shape[2] - 5),
-        input_size=size,
-        batch=batch,
-        input=convention,
-        boxes=boxes or _box_encoding(predictions[0], size),
-        precision=runtime.loaded.precision,
-        format=runtime.path.suffix.removeprefix("."),
-        origin="inferred",
+    several = len(output.tensors) > 1
+    names = ", ".join(output.tensors)
+    holds = "objectness" not in output.columns
+    return _unstated(
+        stated,
+        ("output.columns", holds, "its class scores are multiplied by objectness already"),
+        ("boxes", info.boxes == "corners", "its boxes are corners"),
+        ("output.normalized", output.normalized, "its boxes are shares of the input's size"),
+        ("output.logits", output.logits, "its scores lack the sigmoid, which is applied here"),
+        ("output.columns_first", output.columns_first and not several, "its columns come before its rows"),
+        ("output.tensors", several, f"its predictions come in {len(output.tensors)} tensors ({names})"),
     )
 
 
-def _layout_and_size(runtime: Runtime, spec: TensorSpec) -> tuple[str, tuple[int | None, int | None]]:
-    """The layout and (H, W), None where the file leaves a side free."""
-    if len(spec.shape) == 4:
-        if spec.shape[1] == 3:
-            return "NCHW", (spec.shape[2], spec.shape[3])
-        if spec.shape[3] == 3:
-            return "NHWC", (spec.shape[1], spec.shape[2])
-    raise ArtifactError(f"{runtime.path}: input {spec.name!r} is {spec.shape}; expected (batch, 3, H, W)")
+def _unstated(stated: Mapping[str, Any], *phrases: tuple[str, bool, str]) -> list[str]:
+    """What is said of each convention (key, whether it is so, phrase) that is so and that nobody stated."""
+    return [phrase for key, is_so, phrase in phrases if is_so and key not in stated]
 
 
-def _box_encoding(predictions: NDArray[np.float32], size: tuple[int, int]) -> str:
-    """ "decoded" where the mean centre is nearer to its anchor point than to zero (both in pixels)."""
-    points = anchor_grid(size)
-    centers = predictions[:, :2].astype(np.float64)
-    to_anchor = np.abs(centers - points.offsets * points.strides[:, None]).mean()
-    return "decoded" if to_anchor < np.abs(centers).mean() else "raw"
-
-
-def _check_fit(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployError]) -> None:
-    """Raise `error` where the description does not fit the tensors of the file: size, layout, classes."""
+def _check_input(
+    runtime: Runtime,
+    convention: InputConvention,
+    size: tuple[int, int],
+    batch: int | None,
+    error: type[YoloxDeployError],
+) -> None:
+    """Raise `error` where what is described is not the input of the file."""
+    if len(runtime.inputs) != 1:
+        raise ArtifactError(f"{runtime.path}: expected one input, found {len(runtime.inputs)}")
     found = runtime.inputs[0]
-    size = info.input_size
-    shape = (info.batch, 3, *size) if info.input.layout == "NCHW" else (info.batch, *size, 3)
-    want = TensorSpec(found.name, shape, np.dtype(info.input.dtype))
+    shape = (
+        (batch, convention.channels, *size)
+        if convention.layout == "NCHW"
+        else (batch, *size, convention.channels)
+    )
+    want = TensorSpec(found.name, shape, np.dtype(convention.dtype))
     known = [(a, b) for a, b in zip(want.shape, found.shape, strict=False) if a is not None and b is not None]
     if len(found.shape) != 4 or found.dtype != want.dtype or any(a != b for a, b in known):
         described = f"described as {want.dtype} {shape}"
         raise error(f"{runtime.path}: the input is {found.dtype} {found.shape}, but {described}")
-    columns = runtime.outputs[0].shape[-1] if info.suppression != "in_graph" else None
+
+
+def _check_outputs(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeployError]) -> None:
+    """Raise `error` where the outputs that are described are not those of the file."""
+    try:
+        row_reader(info, [spec.name for spec in runtime.outputs])
+    except ArtifactError as reason:
+        raise error(f"{runtime.path}: {reason}") from reason
+    if info.output != OutputConvention() or info.suppression == "in_graph":
+        return  # read and checked with each answer
+    if len(runtime.outputs) != 1:
+        raise ArtifactError(
+            f"{runtime.path}: expected one output as YOLOX files have, found {len(runtime.outputs)}; name "
+            "those to read with --override output.tensors=..."
+        )
+    columns = runtime.outputs[0].shape[-1]
     if columns is not None and columns != 5 + len(info.class_names):
         raise error(
             f"{runtime.path}: {len(info.class_names)} class names for the {columns - 5} classes of its output"
         )
-
-
-def _check_override(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    refuse_unknown("convention of a model file", fields, [f.name for f in dataclasses.fields(ArtifactInfo)])
-    convention = fields.get("input", InputConvention())
-    if not isinstance(convention, InputConvention):
-        raise UsageError(
-            f"override['input'] is {convention!r}; expected a yolox_deploy.types.InputConvention, such as "
-            "InputConvention(color_order='RGB') or InputConvention.legacy()"
-        )
-    if "input_size" in fields:
-        return {**fields, "input_size": as_size(fields["input_size"])}
-    return fields

@@ -1,0 +1,175 @@
+"""The weights that pixels meet first: they tell a network of normalised pixels from one of pixels 0-255.
+
+A network that reads 0-255 has small weights in its first convolution, BatchNorm folded in: a mean absolute value of
+0.0005 to 0.0076 in sixteen YOLOX files. One that reads normalised pixels has 50 times larger ones, as the files from
+before YOLOX 0.1.1: 0.303.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.errors import ArtifactError
+from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, parse_param
+
+UNCERTAIN_WEIGHT = 0.01
+"""Mean absolute weight from which the first convolution may read normalised pixels; see `types.LEGACY_STEM_WEIGHT`."""
+
+ONNX_TYPES = {1: "<f4", 10: "<f2", 11: "<f8"}
+"""Numbers of TensorProto.DataType that weights come in."""
+
+IR_TYPES = {"f32": "<f4", "f16": "<f2", "f64": "<f8"}
+
+MOVES_PIXELS = (
+    *("Cast", "Concat", "Convert", "Gather", "Identity", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split"),
+    *("Squeeze", "StridedSlice", "Transpose", "Unsqueeze", "VariadicSplit"),
+    *("Permute", "Reorg", "YoloV5Focus", "YoloXFocus"),
+)
+"""Operations that leave each pixel's value as it is. After any other one, the first convolution tells nothing."""
+
+
+class Node(NamedTuple):
+    """One operation of a graph, of ONNX or of an OpenVINO file; `inputs` and `outputs` are names of tensors."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def stem_weight(path: Path) -> float | None:
+    """The mean absolute weight of the convolution that reads the pixels as they are; None where that cannot be told.
+
+    Reads `.onnx`, and `.xml` and `.param` with their `.bin`; only these weights, so a large file costs no more.
+    """
+    reader = {".onnx": _of_onnx, ".xml": _of_ir, ".param": _of_ncnn}.get(path.suffix)
+    try:
+        weights = reader(path) if reader else None
+    except (
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        OSError,
+        StopIteration,
+        ArtifactError,
+        ElementTree.ParseError,
+    ):
+        return None  # whoever runs the file says what is wrong with it
+    return float(np.abs(weights.astype(np.float64)).mean()) if weights is not None and weights.size else None
+
+
+def _first_weights(nodes: Iterator[Node], pixels: set[str]) -> str | None:
+    """The name of the weights of the first convolution on `pixels` or on tensors that hold the same values."""
+    for node in nodes:
+        if not pixels.intersection(node.inputs):
+            continue
+        if node.kind in ("Conv", "Convolution"):
+            return node.inputs[1] if node.inputs[0] in pixels else None
+        if node.kind in MOVES_PIXELS:
+            pixels |= set(node.outputs)
+    return None
+
+
+def _of_onnx(path: Path) -> NDArray[np.generic] | None:
+    """ONNX is protobuf: a model's field 7 is the graph; its 1, 5 and 11 are nodes, initializers and inputs."""
+    whole = memoryview(np.memmap(path, np.uint8, "r"))  # type: ignore[arg-type]
+    graph = next(value for field, value in _fields(whole) if field == 7)
+    parts: dict[int, list[memoryview]] = {1: [], 5: [], 11: []}
+    for field, value in _fields(graph):
+        if field in parts:
+            parts[field].append(value)
+    named = {_text(tensor, 8): tensor for tensor in parts[5]}
+    inputs = {_text(value, 1) for value in parts[11]} - named.keys()
+    name = _first_weights((_onnx_node(node) for node in parts[1]), inputs)
+    return _onnx_tensor(named[name]) if name in named else None
+
+
+def _onnx_node(node: memoryview) -> Node:
+    texts: dict[int, list[str]] = {1: [], 2: [], 4: []}
+    for field, value in _fields(node):
+        if field in texts:
+            texts[field].append(bytes(value).decode())
+    return Node(texts[4][0], tuple(texts[1]), tuple(texts[2]))
+
+
+def _onnx_tensor(tensor: memoryview) -> NDArray[np.generic] | None:
+    """The numbers of a TensorProto: field 2 is the type, 9 the raw bytes, 4 packed floats."""
+    fields: dict[int, Any] = dict(_fields(tensor))
+    kind = ONNX_TYPES.get(fields.get(2, 0))
+    if kind is None or not (9 in fields or 4 in fields):
+        return None
+    return np.frombuffer(bytes(fields[9]), kind) if 9 in fields else np.frombuffer(bytes(fields[4]), "<f4")
+
+
+def _text(message: memoryview, number: int) -> str:
+    return next(bytes(value).decode() for field, value in _fields(message) if field == number)
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
+    """(number, value) of each field of a protobuf message, the values not copied; whole numbers as they are."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == 0:
+            value, at = _varint(message, at)
+            yield tag >> 3, value
+            continue
+        if kind == 2:
+            length, at = _varint(message, at)
+        else:
+            length = {1: 8, 5: 4}[kind]
+        yield tag >> 3, message[at : at + length]
+        at += length
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, lowest first, and where it ends."""
+    number = shift = 0
+    while True:
+        byte = message[at]
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return number, at
+
+
+def _of_ir(path: Path) -> NDArray[np.generic] | None:
+    """OpenVINO's XML names each layer's inputs by edges, and a constant by its place in the `.bin`."""
+    net = ElementTree.parse(path).getroot()
+    layers = {layer.attrib["id"]: layer for layer in net.iterfind("layers/layer")}
+    sources: dict[str, list[str]] = {name: [] for name in layers}
+    for edge in sorted(net.iterfind("edges/edge"), key=lambda item: int(item.attrib["to-port"])):
+        sources[edge.attrib["to-layer"]].append(edge.attrib["from-layer"])
+    pixels = {name for name, layer in layers.items() if layer.attrib["type"] == "Parameter"}
+    nodes = (Node(layer.attrib["type"], tuple(sources[name]), (name,)) for name, layer in layers.items())
+    name = _first_weights(nodes, pixels)
+    while name is not None and layers[name].attrib["type"] in ("Convert", "Reshape"):
+        name = sources[name][0]
+    data = layers[name].find("data") if name is not None else None
+    if name is None or data is None or layers[name].attrib["type"] != "Const":
+        return None
+    count, offset = int(data.attrib["size"]), int(data.attrib["offset"])
+    with path.with_suffix(".bin").open("rb") as file:
+        file.seek(offset)
+        return np.frombuffer(file.read(count), IR_TYPES[data.attrib["element_type"]])
+
+
+def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
+    """NCNN's `.bin` holds the weights in the order of the layers, each after four bytes on how they are stored."""
+    layers = parse_param(path)
+    pixels = {name for layer in layers if layer.type == "Input" for name in layer.outputs}
+    nodes = (Node(layer.type, (*layer.inputs, layer.name), layer.outputs) for layer in layers)
+    first = next(layer for layer in layers if layer.type in WEIGHTED)
+    if _first_weights(nodes, pixels) != first.name:
+        return None
+    with path.with_suffix(".bin").open("rb") as file:
+        storage = STORAGE[int.from_bytes(file.read(4), "little")]
+        kind = np.dtype("<f2" if storage == "fp16" else "<f4")
+        return np.frombuffer(file.read(kind.itemsize * first.number(6)), kind)
