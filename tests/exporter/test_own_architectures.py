@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from yolox_deploy import Detector, export
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.exporter.source_model import load_source_model
+from yolox_deploy.images import load_image
 from yolox_deploy.models import ModelConfig, build_model
 from yolox_deploy.models.model_config import Architecture
 
@@ -122,3 +124,34 @@ def test_whose_names_were_given_is_printed(nameless_weights: Path, tmp_path: Pat
     code, printed, err = call("export", *arguments)
     assert (code, err) == (0, "")
     assert "class names: COCO's 80, as the checkpoint names none; --classes FILE gives others" in printed
+
+
+@pytest.mark.parametrize(
+    ("to", "name"), [("onnx", "a.onnx"), ("openvino", "a.xml"), ("ncnn", "a.ncnn.param")]
+)
+@pytest.mark.parametrize(("channels", "order"), [(1, "GRAY"), (4, "BGRA")])
+def test_stems_of_other_channels(
+    photographs: list[Path], tmp_path: Path, to: str, name: str, channels: int, order: str
+) -> None:
+    """Named by the size alone, as by a person who does not know; what they read is told."""
+    weights = tmp_path / "grey.pth"
+    torch.save(build_model(f"yolox_nano@0.125_{channels}ch", 6).state_dict(), weights)
+    with pytest.warns(UserWarning, match=f"it reads {channels} channel"):
+        artifact = export("yolox_nano@0.125", to, weights=weights, imgsz=64, out=tmp_path / name)
+    assert artifact.parity["passed"] is True
+    assert artifact.info.input.color_order == order
+    with pytest.warns(UserWarning, match=f"it reads {channels} channel"):
+        reference = Detector(weights, conf=0, runtime_options={"imgsz": (64, 64)})
+    with reference, Detector(artifact.path, conf=0) as detector:
+        picture = load_image(photographs[0])
+        if channels == 4:
+            picture = np.dstack((picture, picture[..., 1]))
+        found, expected = detector.predict(picture), reference.predict(picture)
+        np.testing.assert_allclose(found.scores[:20], expected.scores[:20], atol=1e-4)
+
+
+def test_a_grey_network_takes_pixels_as_they_are(tmp_path: Path) -> None:
+    options = {"weights": "random", "uint8_input": True, "imgsz": 64, "class_names": NAMES}
+    artifact = export("yolox_nano@0.125_1ch", out=tmp_path / "a.onnx", **options)
+    assert artifact.parity["passed"] is True
+    assert (artifact.info.input.layout, artifact.info.input.channels) == ("NHWC", 1)

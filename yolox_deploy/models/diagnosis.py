@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from yolox_deploy.models.model_config import CHANNELS
+from yolox_deploy.models.model_config import COLOR_ORDERS
 from yolox_deploy.models.recognition import Shapes, class_count, nearest, stem_channels
 from yolox_deploy.models.state_dicts import listing
 
@@ -30,8 +30,8 @@ def why_unknown(shapes: Shapes) -> str:
             "its names are not YOLOX's: expected backbone.backbone.stem.conv.conv.weight and so on, found "
             f"{listing(sorted(shapes))}"
         )
-    if channels not in CHANNELS:
-        return f"its first convolution reads {channels} channels; expected one of {CHANNELS}"
+    if channels not in COLOR_ORDERS:
+        return f"its first convolution reads {channels} channels; expected 1, 3 or 4"
     if class_count(shapes) is None:
         return "it has no head of YOLOX with class predictors (head.cls_preds.0.bias)"
     found = nearest(shapes)

@@ -17,8 +17,7 @@ MIN_WIDTH, MAX_WIDTH = 0.0625, 4.0
 
 MAX_DEPTH = 4.0
 COLOR_ORDERS = {1: "GRAY", 3: "BGR", 4: "BGRA"}
-"""Channels of a picture that a stem may read, and what they are."""
-CHANNELS = tuple(COLOR_ORDERS)
+"""Channels of a picture that a stem may read -> what they are."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class ModelConfig:
 
     `priors` are the anchor boxes of a location, 1 for an anchor-free head, 3 for an anchor-based one. `selector`
     adds the branch that makes non-maximum suppression needless. `channels` are those of the picture, one of
-    `CHANNELS`. The zoo's models have a fixed `name`; one of your own may have any.
+    `COLOR_ORDERS`. The zoo's models have a fixed `name`; one of your own may have any.
     """
 
     name: str
@@ -92,8 +91,9 @@ class ModelConfig:
             raise UsageError(f"the depth is {self.depth:g}; expected more than 0, at most {MAX_DEPTH:g}")
         if not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise UsageError(f"the width is {self.width:g}; expected {MIN_WIDTH} to {MAX_WIDTH}")
-        if self.channels not in CHANNELS:
-            raise UsageError(f"the pictures have {self.channels} channels; expected one of {CHANNELS}")
+        if self.channels not in COLOR_ORDERS:
+            expected = ", ".join(map(str, COLOR_ORDERS))
+            raise UsageError(f"the pictures have {self.channels} channels; expected one of {expected}")
 
     def record(self) -> dict[str, Any]:
         """What makes the network, as plain values for a checkpoint; `recorded_config` reads it."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.backbones import STEM_CHANNELS
 from yolox_deploy.models.blocks import BATCH_NORM_EPS, Focus
-from yolox_deploy.models.model_config import CHANNELS, MAX_WIDTH, MIN_WIDTH, ModelConfig, own_config
+from yolox_deploy.models.model_config import COLOR_ORDERS, MAX_WIDTH, MIN_WIDTH, ModelConfig, own_config
 from yolox_deploy.models.yolox import build_model
 from yolox_deploy.models.zoo import ROADMAP, get_config, named, vary
 from yolox_deploy.types import LEGACY_STEM_WEIGHT
@@ -111,7 +111,7 @@ def _expected(config: ModelConfig, shapes: Shapes) -> Shapes:
 
 def _candidates(shapes: Shapes) -> Iterator[ModelConfig]:
     channels = stem_channels(shapes)
-    if channels not in CHANNELS:
+    if channels not in COLOR_ORDERS:
         return
     focus, plain = (shapes.get(f"{stem}conv.weight") for stem in STEMS)
     if focus is not None:
