@@ -123,7 +123,7 @@ def test_whose_names_were_given_is_printed(nameless_weights: Path, tmp_path: Pat
     arguments = ["--weights", nameless_weights, "--imgsz", 64, "--no-verify", "--out", tmp_path / "a.onnx"]
     code, printed, err = call("export", *arguments)
     assert (code, err) == (0, "")
-    assert "class names: COCO's 80, as the checkpoint names none; --classes FILE gives others" in printed
+    assert "class names: COCO's 80, as the checkpoint names none; --names FILE gives others" in printed
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_whose_names_the_classes_have_is_told(
 ) -> None:
     """But not of what may be a file of the authors', which names no classes either."""
     doubts = read_checkpoint(saved(tmp_path / "a.pth", model, 80, **entries)).doubts
-    assert any("called as COCO's are; others are given by --classes" in doubt for doubt in doubts) == told
+    assert any("called as COCO's are; others are given by --names" in doubt for doubt in doubts) == told
 
 
 @pytest.mark.parametrize("name", ["yolox_nano", "yolox_s", "yolox_darknet53@0.25", "yolox_nano_1ch"])

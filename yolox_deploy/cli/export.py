@@ -117,7 +117,7 @@ def export_command(
     size, batch_text = "x".join(map(str, info.input_size)), "dynamic" if info.batch is None else info.batch
     typer.echo(f"{artifact.path}: {info.model}, {info.format} {info.precision}, {size}, batch {batch_text}")
     if "class_names" in info.details:
-        typer.echo(f"class names: {info.details['class_names']}; --classes FILE gives others")
+        typer.echo(f"class names: {info.details['class_names']}; --names FILE gives others")
     print_table(("proof", "found", "limit"), parity_rows(artifact.parity))
 
 

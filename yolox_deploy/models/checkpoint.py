@@ -34,7 +34,7 @@ LEGACY_INPUT = (
 )
 GUESSED_NAMES = (
     f"it predicts {len(CLASS_NAMES)} classes and names none, so they are called as COCO's are; others are given by "
-    "--classes FILE or class_names"
+    "--names FILE or class_names"
 )
 TRAINERS_ENTRIES = ("curr_ap", "epoch", "global_step", "hyper_parameters", "meta")
 """Entries that trainers of today write and the authors' released files do not have."""
