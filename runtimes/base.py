@@ -27,6 +27,8 @@ from yolox_deploy.errors import (
     YoloxDeployError,
     refuse_unknown,
 )
+from yolox_deploy.runtimes.refusals import explain
+from yolox_deploy.signatures import contradiction
 from yolox_deploy.types import TensorSpec
 
 MOST_THREADS = 512
@@ -225,6 +227,9 @@ class Runtime(ABC):
         if self.path.suffix not in self.capabilities.suffixes:
             expected = ", ".join(self.capabilities.suffixes)
             raise ArtifactError(f"{self.name} opens {expected}; {self.path.name} is none of these")
+        for file in filter(Path.is_file, self.files):
+            if (wrong := contradiction(file)) is not None:
+                raise ArtifactError(f"{file} {wrong}")
 
     def _check_inputs(self, inputs: Arrays) -> None:
         if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in self.inputs}:
@@ -243,7 +248,10 @@ class Runtime(ABC):
         except Exception as error:
             if kind is RuntimeFailure:
                 self._check_open()  # another thread may have closed it meanwhile
-            raise kind(f"{self.name} could not {verb} {self.path}: {self._reason(error)}") from error
+            reason = self._reason(error)
+            if verb == "load":
+                reason = explain(self.path, reason)
+            raise kind(f"{self.name} could not {verb} {self.path}: {reason}") from error
 
     def _reason(self, error: Exception) -> str:
         """The part of a vendor's message that tells people what went wrong."""

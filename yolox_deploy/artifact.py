@@ -19,7 +19,7 @@ from yolox_deploy.files import sha256, write_text
 from yolox_deploy.settings import field_types, flatten, unknown
 from yolox_deploy.types import InputConvention, OutputConvention
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DESCRIPTION = records.FileKind(
     "copy the model with all its files again, or export it again", error=ArtifactError, version=SCHEMA_VERSION
 )

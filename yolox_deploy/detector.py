@@ -93,8 +93,8 @@ class Detector:
         max_detections: the best so many are kept; None keeps all.
         threads: CPU threads of one inference.
         multi_label: give an anchor point every class that reaches `conf`, not only its best one.
-        override: fields of `ArtifactInfo` to replace, for foreign files whose conventions differ
-            (`{"input": InputConvention.legacy(), "class_names": ("cat", "dog")}`).
+        override: conventions of a foreign file, stated instead of recognised, by the names in docs/files.md
+            (`{"input": InputConvention.legacy(), "boxes": "corners", "output.logits": True}`).
         runtime_options: settings of the backend (its `options_type`).
 
     Raises:
@@ -250,7 +250,7 @@ class Detector:
         self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Unpack[ThresholdFields]
     ) -> Detections:
         """One image's output, as `run` gives it, to detections in the source image's pixels."""
-        if self._artifact.suppression != "in_graph" and np.isnan(predictions[:, 4].sum()):
+        if self._artifact.suppression != "in_graph" and np.isnan(predictions[:, 4:6].sum()):
             raise RuntimeFailure(
                 f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
             )

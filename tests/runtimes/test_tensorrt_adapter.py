@@ -477,7 +477,7 @@ def described(tmp_path: Path) -> Callable[[ArtifactInfo], Path]:
 
     def write(info: ArtifactInfo) -> Path:
         path = tmp_path / "model.engine"
-        path.write_bytes(b"plan")
+        path.write_bytes(b"ftrt\0\0\0\0plan")
         write_sidecar(path, info)
         return path
 

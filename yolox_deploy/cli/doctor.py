@@ -46,6 +46,7 @@ def doctor_command(as_json: options.AsJson = False) -> None:
     print_table(("tool", "version", "how to get it"), [(t["name"], t["version"], t["get"]) for t in tools])
     for warning in warnings:
         print(f"\nwarning: {warning}")
+    print("\na model file with strange boxes, or none: yolox-deploy inspect FILE --images DIR")
 
 
 def _backends() -> list[dict[str, Any]]:
