@@ -57,7 +57,7 @@ def commands(migration: Migration, toml: str) -> dict[str, list[str]]:
         pictures = ["--images", data.pictures, "--annotations", data.annotations]
         found["measure the file"] = [_command("eval", file, *pictures, *_thresholds(migration))]
     theirs = os.path.join(os.path.normpath(str(exp.values["output_dir"])), exp.name, "best_ckpt.pth")
-    names = [] if exp.values["num_classes"] == DEFAULTS["num_classes"] else ["--classes", "names.txt"]
+    names = [] if exp.values["num_classes"] == DEFAULTS["num_classes"] else ["--names", "names.txt"]
     options = ["--weights", theirs, *names, "--imgsz", size, "--out", f"{exp.name}_before.onnx"]
     what = "or export the checkpoint of the authors' code" + (
         "; names.txt has one class a line" if names else ""
