@@ -48,7 +48,7 @@ def first_weight(probe: Probe) -> float | None:
 
 def likely_input(convention: InputConvention, weight: float | None) -> InputConvention:
     """`convention`, with normalised pixels where the first weights are clearly made for them."""
-    return scalings(convention)[0] if weight is not None and weight > LEGACY_WEIGHT else convention
+    return scalings(convention)[0] if weight is not None and weight > LEGACY_STEM_WEIGHT else convention
 
 
 def scaled_input(probe: Probe, info: ArtifactInfo, grey: Answers, weight: float | None) -> InputConvention:
