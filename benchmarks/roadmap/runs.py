@@ -15,7 +15,7 @@ from yolox_deploy.benchmarks.roadmap.recipes import row_config
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, find_row, row_name
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.training.config import TrainConfig, to_dict
+from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig, to_dict
 from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
 from yolox_deploy.training.progress import Progress
 
@@ -147,10 +147,11 @@ def read_result(run: Run) -> RunResult | None:
     if not path.is_file():
         return None
     result = records.load(RunResult, path, RESULT)
+    saved = {**LATER_SETTINGS, **result.settings}
     for name, value in to_dict(run.config).items():
-        if name not in MAY_DIFFER and result.settings.get(name) != value:
+        if name not in MAY_DIFFER and saved.get(name) != value:
             raise UsageError(
-                f"{run.config.out} holds a run whose {name} was {result.settings.get(name)!r}, not {value!r}; "
+                f"{run.config.out} holds a run whose {name} was {saved.get(name)!r}, not {value!r}; "
                 "name another folder by --out"
             )
     return result

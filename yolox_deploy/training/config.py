@@ -25,6 +25,14 @@ ASSIGNER_NAMES = ("simota", "simota_release", "center", "center3x3", "yolov3", "
 PLAIN_EPOCHS, WARMUP_EPOCHS, LONG_RUN = 15, 5, 100
 """Epochs at the end and at the beginning of a run of `LONG_RUN` or more; per cent of a shorter one."""
 
+LATER_SETTINGS = {
+    "box_loss": "iou",
+    "iou_aware": False,
+    "priors": None,
+    "architecture": asdict(Architecture()),
+}
+"""What runs were trained with whose checkpoints are older than these settings."""
+
 
 @dataclass(frozen=True)
 class Augmentation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,10 @@ from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.files import replacing
 from yolox_deploy.models import build_model, read_checkpoint
 from yolox_deploy.models.diagnosis import why_unknown
-from yolox_deploy.models.model_config import Architecture
 from yolox_deploy.models.recognition import same_but_for_classes, shapes_of
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
 from yolox_deploy.training.progress import Progress
@@ -33,14 +32,6 @@ WHERE = frozenset(("accumulate", "data", "device", "out", "precision", "weights"
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
 MAY_CHANGE = WHERE | HOW_LONG
 """Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
-
-LATER_SETTINGS = {
-    "box_loss": "iou",
-    "iou_aware": False,
-    "priors": None,
-    "architecture": asdict(Architecture()),
-}
-"""What runs were trained with whose checkpoints are older than these settings."""
 
 
 @dataclass
