@@ -28,6 +28,8 @@ from yolox_deploy.errors import (
     refuse_unknown,
 )
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.runtimes.refusals import explain
+from yolox_deploy.signatures import contradiction
 from yolox_deploy.types import TensorSpec, as_size
 
 MOST_THREADS = 512
@@ -245,6 +247,9 @@ class Runtime(ABC):
                 f"{self.name} opens {files} from files alone, not from bytes: give the path, or the bytes of an ONNX "
                 "file with format='.onnx' (yolox-deploy export MODEL --to onnx --weights FILE)"
             )
+        for file in self.files if self.content is None else (self.path,):
+            if (wrong := contradiction(file, content=self.content)) is not None:
+                raise ArtifactError(f"{file} {wrong}")
 
     def _check_inputs(self, inputs: Arrays) -> None:
         if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in self.inputs}:
@@ -263,7 +268,10 @@ class Runtime(ABC):
         except Exception as error:
             if kind is RuntimeFailure:
                 self._check_open()  # another thread may have closed it meanwhile
-            raise kind(f"{self.name} could not {verb} {self.path}: {self._reason(error)}") from error
+            reason = self._reason(error)
+            if verb == "load":
+                reason = explain(self.path, reason)
+            raise kind(f"{self.name} could not {verb} {self.path}: {reason}") from error
 
     def _reason(self, error: Exception) -> str:
         """The part of a vendor's message that tells people what went wrong."""

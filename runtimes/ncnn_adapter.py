@@ -21,9 +21,11 @@ from yolox_deploy.runtimes.ncnn_files import (
     blob_names,
     check_layers,
     input_size,
+    param_text,
     parse_param,
     read_storage,
 )
+from yolox_deploy.runtimes.ncnn_focus import open_focus
 from yolox_deploy.types import TensorSpec
 
 
@@ -60,7 +62,7 @@ class NcnnRuntime(Runtime):
         ncnn = require("ncnn", "ncnn")
         if self.options.device not in ("auto", "cpu"):
             raise UsageError(f"device is {self.options.device!r}; the ncnn backend takes auto and cpu")
-        layers = parse_param(path)
+        layers, notes = open_focus(parse_param(path))
         check_layers(layers, path, ncnn)
         _, weights = self.files
         storage = read_storage(layers, weights, path)
@@ -69,9 +71,10 @@ class NcnnRuntime(Runtime):
         self._ncnn, self._input_name, self._output_names = ncnn, input_name, output_names
         self._free_size = height is None
         # An operation that works in place would write into the caller's array, or crash on it.
-        self._borrow = all(layer.type == "Convolution" for layer in layers if input_name in layer.inputs)
+        borrowing = ("Convolution", "Reorg")
+        self._borrow = all(layer.type in borrowing for layer in layers if input_name in layer.inputs)
         self._net = make_net(ncnn, self.options)
-        if self._net.load_param(str(path)) != 0 or self._net.load_model(str(weights)) != 0:
+        if self._net.load_param_mem(param_text(layers)) != 0 or self._net.load_model(str(weights)) != 0:
             raise ArtifactError(f"ncnn refused {path} (its reason is on stderr); {EXPORT_AGAIN}")
         half = self.options.half_arithmetic
         if half and not any(layer.support_fp16_storage for layer in self._net.layers()):
@@ -84,6 +87,7 @@ class NcnnRuntime(Runtime):
             device="cpu",
             precision="fp16" if half else "fp32",
             details={"ncnn": ncnn.__version__, "threads": self._net.opt.num_threads, "weights": storage},
+            notes=notes,
         )
 
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

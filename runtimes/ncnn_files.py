@@ -21,8 +21,9 @@ EXPORT_AGAIN = "export the checkpoint again with: yolox-deploy export MODEL --to
 STORAGE = {0x00000000: "fp32", 0x0002C056: "fp32", 0x01306B47: "fp16"}
 """How a layer's weights are stored, by the four bytes before them."""
 WEIGHTED = ("Convolution", "ConvolutionDepthWise")
+CONSTANT = "MemoryData"
 WEIGHTLESS = re.compile(
-    "BinaryOp|Concat|Crop|Input|Interp|Permute|Pooling|ReLU|Reshape|Sigmoid|Slice|Softmax|Split|Swish|UnaryOp"
+    "BinaryOp|Concat|Crop|Input|Interp|Permute|Pooling|ReLU|Reorg|Reshape|Sigmoid|Slice|Softmax|Split|Swish|UnaryOp"
 )
 
 
@@ -69,12 +70,25 @@ def parse_param(path: Path) -> tuple[Layer, ...]:
             raise ArtifactError(f"{path}: {layer.name} uses a blob not made above or used up; {EXPORT_AGAIN}")
         unused = unused.difference(layer.inputs).union(layer.outputs)
     made = {name for layer in layers for name in layer.outputs}
-    if (len(layers), len(made)) != (layer_count, blob_count):
+    # More blobs than there are do no harm, and the authors' README tells people to leave them when they edit a file.
+    if len(layers) != layer_count or len(made) > blob_count:
         raise ArtifactError(
             f"{path} announces {layer_count} layers and {blob_count} blobs and has {len(layers)} and "
-            f"{len(made)}: it is truncated or was edited; copy it again or {EXPORT_AGAIN}"
+            f"{len(made)}: it is truncated, or was edited without its second line; copy it again, write "
+            f"'{len(layers)} {len(made)}' there if its last line is the output, or {EXPORT_AGAIN}"
         )
     return layers
+
+
+def param_text(layers: Sequence[Layer]) -> str:
+    """The `.param` text of `layers`, for NCNN to read from memory: nothing in it was not checked."""
+    blobs = sum(len(layer.outputs) for layer in layers)
+    lines = [MAGIC, f"{len(layers)} {blobs}"]
+    for layer in layers:
+        counts = (str(len(layer.inputs)), str(len(layer.outputs)))
+        parameters = (f"{key}={value}" for key, value in layer.parameters.items())
+        lines.append(" ".join((layer.type, layer.name, *counts, *layer.inputs, *layer.outputs, *parameters)))
+    return "\n".join(lines) + "\n"
 
 
 def _parse_line(fields: Sequence[str]) -> Layer:
@@ -87,7 +101,7 @@ def _parse_line(fields: Sequence[str]) -> Layer:
 
 
 def check_layers(layers: Sequence[Layer], path: Path, ncnn: Any) -> None:
-    """Refuse layers that NCNN does not have, such as the YoloV5Focus of older YOLOX files.
+    """Refuse layers that NCNN does not have.
 
     Raises:
         ArtifactError: names them.
@@ -95,8 +109,8 @@ def check_layers(layers: Sequence[Layer], path: Path, ncnn: Any) -> None:
     unknown = sorted({layer.type for layer in layers if ncnn.layer_to_index(layer.type) < 0})
     if unknown:
         raise ArtifactError(
-            f"{path} needs {', '.join(unknown)}, which ncnn does not have (a Focus stem left unfolded leaves "
-            f"such layers); {EXPORT_AGAIN}"
+            f"{path} needs {', '.join(unknown)}, which ncnn does not have (a Focus is opened at the input only); "
+            f"{EXPORT_AGAIN}"
         )
 
 
@@ -110,11 +124,11 @@ def read_storage(layers: Sequence[Layer], weights: Path, path: Path) -> str:
     """
     if not weights.is_file():
         raise ArtifactError(f"{path} needs {weights.name} beside it, which is missing; copy it too")
-    if not all(layer.type in WEIGHTED or WEIGHTLESS.fullmatch(layer.type) for layer in layers):
+    if not all(_has_known_length(layer) for layer in layers):
         return "unknown"
     size, position, found = weights.stat().st_size, 0, set()
     with weights.open("rb") as file:
-        for layer in (layer for layer in layers if layer.type in WEIGHTED):
+        for layer in (layer for layer in layers if layer.type in (*WEIGHTED, CONSTANT)):
             file.seek(position)
             storage, length = _stored(layer, int.from_bytes(file.read(4), "little"), weights)
             position += length
@@ -127,8 +141,25 @@ def read_storage(layers: Sequence[Layer], weights: Path, path: Path) -> str:
     return "fp16" if "fp16" in found else "fp32"
 
 
+def _has_known_length(layer: Layer) -> bool:
+    if layer.type == CONSTANT:
+        return layer.parameters.get("21", "1") == "1"  # else stored with a flag
+    return layer.type in WEIGHTED or WEIGHTLESS.fullmatch(layer.type) is not None
+
+
+def constant_length(layer: Layer) -> int:
+    """How many bytes a constant takes in the `.bin`: float32 without a flag; 0 for any other layer."""
+    sides = [side for key in (0, 1, 11, 2) if (side := layer.number(key)) > 0]
+    return 4 * math.prod(sides) if sides and layer.type == CONSTANT else 0
+
+
 def _stored(layer: Layer, flag: int, weights: Path) -> tuple[str, int]:
-    """Storage and length in bytes of one layer's flag, weights (padded to four bytes) and float32 biases."""
+    """Storage and length in bytes of one layer's flag, weights (padded to four bytes) and float32 biases.
+
+    A constant is float32 without a flag.
+    """
+    if layer.type == CONSTANT:
+        return "fp32", constant_length(layer)
     count, biases, has_bias = (layer.number(key) for key in (6, 0, 5))
     if flag not in STORAGE or min(count, biases, has_bias) < 0:
         raise ArtifactError(
@@ -150,7 +181,8 @@ def blob_names(
     inputs = [name for layer in layers if layer.type == "Input" for name in layer.outputs]
     used = {name for layer in layers for name in layer.inputs}
     made = [name for layer in layers for name in layer.outputs]
-    outputs = [name for name in made if name not in used]
+    constants = {name for layer in layers if layer.type == CONSTANT for name in layer.outputs}
+    outputs = [name for name in made if name not in used | constants]
     if artifact is not None and "output_name" in artifact.details:
         outputs = [name for name in made if name == artifact.details["output_name"]]
         inputs = [name for name in inputs if name == artifact.details.get("input_name", name)]

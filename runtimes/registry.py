@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from yolox_deploy.artifact import files_of
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.runtimes.base import Runtime
+from yolox_deploy.signatures import of_file
 
 Content: TypeAlias = bytes | bytearray | memoryview
 """A model in memory."""
@@ -104,7 +105,11 @@ def find(path: Path, backend: str | None = None) -> RuntimeEntry:
     fitting = [entry for entry in known if path.suffix in entry.suffixes]
     if not fitting:
         suffixes = sorted({suffix for entry in known for suffix in entry.suffixes})
-        raise ArtifactError(f"{path.name}: no backend opens {path.suffix!r}; expected {', '.join(suffixes)}")
+        kind = of_file(path) if path.is_file() else None
+        seems = f"; it is {kind.name}: {kind.mend(path)}" if kind is not None else ""
+        raise ArtifactError(
+            f"{path.name}: no backend opens {path.suffix!r}; expected {', '.join(suffixes)}{seems}"
+        )
     return next((entry for entry in fitting if entry.installed), fitting[0])
 
 

@@ -24,7 +24,7 @@ from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
 from yolox_deploy.files import cache_dir, write_bytes
 from yolox_deploy.runtimes.cuda_device import Buffer, CudaDevice
 from yolox_deploy.types import TensorSpec
-from yolox_deploy.vendors.tensorrt_sdk import Sdk
+from yolox_deploy.vendors.tensorrt_sdk import EXPORT_TARGETS, Sdk
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,11 @@ class EngineSession:
         self._runtime = self._keep("_runtime", trt.Runtime(self._sdk.logger))
         self._engine = self._keep("_engine", self._runtime.deserialize_cuda_engine(plan))
         if self._engine is None:
-            raise ArtifactError(f"{self._sdk.title} cannot read the engine: {self._sdk.take_errors()}")
+            raise ArtifactError(
+                f"{self._sdk.title} cannot read the engine: {self._sdk.take_errors()}; an engine opens with the "
+                "version and on the kind of GPU that built it: build it here with: yolox-deploy export MODEL "
+                f"--to {EXPORT_TARGETS[self._sdk.flavor]}"
+            )
         self._context = self._keep("_context", self._make_context(plan, cuda_graph))
         if self._context is None:
             raise RuntimeFailure(f"no execution context could be made: {self._sdk.take_errors()}")

@@ -30,7 +30,7 @@ from yolox_deploy.types import InputConvention
 
 COMMANDS = (
     *("predict", "stream"),
-    *("export", "models", "doctor", "demo"),
+    *("export", "migrate", "models", "doctor", "demo"),
     *("eval", "bench", "tune"),
     *("train", "scenes"),
     *("ablate", "assign", "priors"),

@@ -264,7 +264,7 @@ class Detector:
         self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Unpack[ThresholdFields]
     ) -> Detections:
         """One image's output, as `run` gives it, to detections in the source image's pixels."""
-        if self._artifact.suppression != "in_graph" and np.isnan(predictions[:, 4].sum()):
+        if self._artifact.suppression != "in_graph" and np.isnan(predictions[:, 4:6].sum()):
             raise RuntimeFailure(
                 f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
             )

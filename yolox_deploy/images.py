@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError
+from yolox_deploy.signatures import identify
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -101,8 +102,12 @@ def _decode(data: bytes, name: str, most: int) -> NDArray[np.uint8]:
     except cv2.error as error:
         raise InputError(f"OpenCV cannot decode {name}: {error}") from error
     if image is None:
+        kind = identify(data)
+        if kind is not None and kind.family not in ("picture", "text"):
+            raise InputError(f"{name} {kind.instead_of('a picture', name)}")
+        seems = f": it is {kind.name}" if kind is not None and kind.family == "text" else ""
         raise InputError(
-            f"{name} ({len(data)} bytes) is broken, breaks off or is no image format that OpenCV reads"
+            f"{name} ({len(data)} bytes) is broken, breaks off or is no image format that OpenCV reads{seems}"
         )
     return _from_array(image, most)
 

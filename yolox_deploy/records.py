@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from yolox_deploy.errors import InputError, YoloxDeployError
 from yolox_deploy.files import write_text
+from yolox_deploy.signatures import of_file
 
 _T = TypeVar("_T")
 
@@ -201,4 +202,11 @@ def _refusing(kind: FileKind, where: object, said: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         told = f"{kind.missing} {where}" if kind.missing and isinstance(error, OSError) else f"{where} {said}"
-        raise kind.error(f"{told} ({getattr(error, 'strerror', error)}); {kind.cure}") from error
+        reason = _other_kind(where) if isinstance(error, ValueError) else None
+        raise kind.error(f"{told} ({reason or getattr(error, 'strerror', error)}); {kind.cure}") from error
+
+
+def _other_kind(where: object) -> str | None:
+    """What a file is that holds no text, and what mends it."""
+    found = of_file(where) if isinstance(where, Path) else None
+    return f"it is {found.name}: {found.mend(where)}" if found and found.family != "text" else None

@@ -73,6 +73,17 @@ def test_each_layout_gives_the_same_boxes_and_says_what_it_is(
     assert (said == SILENT) == (layout in RIGHT)
 
 
+@pytest.mark.parametrize("layout", ["corners", "logits", "multiplied", "deepstream", "pinto", "nhwc"])
+def test_a_legacy_file_in_another_layout(
+    nano_onnx: Path, tmp_path: Path, scene_pictures: list[Path], expected: list[Detections], layout: str
+) -> None:
+    detector, said = opened(rebuild(layout, nano_onnx, tmp_path / "both.onnx", normalised=True))
+    with detector:
+        assert same(detector.predict(scene_pictures[0]), expected[0], iou=0.9, share=0.8)
+    assert "normalised pixels" in said
+    assert "; " in said
+
+
 @pytest.mark.parametrize("layout", REFUSED)
 def test_what_cannot_be_right_is_refused_with_a_way_on(rebuilt: Any, layout: str) -> None:
     with pytest.raises(

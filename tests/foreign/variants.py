@@ -275,6 +275,12 @@ def _new_input(
 
 def legacy(cut: Surgery) -> None:
     """From before YOLOX 0.1.1: the first convolution reads RGB, /255, ImageNet mean and deviation."""
+    normalised_pixels(cut)
+    raw(cut)
+
+
+def normalised_pixels(cut: Surgery) -> None:
+    """Rewrite the first convolution for the pixels of `legacy`."""
     stem = next(node for node in cut.model.graph.node if node.op_type == "Conv")
     tensors = {tensor.name: tensor for tensor in cut.model.graph.initializer}
     weight, bias = (numpy_helper.to_array(tensors[name]).astype(np.float64) for name in stem.input[1:3])
@@ -283,7 +289,6 @@ def legacy(cut: Surgery) -> None:
     scaled = (weight * std).reshape(len(weight), -1, 3, *weight.shape[2:])[:, :, ::-1].reshape(weight.shape)
     for name, value in zip(stem.input[1:3], (scaled, bias), strict=True):
         tensors[name].CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
-    raw(cut)
 
 
 LAYOUTS: dict[str, Callable[[Surgery], None]] = {
@@ -359,8 +364,10 @@ REFUSED: dict[str, Callable[[Surgery], None]] = {
 """Layouts that no convention opens: each has to be refused."""
 
 
-def rebuild(layout: str, source: Path, path: Path) -> Path:
-    """Write `source`, a file with undecoded boxes and no metadata, to `path` in another layout."""
+def rebuild(layout: str, source: Path, path: Path, *, normalised: bool = False) -> Path:
+    """Write `source`, a file of ours or of the authors, in another layout; `normalised` as `legacy` is."""
     cut = Surgery(source)
+    if normalised:
+        normalised_pixels(cut)
     (LAYOUTS | REFUSED)[layout](cut)
     return cut.save(path)

@@ -261,7 +261,7 @@ def test_damaged_files_are_refused(model: Path) -> None:
 def test_another_format_under_the_suffix_is_refused(model: Path, tmp_path: Path) -> None:
     other = shutil.copy(save_onnx(tmp_path / "a.onnx", {}), tmp_path / "other.xml")
     shutil.copy(model.with_suffix(".bin"), tmp_path / "other.bin")
-    with pytest.raises(ArtifactError, match=r"other\.xml is not an OpenVINO IR"):
+    with pytest.raises(ArtifactError, match=r"other\.xml is an ONNX file, not an OpenVINO IR: rename"):
         OpenVino(other)
 
 

@@ -22,6 +22,7 @@ from yolox_deploy.cli import (
     evaluate,
     export,
     inspect,
+    migrate,
     models,
     predict,
     stream,
@@ -38,6 +39,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Use": {"predict": predict.predict_command, "stream": stream.stream_command},
     "Prepare": {
         "export": export.export_command,
+        "migrate": migrate.migrate_command,
         "inspect": inspect.inspect_command,
         "models": models.models_command,
         "doctor": doctor.doctor_command,

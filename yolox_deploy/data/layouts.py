@@ -62,6 +62,16 @@ def open_dataset(folder: str | Path, split: Split) -> DetectionDataset:
     raise InputError(_not_found(folder, split))
 
 
+def coco_files(split: Split) -> list[str]:
+    """Where in its folder the annotations of a COCO data set may be; the first that is there counts."""
+    return [pattern.format(name) for name in _FOLDERS[split] for pattern in _COCO_FILES]
+
+
+def picture_folders(split: Split) -> list[str]:
+    """Where in its folder the pictures of a COCO data set may be."""
+    return [*(place for name in _FOLDERS[split] for place in (name, f"images/{name}")), "images", "."]
+
+
 def _open_coco(folder: Path, split: Split) -> DetectionDataset | None:
     file, name = _coco_file(folder, split)
     if file is None:

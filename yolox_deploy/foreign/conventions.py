@@ -15,7 +15,7 @@ import numpy as np
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
 from yolox_deploy.foreign.evidence import outside_unit
-from yolox_deploy.foreign.pixels import PIXELS, scaled_input, scalings
+from yolox_deploy.foreign.pixels import PIXELS, first_weight, likely_input, scaled_input, scalings
 from yolox_deploy.foreign.probe import Probe, layout_of
 from yolox_deploy.foreign.recognition import describe_outputs
 from yolox_deploy.outputs import row_reader
@@ -76,7 +76,7 @@ def describe(runtime: Runtime, override: Mapping[str, Any]) -> Described:
 
 def _check_answers(runtime: Runtime, info: ArtifactInfo) -> None:
     """Raise ArtifactError where a checkpoint answers no scores to a grey picture or a photograph."""
-    probe = Probe.of(runtime, info.input_size, {})
+    probe = dataclasses.replace(Probe.of(runtime, info.input_size, {}), convention=info.input)
     for answers in (probe.grey(), probe.photograph(info.input)):
         for rows in row_reader(info, [spec.name for spec in runtime.outputs])(answers, 1):
             if outside_unit(rows[:, 4:]):
@@ -95,10 +95,11 @@ def recognise(runtime: Runtime, stated: Mapping[str, Any]) -> Described:
     inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
     probe = Probe.of(runtime, stated.get("input_size"), inputs)
     _check_input(runtime, probe.convention, probe.size, stated.get("batch", probe.spec.shape[0]), UsageError)
-    info, grey = describe_outputs(probe, stated)
+    weight = None if any(f"input.{name}" in inputs for name in PIXELS) else first_weight(probe)
+    likely = dataclasses.replace(probe, convention=likely_input(probe.convention, weight))
+    info, grey = describe_outputs(likely, stated)
     info = changed(info, {name: value for name, value in stated.items() if name not in inputs})
-    if not any(f"input.{name}" in inputs for name in PIXELS):
-        info = dataclasses.replace(info, input=scaled_input(probe, info, grey))
+    info = dataclasses.replace(info, input=scaled_input(likely, info, grey, weight))
     return Described(info, _notes(info, stated))
 
 

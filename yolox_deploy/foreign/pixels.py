@@ -40,17 +40,28 @@ def scalings(convention: InputConvention) -> tuple[InputConvention, ...]:
     )
 
 
-def scaled_input(probe: Probe, info: ArtifactInfo, grey: Answers) -> InputConvention:
+def first_weight(probe: Probe) -> float | None:
+    """The mean absolute weight that pixels meet first, where they may be scaled and it can be told."""
+    scalable = probe.convention.dtype != "uint8" and probe.convention.channels == 3
+    return stem_weight(probe.runtime.path, probe.runtime.content) if scalable else None
+
+
+def likely_input(convention: InputConvention, weight: float | None) -> InputConvention:
+    """`convention`, with normalised pixels where the first weights are clearly made for them."""
+    return scalings(convention)[0] if weight is not None and weight > LEGACY_WEIGHT else convention
+
+
+def scaled_input(probe: Probe, info: ArtifactInfo, grey: Answers, weight: float | None) -> InputConvention:
     """The input convention of a file whose outputs are described by `info`.
 
     Only large first weights raise the question; the photograph is then looked at once more for each way.
 
     Args:
-        grey: what the file answers to a grey picture of 0-255.
+        probe: with the likely convention.
+        grey: what the file answers to a grey picture by it.
+        weight: what `first_weight` gives.
     """
-    weight = stem_weight(probe.runtime.path, probe.runtime.content)
-    fixed = probe.convention.dtype == "uint8" or probe.convention.channels != 3
-    if fixed or weight is None or weight <= UNCERTAIN_WEIGHT:
+    if weight is None or weight <= UNCERTAIN_WEIGHT:
         return probe.convention
     if weight <= LEGACY_WEIGHT and _scores(grey, probe, info) < FOUND_IN_GREY:
         return probe.convention

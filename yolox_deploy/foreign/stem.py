@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, parse_param
+from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, constant_length, parse_param
+from yolox_deploy.runtimes.ncnn_focus import open_focus
 
 LEGACY_WEIGHT = 0.05
 """Mean absolute weight from which the first convolution reads normalised pixels."""
@@ -33,7 +34,7 @@ IR_TYPES = {"f32": "<f4", "f16": "<f2", "f64": "<f8"}
 MOVES_PIXELS = (
     *("Cast", "Concat", "Convert", "Gather", "Identity", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split"),
     *("Squeeze", "StridedSlice", "Transpose", "Unsqueeze", "VariadicSplit"),
-    *("Permute", "Reorg", "YoloV5Focus", "YoloXFocus"),
+    *("Permute", "Reorg"),
 )
 """Operations that leave each pixel's value as it is. After any other one, the first convolution tells nothing."""
 
@@ -175,13 +176,14 @@ def _of_ir(path: Path) -> NDArray[np.generic] | None:
 
 def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
     """NCNN's `.bin` holds the weights in the order of the layers, each after four bytes on how they are stored."""
-    layers = parse_param(path)
+    layers, _ = open_focus(parse_param(path))
     pixels = {name for layer in layers if layer.type == "Input" for name in layer.outputs}
     nodes = (Node(layer.type, (*layer.inputs, layer.name), layer.outputs) for layer in layers)
     first = next(layer for layer in layers if layer.type in WEIGHTED)
     if _first_weights(nodes, pixels) != first.name:
         return None
     with path.with_suffix(".bin").open("rb") as file:
+        file.seek(sum(map(constant_length, layers[: layers.index(first)])))
         storage = STORAGE[int.from_bytes(file.read(4), "little")]
         kind = np.dtype("<f2" if storage == "fp16" else "<f4")
         return np.frombuffer(file.read(kind.itemsize * first.number(6)), kind)

@@ -14,18 +14,10 @@ import numpy as np
 import torch
 
 from yolox_deploy.errors import CheckpointError
+from yolox_deploy.signatures import contradiction
 
 _NUMERIC = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _SCALAR_PATHS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"<!DOCTYPE", "a web page"),
-    (b"<html", "a web page"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file it points to"),
-    (b"\x08", "an ONNX file"),
-)
 
 
 def safe_load(path: str | Path, data: bytes | None = None) -> object:
@@ -84,15 +76,13 @@ def _explain(path: Path, data: bytes | None, error: Exception) -> str:
             f"was refused: it asks to load the Python object {refused[1]}, and loading that could run code; "
             "expected tensors and plain values, as torch.save({'model': model.state_dict()}, path) writes"
         )
+    if (wrong := contradiction(path, ".pth", data)) is not None:
+        return wrong
     with path.open("rb") if data is None else io.BytesIO(data) as file:
-        head = file.read(32)
-        broken = head.startswith(b"PK") and not zipfile.is_zipfile(file)
+        broken = file.read(2) == b"PK" and not zipfile.is_zipfile(file)
         size = file.seek(0, io.SEEK_END)
     if broken:
         return f"is truncated ({size:,} bytes, its end is missing): copy or download it again"
-    for signature, what in _SIGNATURES:
-        if head.startswith(signature):
-            return f"is not a PyTorch checkpoint: its start is that of {what}"
     return (
         "is not a PyTorch checkpoint that can be read safely: it is damaged, of another format, or "
         f"holds more than tensors and plain values ({type(error).__name__})"

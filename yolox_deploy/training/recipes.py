@@ -14,6 +14,7 @@ from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
 from yolox_deploy.settings import changed, flatten, typed
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
+from yolox_deploy.training.renamed import refuse_old_names
 
 SETTINGS = records.FileKind("expected a TOML file of settings such as `epochs = 50`")
 
@@ -57,6 +58,7 @@ def override(config: TrainConfig, values: Mapping[str, object]) -> TrainConfig:
     Raises:
         UsageError: no such setting (suggests one), or a value that cannot work.
     """
+    refuse_old_names(flatten(values))
     new = typed(TrainConfig, values)
     if "imgsz" in new and config.multiscale is not None:
         height = (new["imgsz"] or replace(config, imgsz=None).size)[0]

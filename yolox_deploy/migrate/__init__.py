@@ -1,0 +1,1 @@
+"""From the authors' Exp files to our settings and commands."""
