@@ -9,8 +9,8 @@ from yolox_deploy._version import __version__
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.converters.base import Target
 from yolox_deploy.files import cache_dir, replacing, sha256
+from yolox_deploy.models.model_config import ModelConfig
 from yolox_deploy.models.weights import fetch_weights
-from yolox_deploy.models.zoo import ModelConfig
 from yolox_deploy.sources import image_paths
 from yolox_deploy.types import Report
 

@@ -22,7 +22,6 @@ import numpy as np
 from yolox_deploy.artifact import files_of
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.errors import RuntimeFailure, UsageError, require
-from yolox_deploy.types import InputConvention
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,8 +51,9 @@ def convert(source: Source, path: Path, options: ExportOptions) -> Converted:
     size, (_, weights) = source.info.input_size, files_of(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pnnx-") as name:
         folder = Path(name)
-        trace(source.module, size, folder / "model.pt")
-        text = finish_param(run_pnnx(pnnx.EXEC_PATH, folder, size), size)
+        channels = source.info.input.channels
+        trace(source.module, size, folder / "model.pt", channels)
+        text = finish_param(run_pnnx(pnnx.EXEC_PATH, folder, size, channels), size, channels)
         records = weight_records(text)
         stored_precision(records, (folder / "model.ncnn.bin").stat().st_size)
         if options.precision == "fp16":
@@ -64,7 +64,6 @@ def convert(source: Source, path: Path, options: ExportOptions) -> Converted:
     info = replace(
         source.info,
         batch=1,
-        input=InputConvention(),
         boxes="raw",
         precision=stored_precision(records, weights.stat().st_size),
         format="ncnn",
@@ -74,24 +73,24 @@ def convert(source: Source, path: Path, options: ExportOptions) -> Converted:
     return Converted(path, info)
 
 
-def trace(module: nn.Module, size: tuple[int, int], path: Path) -> None:
+def trace(module: nn.Module, size: tuple[int, int], path: Path, channels: int = 3) -> None:
     """Write the TorchScript trace of `module` on one image of `size` (H, W)."""
     import torch
 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch announces the end of TorchScript, which pnnx still reads
-        example = torch.zeros(1, 3, *size)
+        example = torch.zeros(1, channels, *size)
         scripted = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(scripted, str(path))
 
 
-def run_pnnx(executable: str, folder: Path, size: tuple[int, int]) -> str:
+def run_pnnx(executable: str, folder: Path, size: tuple[int, int], channels: int = 3) -> str:
     """Convert `model.pt` in `folder` to `model.ncnn.param` and a float32 `.bin`; the text of the `.param`.
 
     Raises:
         RuntimeFailure: pnnx failed, with the end of what it printed.
     """
-    arguments = [f"inputshape=[1,3,{size[0]},{size[1]}]f32", "fp16=0"]
+    arguments = [f"inputshape=[1,{channels},{size[0]},{size[1]}]f32", "fp16=0"]
     arguments += [f"{name}={os.devnull}" for name in NOT_WRITTEN]
     done = subprocess.run(
         [executable, "model.pt", *arguments],
@@ -109,7 +108,7 @@ def run_pnnx(executable: str, folder: Path, size: tuple[int, int]) -> str:
     return param.read_text(encoding="utf-8")
 
 
-def finish_param(text: str, size: tuple[int, int]) -> str:
+def finish_param(text: str, size: tuple[int, int], channels: int = 3) -> str:
     """Give input and output the official names and write the size (H, W) into the Input layer.
 
     Raises:
@@ -128,7 +127,7 @@ def finish_param(text: str, size: tuple[int, int]) -> str:
     for kind, name, *rest in layers:
         fields = [BLOBS.get(field, field) for field in rest]
         if kind == "Input":
-            fields += [f"0={size[1]}", f"1={size[0]}", "2=3"]
+            fields += [f"0={size[1]}", f"1={size[0]}", f"2={channels}"]
         lines.append(f"{kind:<24} {name:<24} {' '.join(fields)}")
     return "\n".join([*head, *lines]) + "\n"
 

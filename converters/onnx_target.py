@@ -20,7 +20,6 @@ from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.float16 import cast_file
 from yolox_deploy.errors import ArtifactError, require
 from yolox_deploy.postprocess import STRIDES, anchor_grid
-from yolox_deploy.types import InputConvention
 
 if TYPE_CHECKING:
     import onnx
@@ -33,10 +32,10 @@ class DeployGraph(nn.Module):
     """Wraps a fused network for export.
 
     Args:
-        network: (B, 3, H, W) float32 to (B, N, 5 + C), boxes undecoded.
+        network: (B, C, H, W) float32 to (B, N, 5 + C), boxes undecoded.
         size: (H, W) in pixels.
         decode: turn tx, ty, tw, th into cx, cy, w, h in input pixels.
-        uint8_input: take (B, H, W, 3) uint8 and convert it in the graph.
+        uint8_input: take (B, H, W, C) uint8 and convert it in the graph.
         priors: anchor boxes a location.
     """
 
@@ -86,6 +85,7 @@ def make_source(module: nn.Module, info: ArtifactInfo, options: ExportOptions, f
     import torch
 
     height, width = info.input_size
+    channels = info.input.channels
     graph = DeployGraph(
         module,
         info.input_size,
@@ -94,7 +94,7 @@ def make_source(module: nn.Module, info: ArtifactInfo, options: ExportOptions, f
         priors=info.priors,
     )
     batch = options.batch or 2  # torch treats a traced size of 1 as fixed
-    shape = (batch, height, width, 3) if options.uint8_input else (batch, 3, height, width)
+    shape = (batch, height, width, channels) if options.uint8_input else (batch, channels, height, width)
     example = torch.zeros(shape, dtype=torch.uint8 if options.uint8_input else torch.float32)
     free: dict[int, Any] = {0: torch.export.Dim("batch")} if options.batch is None else {}
     if options.size_range is not None:
@@ -118,7 +118,7 @@ def make_source(module: nn.Module, info: ArtifactInfo, options: ExportOptions, f
     info = replace(
         info,
         boxes="decoded" if options.decode or options.nms else "raw",
-        input=InputConvention("NHWC", "uint8") if options.uint8_input else InputConvention(),
+        input=replace(info.input, layout="NHWC", dtype="uint8") if options.uint8_input else info.input,
         batch=options.batch,
         format="onnx",
         versions={**info.versions, "onnx": onnx.__version__, "torch": torch.__version__, "opset": str(OPSET)},

@@ -80,9 +80,10 @@ class NcnnRuntime(Runtime):
         if half and not any(layer.support_fp16_storage for layer in self._net.layers()):
             raise UsageError("half_arithmetic was asked for; ncnn has none for this CPU: leave it out")
         classes = 5 + len(self.artifact.class_names) if self.artifact else None
+        channels = self.artifact.input.channels if self.artifact else 3
         float32 = np.dtype(np.float32)
         return Loaded(
-            inputs=(TensorSpec(input_name, (1, 3, height, width), float32),),
+            inputs=(TensorSpec(input_name, (1, channels, height, width), float32),),
             outputs=tuple(TensorSpec(name, (1, None, classes), float32) for name in output_names),
             device="cpu",
             precision="fp16" if half else "fp32",

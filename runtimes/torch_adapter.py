@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import default_class_names
-from yolox_deploy.errors import CheckpointError, UsageError, require
+from yolox_deploy.errors import UsageError, require
+from yolox_deploy.models.model_config import Activation, Architecture
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.types import TensorSpec
 
@@ -27,6 +28,8 @@ class TorchOptions(RuntimeOptions):
         precision: "fp32", "bf16" or (on a GPU) "fp16": the type of weights and arithmetic.
         channels_last: memory layout of the convolutions; faster on CPUs.
         fused: fold BatchNorm and Focus into convolutions.
+        activation: "silu", "lrelu" or "relu", where a checkpoint does not tell it and was trained with another one
+            than its model commonly has.
         tf32: let a GPU round float32 convolutions to TF32's 10 bits, as PyTorch does unless told otherwise.
     """
 
@@ -34,15 +37,17 @@ class TorchOptions(RuntimeOptions):
     channels_last: bool = True
     fused: bool = True
     tf32: bool = False
+    activation: Activation | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.precision not in DTYPES:
             raise UsageError(f"precision is {self.precision!r}; expected one of {', '.join(DTYPES)}")
+        Architecture(activation=self.activation)
 
 
 class TorchRuntime(Runtime):
-    """Runs `.pth` checkpoints of zoo models. Calls may run in several threads at once."""
+    """Runs the checkpoints of every YOLOX that is recognised. Calls may run in several threads at once."""
 
     name = "torch"
     capabilities = Capabilities(
@@ -71,39 +76,36 @@ class TorchRuntime(Runtime):
         if self.options.precision == "fp16" and device == "cpu":
             raise UsageError("fp16 on the CPU is slower than float32 and less exact; use precision='bf16'")
         checkpoint = models.read_checkpoint(path, self.content)
-        if checkpoint.model_name is None:
-            raise CheckpointError(
-                f"{path} is none of the zoo's models; export it to ONNX with the model's name instead: "
-                f"yolox-deploy export MODEL --weights {path}"
-            )
-        network = models.build_model(checkpoint.model_name, checkpoint.num_classes or 80)
+        config = checkpoint.architecture(None, Architecture(activation=self.options.activation))
+        network = models.build_model(config, checkpoint.num_classes or 80)
         network.load_state_dict(checkpoint.state_dict)
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
         if device.startswith("cuda"):
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.options.tf32
         network = fuse(network) if self.options.fused else network.eval()
-        size = self.options.imgsz or checkpoint.input_size or (network.config.test_size,) * 2
+        size = self.options.imgsz or checkpoint.input_size or (config.test_size,) * 2
         self._dtype = getattr(torch, DTYPES[self.options.precision])
         self._layout = torch.channels_last if self.options.channels_last else torch.contiguous_format
         placed: Any = network.to(device=device, dtype=self._dtype)
         self._network = placed.to(memory_format=self._layout)
         self._torch, self._device = torch, device
         artifact = ArtifactInfo(
-            model=checkpoint.model_name,
+            model=config.name,
             class_names=checkpoint.class_names or default_class_names(network.num_classes),
             input_size=size,
             batch=None,
+            input=config.input(legacy=checkpoint.is_legacy),
             precision=self.options.precision,
             format="torch",
             origin="inferred",
             weights_sha256=checkpoint.sha256,
             versions={"torch": torch.__version__},
-            **network.config.output_form(),
+            **config.output_form(),
         )
         float32 = np.dtype(np.float32)
         return Loaded(
-            inputs=(TensorSpec("images", (None, 3, *size), float32),),
+            inputs=(TensorSpec("images", (None, config.channels, *size), float32),),
             outputs=(TensorSpec("output", (None, None, 5 + network.num_classes), float32),),
             device=device,
             precision=self.options.precision,
@@ -113,6 +115,7 @@ class TorchRuntime(Runtime):
                 "emulated": device == "cpu" and self.options.precision == "bf16" and not has_bf16(torch),
             },
             artifact=artifact,
+            notes=(*checkpoint.notes, *checkpoint.doubts),
         )
 
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -43,6 +43,13 @@ class TensorSpec:
             raise UsageError(f"input {self.name!r}: expected shape {want}, got {array.shape}")
 
 
+LEGACY_STEM_WEIGHT = 0.05
+"""Mean absolute weight of a first convolution (times the factors of its BatchNorm) above which a model is legacy.
+
+It reads values of some -2 to 2 then, not 0-255, so its weights are larger by as much: 0.30 in a legacy file, 0.0005 to
+0.0076 in sixteen right ones.
+"""
+
 LAYOUTS = ("NCHW", "NHWC")
 INPUT_DTYPES = ("float32", "float16", "uint8")
 COLOR_ORDERS = {"BGR": 3, "RGB": 3, "GRAY": 1, "BGRA": 4, "RGBA": 4}

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from yolox_deploy.errors import refuse_unknown
-from yolox_deploy.models.zoo import ROADMAP, ZOO, ModelConfig, Published
+from yolox_deploy.models.model_config import ModelConfig, Published
+from yolox_deploy.models.zoo import ROADMAP, ZOO
 
 _TABLE_1 = "paper, Table 1"
 _TABLE_2 = "paper, Table 2"

@@ -15,9 +15,9 @@ from tests.foreign.variants import LAYOUTS, REFUSED, rebuild
 from yolox_deploy import Detector, inspect
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.evaluation import coco_ap
-from yolox_deploy.foreign.stem import LEGACY_WEIGHT, UNCERTAIN_WEIGHT, stem_weight
+from yolox_deploy.foreign.stem import UNCERTAIN_WEIGHT, stem_weight
 from yolox_deploy.matching import Boxes, match
-from yolox_deploy.types import Detections, InputConvention
+from yolox_deploy.types import LEGACY_STEM_WEIGHT, Detections, InputConvention
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
 SILENT = "opens without a word"
@@ -285,7 +285,7 @@ def test_each_layout_of_the_official_model_keeps_its_ap(
 def test_the_official_model_is_not_doubted(shared: Path) -> None:
     weight = stem_weight(shared / "real" / "yolox_nano_official.onnx")
     assert weight == pytest.approx(0.0053, abs=1e-4)
-    assert weight < LEGACY_WEIGHT
+    assert weight < LEGACY_STEM_WEIGHT
     detector, said = opened(shared / "real" / "yolox_nano_official.onnx")
     with detector:
         assert said == SILENT

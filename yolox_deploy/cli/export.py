@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,6 +20,9 @@ from yolox_deploy.cli.common import (
 )
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from yolox_deploy.models.model_config import Activation
 
 DEFAULT_MODEL = "yolox_l"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar")
@@ -36,6 +39,18 @@ def export_command(
         typer.Option(
             help="Checkpoint; official weights are fetched without it; 'random' to time, 'scenes' to try."
         ),
+    ] = None,
+    depth: Annotated[float | None, typer.Option(help="Layers, of YOLOX-L's. [default: as --weights]")] = None,
+    width: Annotated[
+        float | None, typer.Option(help="Channels, of YOLOX-L's. [default: as --weights]")
+    ] = None,
+    depthwise: Annotated[bool | None, typer.Option(help="Convolutions. [default: as --weights]")] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(help="silu, lrelu or relu: no weights tell. [default: the model's, or as recorded]"),
+    ] = None,
+    legacy: Annotated[
+        bool | None, typer.Option(help="Weights from before YOLOX 0.1.1. [default: as noticed]")
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision.")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16.")] = False,
@@ -76,9 +91,14 @@ def export_command(
         _refuse_file(model)
     with reporting("exporting") as progress:
         artifact = export(
-            model or (None if weights else DEFAULT_MODEL),
+            model or (None if weights or depth or width else DEFAULT_MODEL),
             to,
             weights=weights,
+            depth=depth,
+            width=width,
+            depthwise=depthwise,
+            activation=cast("Activation | None", activation),
+            legacy=legacy,
             fp16=fp16,
             bf16=bf16,
             int8=int8,
@@ -107,6 +127,8 @@ def export_command(
     info = artifact.info
     size, batch_text = "x".join(map(str, info.input_size)), "dynamic" if info.batch is None else info.batch
     typer.echo(f"{artifact.path}: {info.model}, {info.format} {info.precision}, {size}, batch {batch_text}")
+    if "class_names" in info.details:
+        typer.echo(f"class names: {info.details['class_names']}; --names FILE gives others")
     print_table(("proof", "found", "limit"), parity_rows(artifact.parity))
 
 

@@ -29,7 +29,9 @@ COMMAND = "from yolox_deploy.cli import main; main()"
 
 
 def train_command(
-    model: Annotated[str | None, typer.Option(help="Name in the zoo.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name in the zoo; not needed with [architecture] depth and width.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Data set: COCO, VOC or YOLO text.")] = None,
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
@@ -40,6 +42,9 @@ def train_command(
     ] = None,
     accumulate: Annotated[int | None, typer.Option(help="Parts of a batch, for small memories.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes to train with, one a GPU.")] = 1,
+    activation: Annotated[
+        str | None, typer.Option(help="silu, lrelu or relu. [default: the model's]")
+    ] = None,
     imgsz: options.InputSize = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16. [default: by device]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, …")] = None,
@@ -70,6 +75,7 @@ def train_command(
         "epochs": epochs,
         "batch": batch,
         "accumulate": accumulate,
+        "architecture.activation": activation,
         "imgsz": parse_size(imgsz),
         "precision": precision,
         "device": device,
@@ -112,16 +118,21 @@ def _new_config(changes: dict[str, object]) -> TrainConfig:
     from yolox_deploy.models.weights import fetch_weights
     from yolox_deploy.training.recipes import recipe
 
-    missing = [f"--{name}" for name in ("model", "data") if name not in changes]
+    own = {"architecture.depth", "architecture.width"} <= changes.keys()
+    missing = [
+        f"--{name}" for name in ("model", "data") if name not in changes and not (own and name == "model")
+    ]
     if missing:
         raise UsageError(
             f"{' and '.join(missing)} not given; expected --model NAME (`yolox-deploy models` lists them) and "
             "--data FOLDER, or --resume RUN"
         )
-    model, data = str(changes.pop("model")), Path(str(changes.pop("data")))
+    model, data = changes.pop("model", None), Path(str(changes.pop("data")))
     if changes.get("weights") == OFFICIAL_WEIGHTS:
-        changes["weights"] = fetch_weights(get_config(model))
-    return recipe(model, data, **changes)
+        if model is None:
+            raise UsageError("--weights official needs the name of a model: --model NAME")
+        changes["weights"] = fetch_weights(get_config(str(model)))
+    return recipe(None if model is None else str(model), data, **changes)
 
 
 def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:

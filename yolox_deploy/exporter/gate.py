@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,16 +97,16 @@ def check_comparable(source_model: SourceModel) -> None:
     """Refuse, before any work, weights that PyTorch cannot be evaluated with.
 
     Raises:
-        UsageError: random weights, which have no accuracy, or a checkpoint that does not name its model.
+        UsageError: random weights, which have no accuracy, or a checkpoint that does not tell its network.
     """
     if source_model.weights is None:
         raise UsageError("random weights have no accuracy to compare; leave --annotations out")
     from yolox_deploy.models import read_checkpoint
 
-    if read_checkpoint(source_model.weights).model_name is None:
+    if read_checkpoint(source_model.weights).config is None:
         raise UsageError(
-            f"{source_model.weights} is none of the zoo's models by its weights, so PyTorch cannot be evaluated with "
-            "it; leave --annotations out"
+            f"{source_model.weights} does not tell its network by its weights, so PyTorch cannot be evaluated with it; "
+            "leave --annotations out"
         )
 
 
@@ -116,8 +117,11 @@ def compare_accuracy(
     assert source_model.weights is not None
     assert evidence.images is not None
     assert evidence.annotations is not None
-    names = {"class_names": source_model.class_names}
-    size = {"imgsz": converted.info.input_size}
+    known = {"class_names": source_model.class_names, "input": source_model.input}
+    network = {
+        "imgsz": converted.info.input_size,
+        "activation": source_model.network.config.activation,
+    }
     nms = converted.info.graph_nms
     thresholds = {"iou": nms["iou"]} if nms else {}  # a graph's own suppression counts every label of a point
     with Detector(converted.path, backend=backend) as detector:
@@ -125,8 +129,15 @@ def compare_accuracy(
     checkpoint = source_model.weights
     if checkpoint.suffix not in (".pth", ".pt"):  # as in best.pth.tar: the suffix names the backend
         checkpoint = Path(shutil.copyfile(checkpoint, converted.path.parent / "reference.pth"))
-    with Detector(
-        checkpoint, backend="torch", override=names, runtime_options=size, multi_label=nms is not None
-    ) as detector:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the export has told what was recognised in the checkpoint
+        reference = Detector(
+            checkpoint,
+            backend="torch",
+            override=known,
+            runtime_options=network,
+            multi_label=nms is not None,
+        )
+    with reference as detector:
         expected = coco_ap(detector, evidence.images, evidence.annotations, **thresholds)["AP"]
     return {"ap": found, "ap_reference": expected, "ap_limit": AP_LOSS[converted.info.precision]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
 from yolox_deploy.errors import GateError, UsageError, refuse_unknown, require
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
-from yolox_deploy.exporter.source_model import RANDOM_WEIGHTS, SourceModel, load_source_model
+from yolox_deploy.exporter.source_model import SourceModel, load_source_model
+from yolox_deploy.models.model_config import Activation, Architecture, ModelConfig
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.registry import present_files
 from yolox_deploy.thresholds import Thresholds
@@ -40,10 +42,15 @@ class Artifact:
 
 
 def export(
-    model: str | None,
+    model: str | ModelConfig | None,
     to: str = "onnx",
     *,
     weights: str | Path | None = None,
+    depth: float | None = None,
+    width: float | None = None,
+    depthwise: bool | None = None,
+    activation: Activation | None = None,
+    legacy: bool | None = None,
     fp16: bool = False,
     bf16: bool = False,
     int8: bool = False,
@@ -72,10 +79,13 @@ def export(
     """Export a model and prove the result equal to PyTorch.
 
     Args:
-        model: name in the zoo; None to recognise it from `weights`.
+        model: name in the zoo or a `ModelConfig`; None to recognise it from `weights`.
         to: "onnx", "openvino", "ncnn", "trt" or "trt-rtx".
         weights: a checkpoint; None for the official weights of that name (fetched once to the cache);
             "random" for timing only; "scenes" for the YOLOX-Nano that comes with the package.
+        depth, width, depthwise: of a network that the zoo does not have; `weights` tell them too.
+        activation: "silu", "lrelu" or "relu", where it is not the model's and the checkpoint does not tell it.
+        legacy: `weights` are from before YOLOX 0.1.1 (RGB, normalised); None to tell by them.
         fp16, bf16, int8: the precision, float32 without any.
         imgsz: side or (H, W) in pixels, multiples of 32; None for the size that the checkpoint was trained at, where
             it tells, else the model's test size.
@@ -136,7 +146,15 @@ def export(
     evidence = Evidence.build(verify, images if images is not None else wanted.calib, annotations)
     require("torch", "export")
     report.step("loading the weights")
-    source_model = load_source_model(model, weights, class_names)
+    architecture = Architecture(depth, width, depthwise, activation)
+    source_model = load_source_model(model, weights, class_names, architecture, legacy)
+    for note in source_model.notes:
+        warnings.warn(f"{source_model.weights}: {note}", stacklevel=2)
+    if uint8_input and not source_model.input.is_identity:
+        raise UsageError(
+            f"--uint8-input takes pixels as they are, and {source_model.weights} is legacy: its pixels are normalised "
+            "outside the graph; leave --uint8-input out (or add --no-legacy, where it is none)"
+        )
     if annotations is not None:
         check_comparable(source_model)
     config = source_model.network.config
@@ -154,9 +172,10 @@ def export(
         model=config.name,
         class_names=source_model.class_names,
         input_size=size,
+        input=source_model.input,
         weights_sha256=source_model.weights_sha256,
         versions={"yolox-deploy": __version__, "numpy": np.__version__},
-        details={} if source_model.weights_sha256 else {"weights": RANDOM_WEIGHTS},
+        details=dict(source_model.facts),
         **config.output_form(),
     )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:

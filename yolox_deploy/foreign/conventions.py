@@ -92,7 +92,6 @@ def recognise(runtime: Runtime, stated: Mapping[str, Any]) -> Described:
         ArtifactError: it is no YOLOX detector, or nothing tells which conventions it has.
     """
     inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
-    inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
     probe = Probe.of(runtime, stated.get("input_size"), inputs)
     _check_input(runtime, probe.convention, probe.size, stated.get("batch", probe.spec.shape[0]), UsageError)
     weight = None if any(f"input.{name}" in inputs for name in PIXELS) else first_weight(probe)

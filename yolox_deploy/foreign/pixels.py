@@ -8,10 +8,10 @@ import numpy as np
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.foreign.probe import Probe
-from yolox_deploy.foreign.stem import LEGACY_WEIGHT, UNCERTAIN_WEIGHT, stem_weight
+from yolox_deploy.foreign.stem import UNCERTAIN_WEIGHT, stem_weight
 from yolox_deploy.foreign.structure import Answers
 from yolox_deploy.outputs import row_reader
-from yolox_deploy.types import InputConvention
+from yolox_deploy.types import LEGACY_STEM_WEIGHT, InputConvention
 
 CLEARLY_BETTER = 1.5
 """How many times higher the scores of a photograph have to be for another scaling than the likely one."""
@@ -48,7 +48,7 @@ def first_weight(probe: Probe) -> float | None:
 
 def likely_input(convention: InputConvention, weight: float | None) -> InputConvention:
     """`convention`, with normalised pixels where the first weights are clearly made for them."""
-    return scalings(convention)[0] if weight is not None and weight > LEGACY_WEIGHT else convention
+    return scalings(convention)[0] if weight is not None and weight > LEGACY_STEM_WEIGHT else convention
 
 
 def scaled_input(probe: Probe, info: ArtifactInfo, grey: Answers, weight: float | None) -> InputConvention:
@@ -63,7 +63,7 @@ def scaled_input(probe: Probe, info: ArtifactInfo, grey: Answers, weight: float 
     """
     if weight is None or weight <= UNCERTAIN_WEIGHT:
         return probe.convention
-    if weight <= LEGACY_WEIGHT and _scores(grey, probe, info) < FOUND_IN_GREY:
+    if weight <= LEGACY_STEM_WEIGHT and _scores(grey, probe, info) < FOUND_IN_GREY:
         return probe.convention
     likely, *others = scalings(probe.convention)
     scores = {way: _scores(probe.photograph(way), probe, info) for way in (likely, *others)}

@@ -20,11 +20,8 @@ from yolox_deploy.errors import ArtifactError
 from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, constant_length, parse_param
 from yolox_deploy.runtimes.ncnn_focus import open_focus
 
-LEGACY_WEIGHT = 0.05
-"""Mean absolute weight from which the first convolution reads normalised pixels."""
-
 UNCERTAIN_WEIGHT = 0.01
-"""Mean absolute weight from which it may."""
+"""Mean absolute weight from which the first convolution may read normalised pixels; see `types.LEGACY_STEM_WEIGHT`."""
 
 ONNX_TYPES = {1: "<f4", 10: "<f2", 11: "<f8"}
 """Numbers of TensorProto.DataType that weights come in."""

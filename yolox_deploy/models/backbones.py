@@ -23,13 +23,15 @@ STEM_CHANNELS = 32
 
 
 class CSPDarknet(nn.Module):
-    """(B, 3, H, W) images to features at strides 8, 16 and 32.
+    """(B, `channels`, H, W) images to features at strides 8, 16 and 32.
 
     `depth` and `width` multiply 3 bottlenecks and 64 stem channels. `out_channels` names the channels of the
     three outputs.
     """
 
-    def __init__(self, depth: float, width: float, *, depthwise: bool, activation: str) -> None:
+    def __init__(
+        self, depth: float, width: float, *, depthwise: bool, activation: str, channels: int = 3
+    ) -> None:
         super().__init__()
         base = int(64 * width)
         repeats = max(round(3 * depth), 1)
@@ -41,7 +43,7 @@ class CSPDarknet(nn.Module):
         def csp(channels: int, depth: int, *, shortcut: bool = True) -> CSPLayer:
             return CSPLayer(channels, channels, depth, activation, shortcut=shortcut, depthwise=depthwise)
 
-        self.stem = Focus(3, base, activation)
+        self.stem = Focus(channels, base, activation)
         self.dark2 = nn.Sequential(down(base), csp(2 * base, repeats))
         self.dark3 = nn.Sequential(down(2 * base), csp(4 * base, 3 * repeats))
         self.dark4 = nn.Sequential(down(4 * base), csp(8 * base, 3 * repeats))
@@ -58,12 +60,16 @@ class CSPDarknet(nn.Module):
 class PAFPN(nn.Module):
     """CSPDarknet and its path-aggregation feature pyramid.
 
-    (B, 3, H, W) images to three feature maps at strides 8, 16 and 32 with `out_channels` channels.
+    (B, `channels`, H, W) images to three feature maps at strides 8, 16 and 32 with `out_channels` channels.
     """
 
-    def __init__(self, depth: float, width: float, *, depthwise: bool, activation: str) -> None:
+    def __init__(
+        self, depth: float, width: float, *, depthwise: bool, activation: str, channels: int = 3
+    ) -> None:
         super().__init__()
-        self.backbone = CSPDarknet(depth, width, depthwise=depthwise, activation=activation)
+        self.backbone = CSPDarknet(
+            depth, width, depthwise=depthwise, activation=activation, channels=channels
+        )
         c3, c4, c5 = self.out_channels = self.backbone.out_channels
         repeats = round(3 * depth)
         block = spatial_block(depthwise)
@@ -115,13 +121,13 @@ def _alternating(
 
 
 class Darknet53(nn.Module):
-    """(B, 3, H, W) images to features at strides 8, 16 and 32; `width` multiplies 32 stem channels."""
+    """(B, `channels`, H, W) images to features at strides 8, 16 and 32; `width` multiplies 32 stem channels."""
 
-    def __init__(self, width: float, *, activation: str) -> None:
+    def __init__(self, width: float, *, activation: str, channels: int = 3) -> None:
         super().__init__()
         base = int(STEM_CHANNELS * width)
         self.out_channels = (8 * base, 16 * base, 16 * base)
-        self.stem = nn.Sequential(ConvBlock(3, base, 3, 1, activation), *_stage(base, 1, activation))
+        self.stem = nn.Sequential(ConvBlock(channels, base, 3, 1, activation), *_stage(base, 1, activation))
         self.dark2 = nn.Sequential(*_stage(2 * base, 2, activation))
         self.dark3 = nn.Sequential(*_stage(4 * base, 8, activation))
         self.dark4 = nn.Sequential(*_stage(8 * base, 8, activation))
@@ -138,12 +144,12 @@ class Darknet53(nn.Module):
 class DarknetFPN(nn.Module):
     """Darknet-53 and its top-down pyramid.
 
-    (B, 3, H, W) images to three feature maps at strides 8, 16 and 32 with `out_channels` channels.
+    (B, `channels`, H, W) images to three feature maps at strides 8, 16 and 32 with `out_channels` channels.
     """
 
-    def __init__(self, width: float, *, activation: str) -> None:
+    def __init__(self, width: float, *, activation: str, channels: int = 3) -> None:
         super().__init__()
-        self.backbone = Darknet53(width, activation=activation)
+        self.backbone = Darknet53(width, activation=activation, channels=channels)
         c3, c4, c5 = self.backbone.out_channels
         p4, p3 = c5 // 2, c5 // 4
         self.out_channels = (p3, p4, c5)

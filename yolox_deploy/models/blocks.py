@@ -10,12 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from yolox_deploy.errors import UsageError
+
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
 
 
 def make_activation(name: str) -> nn.Module:
-    """`silu`, or `lrelu` with slope 0.1.
+    """`silu`, `relu`, or `lrelu` with slope 0.1.
 
     Not in place: for the gradient of SiLU, autograd would first copy what is overwritten. `fuse` sets it so.
     """
@@ -23,7 +25,9 @@ def make_activation(name: str) -> nn.Module:
         return nn.SiLU()
     if name == "lrelu":
         return nn.LeakyReLU(0.1)
-    raise ValueError(f"unknown activation {name!r}; expected 'silu' or 'lrelu'")
+    if name == "relu":
+        return nn.ReLU()
+    raise UsageError(f"the activation is {name!r}; expected silu, lrelu or relu")
 
 
 class StridedDepthwise(nn.Conv2d):

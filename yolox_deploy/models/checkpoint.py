@@ -6,45 +6,117 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from yolox_deploy.errors import CheckpointError
+from yolox_deploy.class_names import CLASS_NAMES
+from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.files import sha256
-from yolox_deploy.models.backbones import STEM_CHANNELS
+from yolox_deploy.models.diagnosis import why_unknown
+from yolox_deploy.models.entries import find_class_names, find_input_size, told_configs
+from yolox_deploy.models.model_config import Architecture, ModelConfig
+from yolox_deploy.models.recognition import (
+    class_count,
+    is_legacy,
+    recognise,
+    same_but_for_classes,
+    shapes_of,
+)
 from yolox_deploy.models.safe_load import safe_load
-from yolox_deploy.models.yolox import YOLOX, build_model
-from yolox_deploy.models.zoo import MAX_WIDTH, MIN_WIDTH, ROADMAP, SIZE_DIVISOR, ZOO, get_config
+from yolox_deploy.models.state_dicts import find_weights, listing
+from yolox_deploy.models.yolox import YOLOX
+from yolox_deploy.models.zoo import configured, vary
 
-Shapes = dict[str, tuple[int, ...]]
-
-_CLASS_PREDICTORS = ("head.cls_preds.", "head.preds.")
-_DARKNET_STEM = "backbone.backbone.stem.0.conv.weight"
-_LISTED = 3
+LEGACY_INPUT = (
+    "its first convolution is that of a model from before YOLOX 0.1.1, so it is given RGB pictures divided by 255 and "
+    "normalised (InputConvention.legacy())"
+)
+GUESSED_NAMES = (
+    f"it predicts {len(CLASS_NAMES)} classes and names none, so they are called as COCO's are; others are given by "
+    "--names FILE or class_names"
+)
+TRAINERS_ENTRIES = ("curr_ap", "epoch", "global_step", "hyper_parameters", "meta")
+"""Entries that trainers of today write and the authors' released files do not have."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Weights, where they came from and what they are for.
 
-    `sha256` is of the file. `model_name` is the zoo model with exactly these keys and shapes, `num_classes`
-    its class count; both None for another architecture. `class_names` is None when the file holds none.
-    `input_size` (height, width) is the one that our trainer trained it at, None when the file does not tell.
-    `state_dict` is on the CPU, all finite.
+    Attributes:
+        path, sha256: the file.
+        config: the model with exactly these keys and shapes; None where no network here has them. Its activation is
+            the file's where it `is_recorded`, else the one that such models commonly have.
+        num_classes: None where the weights do not tell.
+        class_names: None when the file holds none.
+        input_size: (height, width) that our trainer trained it at, None when the file does not tell.
+        state_dict: on the CPU, all finite, under the authors' names.
+        notes: sentences on what was done to find the weights.
+        is_recorded: whether the file tells the activation.
+        is_legacy: whether the network reads RGB, normalised (see `recognition.is_legacy`).
+        is_trained: whether it is certainly not a file that the authors released.
     """
 
     path: Path
     sha256: str
-    model_name: str | None
+    config: ModelConfig | None
     num_classes: int | None
     class_names: tuple[str, ...] | None
     input_size: tuple[int, int] | None
     state_dict: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+    is_recorded: bool = False
+    is_legacy: bool = False
+    is_trained: bool = False
+
+    @property
+    def model_name(self) -> str | None:
+        """The name of `config`, which `get_config` knows."""
+        return self.config.name if self.config is not None else None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Sentences on what the file does not say itself: its input where that is legacy, its classes' names."""
+        nameless = self.class_names is None and self.num_classes == len(CLASS_NAMES)
+        found = {LEGACY_INPUT: self.is_legacy, GUESSED_NAMES: nameless and self.is_trained}
+        return tuple(sentence for sentence, holds in found.items() if holds)
+
+    def architecture(self, model: ModelConfig | None, stated: Architecture) -> ModelConfig:
+        """The network to build for these weights.
+
+        Args:
+            model: the one that a person named, or None.
+            stated: what a person said of it.
+
+        Raises:
+            UsageError: the activation is stated and the file tells another.
+            CheckpointError: nothing is named, and the weights are of no network here.
+        """
+        if model is None and self.config is None:
+            model = configured(None, stated)
+        base = model or self.config
+        if base is None:
+            raise CheckpointError(
+                f"{self.path} is no YOLOX that can be built: {why_unknown(shapes_of(self.state_dict))}"
+            )
+        if self.config is not None:
+            base = vary(base, channels=self.config.channels)
+        if self.config is not None and self.is_recorded:
+            found = self.config.activation
+            if stated.activation not in (None, found):
+                raise UsageError(
+                    f"{self.path} was trained with {found}, as it says; leave the activation {stated.activation} out"
+                )
+            base = vary(base, activation=found)
+        return configured(base, stated) or base
 
 
 def read_checkpoint(path: str | Path, data: bytes | None = None) -> Checkpoint:
-    """Read `{"model": state_dict, ...}` or a bare state dict from `path`, without running code from it.
+    """Read the weights in `path`, without running code from it.
+
+    Taken are `{"model": state_dict, ...}`, a bare state dict, and what Lightning, mmengine and mmdetection write.
 
     Args:
         data: what the file would hold, where it is in memory; `path` is then its name in messages.
@@ -55,14 +127,29 @@ def read_checkpoint(path: str | Path, data: bytes | None = None) -> Checkpoint:
     """
     path = Path(path)
     content = safe_load(path, data)
-    state_dict = _find_state_dict(content, path)
-    _check_tensors(state_dict, path)
-    found = identify(state_dict)
-    model_name, num_classes = found or (None, _class_count(_shapes(state_dict)))
-    class_names = _find_class_names(content, num_classes, path)
-    input_size = _find_input_size(content)
-    digest = sha256(path) if data is None else hashlib.sha256(data).hexdigest()
-    return Checkpoint(path, digest, model_name, num_classes, class_names, input_size, state_dict)
+    weights, notes = find_weights(content, path)
+    _check_tensors(weights, path)
+    entries: Mapping[Any, Any] = content if isinstance(content, dict) else {}
+    shapes = shapes_of(weights)
+    told = list(told_configs(entries))
+    config = recognise(shapes, told)
+    classes = class_count(shapes)
+    reads = (_reads(config),) if config is not None and config.channels != 3 else ()
+    return Checkpoint(
+        path=path,
+        sha256=sha256(path) if data is None else hashlib.sha256(data).hexdigest(),
+        config=config,
+        num_classes=classes,
+        class_names=find_class_names(entries, classes, path),
+        input_size=find_input_size(entries),
+        state_dict=weights,
+        notes=(*notes, *reads),
+        is_recorded=config in told,
+        is_legacy=is_legacy(weights),
+        is_trained=bool(
+            notes or entries.keys() & set(TRAINERS_ENTRIES) or (config and not config.weights_url)
+        ),
+    )
 
 
 def load_checkpoint(model: YOLOX, path: str | Path) -> Checkpoint:
@@ -72,65 +159,24 @@ def load_checkpoint(model: YOLOX, path: str | Path) -> Checkpoint:
 
     Raises:
         CheckpointError: what `read_checkpoint` raises, another class count, or keys and shapes that do not
-            fit (names the zoo model that would).
+            fit (names the model that would).
     """
     checkpoint = read_checkpoint(path)
-    _check_fit(model, checkpoint)
-    model.load_state_dict(checkpoint.state_dict)
+    load_weights(model, checkpoint)
     return checkpoint
 
 
+def load_weights(model: YOLOX, checkpoint: Checkpoint) -> None:
+    """Copy the weights of a checkpoint that was read; see `load_checkpoint`."""
+    _check_fit(model, checkpoint)
+    model.load_state_dict(checkpoint.state_dict)
+
+
 def identify(state_dict: Mapping[str, Tensor]) -> tuple[str, int] | None:
-    """(model name, number of classes) of the model with exactly these keys and shapes, or None.
-
-    Known are the zoo's models and the roadmap's, these also narrowed: `nms_free@0.25`. Rows of the roadmap that
-    differ in training alone share a name.
-    """
-    found = _shapes(state_dict)
-    num_classes = _class_count(found)
-    if num_classes is None:
-        return None
-    for name in _zoo_names(found):
-        with torch.device("meta"):
-            expected = _shapes(build_model(name, num_classes).state_dict())
-        if expected == found:
-            return name, num_classes
-    return None
-
-
-def _zoo_names(shapes: Shapes) -> list[str]:
-    stem = shapes.get(_DARKNET_STEM)
-    if stem is None:
-        return list(ZOO)
-    width = stem[0] / STEM_CHANNELS
-    if not MIN_WIDTH <= width <= MAX_WIDTH:
-        return []
-    return list(dict.fromkeys(get_config(f"{model.name}@{width}").name for model in ROADMAP.values()))
-
-
-def _shapes(state_dict: Mapping[str, Tensor]) -> Shapes:
-    return {key: tuple(tensor.shape) for key, tensor in state_dict.items()}
-
-
-def _class_count(shapes: Shapes) -> int | None:
-    """From the outputs of the first class predictor: per prior the classes, in a coupled head 5 more."""
-    decoupled, coupled = (shapes.get(f"{prefix}0.bias") for prefix in _CLASS_PREDICTORS)
-    bias, others = (decoupled, 0) if decoupled is not None else (coupled, 5)
-    priors = shapes.get("head.priors", (1, 1, 2))
-    if bias is None or len(bias) != 1 or len(priors) != 3 or not priors[1] or bias[0] % priors[1]:
-        return None
-    classes = bias[0] // priors[1] - others
-    return classes if classes > 0 else None
-
-
-def _find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    inner = content["model"] if isinstance(content, dict) and "model" in content else content
-    if isinstance(inner, dict) and inner and all(isinstance(value, Tensor) for value in inner.values()):
-        return {str(key): tensor for key, tensor in inner.items()}
-    found = f"a dict with {_listing(list(content))}" if isinstance(content, dict) else type(content).__name__
-    raise CheckpointError(
-        f"{path} holds no weights: expected a state dict, alone or under the key 'model'; found {found}"
-    )
+    """(model name, number of classes) of the model with exactly these keys and shapes, or None; see `recognise`."""
+    shapes = shapes_of(state_dict)
+    config, classes = recognise(shapes), class_count(shapes)
+    return (config.name, classes) if config is not None and classes is not None else None
 
 
 def _check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
@@ -145,39 +191,20 @@ def _check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
             )
 
 
-def _find_class_names(content: object, num_classes: int | None, path: Path) -> tuple[str, ...] | None:
-    names = content.get("class_names") if isinstance(content, dict) else None
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        return None
-    if num_classes is not None and len(names) != num_classes:
-        raise CheckpointError(f"{path} names {len(names)} classes but its weights predict {num_classes}")
-    return tuple(names)
-
-
-def _find_input_size(content: object) -> tuple[int, int] | None:
-    """`imgsz` among the settings of a training run; whatever else a foreign file keeps there is not ours."""
-    settings = content.get("config") if isinstance(content, dict) else None
-    size = settings.get("imgsz") if isinstance(settings, dict) else None
-    if not isinstance(size, list | tuple) or len(size) != 2:
-        return None
-    sound = all(isinstance(side, int) and side > 0 and side % SIZE_DIVISOR == 0 for side in size)
-    return (size[0], size[1]) if sound else None
-
-
 def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
-    expected, found = _shapes(model.state_dict()), _shapes(checkpoint.state_dict)
+    expected, found = shapes_of(model.state_dict()), shapes_of(checkpoint.state_dict)
     if found == expected:
         return
-    other = {key for key in found.keys() & expected.keys() if found[key] != expected[key]}
-    missing, foreign = expected.keys() - found.keys(), found.keys() - expected.keys()
-    count = _class_count(found)
-    if not missing and not foreign and all(key.startswith(_CLASS_PREDICTORS) for key in other):
+    count = class_count(found)
+    if same_but_for_classes(expected, found):
         raise CheckpointError(
             f"{checkpoint.path} predicts {count} classes, the {model.config.name} here {model.num_classes}; "
             f"build the model with num_classes={count} (--classes {count})"
         )
+    other = {key for key in found.keys() & expected.keys() if found[key] != expected[key]}
+    missing, foreign = expected.keys() - found.keys(), found.keys() - expected.keys()
     differences = (("missing", missing), ("foreign", foreign), ("of another shape", other))
-    details = "; ".join(f"{what}: {_listing(sorted(keys))}" for what, keys in differences if keys)
+    details = "; ".join(f"{what}: {listing(sorted(keys))}" for what, keys in differences if keys)
     raise CheckpointError(
         f"{checkpoint.path} does not fit {model.config.name} with {model.num_classes} classes: "
         f"{_advice(checkpoint)}; keys {details}"
@@ -185,15 +212,16 @@ def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
 
 
 def _advice(checkpoint: Checkpoint) -> str:
-    if checkpoint.model_name is None:
-        return "it is none of the zoo's models"
+    if checkpoint.config is None:
+        return f"it is none of the zoo's models, and {why_unknown(shapes_of(checkpoint.state_dict))}"
+    reads = f", and {_reads(checkpoint.config)}" if checkpoint.config.channels != 3 else ""
+    name, count = checkpoint.model_name, checkpoint.num_classes
     return (
-        f"it looks like {checkpoint.model_name} with {checkpoint.num_classes} classes: "
-        f"build_model({checkpoint.model_name!r}, num_classes={checkpoint.num_classes})"
+        f"it looks like {name} with {count} classes: build_model({name!r}, num_classes={count}){reads}; it is "
+        "recognised where no name, depth and width are given"
     )
 
 
-def _listing(keys: list[str]) -> str:
-    """`12 (a, b, c, ...)`: a count and the first few."""
-    more = ", ..." if len(keys) > _LISTED else ""
-    return f"{len(keys)} ({', '.join(map(str, keys[:_LISTED]))}{more})"
+def _reads(config: ModelConfig) -> str:
+    what = {1: "1 channel: grey pictures", 4: "4 channels: BGR pictures with alpha"}
+    return f"it reads {what[config.channels]}"

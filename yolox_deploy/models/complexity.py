@@ -71,5 +71,5 @@ def _operations(shadow: YOLOX, height: int, width: int) -> int:
         module.register_forward_hook(add)
     dtype = next(shadow.parameters()).dtype
     with torch.no_grad():
-        shadow.eval()(torch.empty(1, 3, height, width, device="meta", dtype=dtype))
+        shadow.eval()(torch.empty(1, shadow.config.channels, height, width, device="meta", dtype=dtype))
     return total

@@ -25,7 +25,7 @@ def fuse(model: Model) -> Model:
     for module in list(fused.modules()):
         if isinstance(module, ConvBlock):
             _fold_batch_norm(module)
-        elif isinstance(module, nn.SiLU | nn.LeakyReLU):
+        elif isinstance(module, nn.SiLU | nn.LeakyReLU | nn.ReLU):
             module.inplace = True
         elif isinstance(module, DetectionHead):
             module.fold_priors()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from yolox_deploy.models.blocks import ConvBlock, spatial_block
-from yolox_deploy.models.zoo import STRIDES, ModelConfig, default_priors
+from yolox_deploy.models.model_config import ModelConfig
+from yolox_deploy.models.zoo import STRIDES, default_priors
 
 PRIOR_PROBABILITY = 0.01
 """What a new class or objectness predictor answers everywhere, so early losses are not all background."""

@@ -18,13 +18,27 @@ from yolox_deploy.signatures import contradiction
 
 _NUMERIC = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _SCALAR_PATHS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+_LEFT_OUT = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "builtins.getattr",
+    "__builtin__.getattr",
+)
+"""What the logs in mmengine's checkpoints are made of, by the names in the pickle: none of it is run or kept."""
+_OTHERS = {
+    "ultralytics.": "a YOLO of Ultralytics",
+    "models.yolo.": "YOLOv5 or YOLOv7",
+    "yolox.": "a whole YOLOX module",
+}
 
 
 def safe_load(path: str | Path, data: bytes | None = None) -> object:
     """What `torch.save` wrote to `path`, on the CPU; with `data`, that in memory, and `path` is its name in messages.
 
     Only tensors, plain Python values and numeric NumPy scalars are accepted (official checkpoints keep their
-    best AP as a NumPy scalar); anything else is refused before it is built.
+    best AP as a NumPy scalar), and mmengine's logs, which are left out; anything else is refused before it is built.
 
     Raises:
         CheckpointError: no such file, empty, truncated, not a checkpoint, or it names code to run.
@@ -54,6 +68,16 @@ def _check_readable(path: Path) -> None:
         raise CheckpointError(f"{path} is empty (0 bytes): copy or download it again")
 
 
+class _LeftOut:
+    """Stands for an object that is not needed: it takes any arguments and any state, and keeps none."""
+
+    def __new__(cls, *_: object) -> _LeftOut:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 def _numpy_scalar(dtype: np.dtype[np.generic], data: bytes) -> np.generic:
     """Rebuild a pickled NumPy number; stands in for NumPy's own function, which accepts any dtype."""
     if dtype.kind not in "biuf" or len(data) != dtype.itemsize:
@@ -65,15 +89,17 @@ def _numpy_scalar(dtype: np.dtype[np.generic], data: bytes) -> np.generic:
 def _allowed_globals() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     """What a checkpoint may name beside torch's own list. The module of `scalar` moved in NumPy 2."""
     dtypes = {type(np.dtype(code)) for code in _NUMERIC}
-    return [np.dtype, *dtypes, *((_numpy_scalar, path) for path in _SCALAR_PATHS)]
+    scalars = ((_numpy_scalar, path) for path in _SCALAR_PATHS)
+    return [np.dtype, *dtypes, *scalars, *((_LeftOut, path) for path in _LEFT_OUT)]
 
 
 def _explain(path: Path, data: bytes | None, error: Exception) -> str:
     """The end of the message: what is wrong with the file and what to do."""
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
+        what = next((f" ({what})" for start, what in _OTHERS.items() if refused[1].startswith(start)), "")
         return (
-            f"was refused: it asks to load the Python object {refused[1]}, and loading that could run code; "
+            f"was refused: it asks to load the Python object {refused[1]}{what}, and loading that could run code; "
             "expected tensors and plain values, as torch.save({'model': model.state_dict()}, path) writes"
         )
     if (wrong := contradiction(path, ".pth", data)) is not None:

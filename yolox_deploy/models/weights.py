@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import cache_dir, is_offline, replacing, sha256, write_text
-from yolox_deploy.models.zoo import ModelConfig
+from yolox_deploy.models.model_config import ModelConfig
 
 TIMEOUT_SECONDS = 30
 BLOCK_BYTES = 1 << 18

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.backbones import PAFPN, DarknetFPN
 from yolox_deploy.models.heads import CoupledHead, DecoupledHead, DetectionHead
-from yolox_deploy.models.zoo import STRIDES, ModelConfig, check_input_size, get_config
+from yolox_deploy.models.model_config import ModelConfig
+from yolox_deploy.models.zoo import STRIDES, check_input_size, get_config
 
 
 class YOLOX(nn.Module):
-    """Images (B, 3, H, W) float, BGR 0-255, to predictions (B, N, 5 + C) of the same dtype.
+    """Images (B, `config.channels`, H, W) float, BGR 0-255, to predictions (B, N, 5 + C) of the same dtype.
 
     H and W divide by 32. N counts the anchor points of the levels at strides 8, 16, 32 in this order,
     row-major inside a level: 8400 at 640x640. With P priors a level has all its points for the first prior, then
@@ -54,15 +55,23 @@ def build_model(name: str | ModelConfig, num_classes: int = 80) -> YOLOX:
         num_classes: C, at least 1.
 
     Raises:
-        UsageError: an unknown name, a class count below 1 or a number of priors that has no default.
+        UsageError: an unknown name, a class count below 1, a number of priors that has no default, or a depth, width
+            or activation that no network can have.
     """
     config = get_config(name) if isinstance(name, str) else name
+    config.check()
     if num_classes < 1:
         raise UsageError(f"a model needs at least 1 class, found num_classes={num_classes}")
     backbone: PAFPN | DarknetFPN
     if config.backbone == "darknet53":
-        backbone = DarknetFPN(config.width, activation=config.activation)
+        backbone = DarknetFPN(config.width, activation=config.activation, channels=config.channels)
     else:
-        backbone = PAFPN(config.depth, config.width, depthwise=config.depthwise, activation=config.activation)
+        backbone = PAFPN(
+            config.depth,
+            config.width,
+            depthwise=config.depthwise,
+            activation=config.activation,
+            channels=config.channels,
+        )
     head = CoupledHead if config.head == "coupled" else DecoupledHead
     return YOLOX(config, backbone, head(config, backbone.out_channels, num_classes), num_classes)

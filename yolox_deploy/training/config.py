@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.zoo import SIZE_DIVISOR, check_input_size, get_config
+from yolox_deploy.models.model_config import Architecture
+from yolox_deploy.models.zoo import SIZE_DIVISOR, check_input_size, get_config, vary
 from yolox_deploy.records import fits, in_words
 
 Range = tuple[float, float]
@@ -74,7 +75,7 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        model: name in the zoo.
+        model: name in the zoo; with an architecture of your own the name that stands for it.
         data: folder of a data set (COCO, VOC or YOLO text).
         out: folder for checkpoints, logs and drawn batches.
         weights: checkpoint to start from; another class count is allowed.
@@ -103,6 +104,7 @@ class TrainConfig:
         device: "auto", "cpu", "cuda".
         seed: of weights, order, augmentation.
         augmentation: how pictures are changed.
+        architecture: depth, width, depthwise and activation where they are not the model's.
 
     Raises:
         UsageError: a value, or a combination of them, that cannot work.
@@ -135,10 +137,15 @@ class TrainConfig:
     device: str = "auto"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    architecture: Architecture = field(default_factory=Architecture)
 
     def __post_init__(self) -> None:
         _require_types(self)
-        object.__setattr__(self, "model", get_config(self.model).name)
+        _require_types(self.architecture)
+        model = vary(get_config(self.model), **self.architecture.stated)
+        object.__setattr__(self, "model", model.name)
+        if model.channels != 3:
+            raise UsageError(f"{model.name} reads {model.channels} channels; pictures to train on have 3")
         for name in ("epochs", "batch", "accumulate", "eval_every", "patience"):
             _require_count(self, name, 1)
         for name in ("workers", "plain_epochs", "seed"):

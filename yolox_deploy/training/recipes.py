@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from yolox_deploy import records
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config
+from yolox_deploy.models.model_config import Architecture, ModelConfig
+from yolox_deploy.models.zoo import SIZE_DIVISOR, configured, get_config, named
 from yolox_deploy.settings import changed, flatten, typed
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
 from yolox_deploy.training.renamed import refuse_old_names
@@ -34,15 +35,27 @@ _BASE = _Recipe(1.0, (0.1, 2.0), 1.0, (480, 800))
 """All other models. The paper weakens YOLOX-S like Tiny; the released code does not."""
 
 
-def recipe(model: str, data: Path, **changes: object) -> TrainConfig:
+def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> TrainConfig:
     """The authors' settings for `model`, with `changes` made as by `override`.
+
+    Args:
+        model: name in the zoo or a configuration of your own; None where `changes` state a depth and a width.
+        data: folder of the data set.
+        changes: by name; those of the augmentation and the architecture in mappings, or by dotted names.
 
     Raises:
         UsageError: no such model or setting, or a value that cannot work.
     """
-    chosen = _RECIPES.get(get_config(model).name.partition("@")[0], _BASE)
+    refuse_old_names(flatten(changes))
+    new = typed(TrainConfig, changes)
+    named_model = get_config(model) if isinstance(model, str) else model and named(model)
+    stated = Architecture(**{k.partition(".")[2]: v for k, v in new.items() if k.startswith("architecture.")})
+    network = configured(named_model or None, stated)
+    if network is None:
+        raise UsageError("no model is named; expected one, or architecture.depth and architecture.width")
+    chosen = next((found for name, found in _RECIPES.items() if network.name.startswith(name)), _BASE)
     augmentation = Augmentation(chosen.mosaic, chosen.mosaic_scale, chosen.mixup)
-    config = TrainConfig(model, data, multiscale=chosen.multiscale, augmentation=augmentation)
+    config = TrainConfig(network.name, data, multiscale=chosen.multiscale, augmentation=augmentation)
     return override(config, changes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.files import replacing
 from yolox_deploy.models import build_model, read_checkpoint
+from yolox_deploy.models.diagnosis import why_unknown
+from yolox_deploy.models.model_config import Architecture
+from yolox_deploy.models.recognition import same_but_for_classes, shapes_of
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.training.config import TrainConfig
@@ -31,7 +34,12 @@ HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
 MAY_CHANGE = WHERE | HOW_LONG
 """Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
 
-LATER_SETTINGS = {"box_loss": "iou", "iou_aware": False, "priors": None}
+LATER_SETTINGS = {
+    "box_loss": "iou",
+    "iou_aware": False,
+    "priors": None,
+    "architecture": asdict(Architecture()),
+}
 """What runs were trained with whose checkpoints are older than these settings."""
 
 
@@ -110,17 +118,24 @@ def load_pretrained(model: YOLOX, path: Path) -> list[str]:
         CheckpointError: it cannot be read, or is of another model.
     """
     checkpoint = read_checkpoint(path)
-    if checkpoint.model_name != model.config.name:
-        found = checkpoint.model_name or "none of the zoo's models"
-        raise CheckpointError(
-            f"{path} does not fit {model.config.name}: it looks like {found}"
-            + (f"; train that with --model {found}." if checkpoint.model_name else ".")
-        )
-    own = model.state_dict()
+    own, shapes, found = model.state_dict(), shapes_of(checkpoint.state_dict), checkpoint.model_name
+    if not same_but_for_classes(shapes_of(own), shapes):
+        why = f"it looks like {found}; train that with --model {found}." if found else why_unknown(shapes)
+        raise CheckpointError(f"{path} does not fit {model.config.name}: {why}")
     fitting = {key: value for key, value in checkpoint.state_dict.items() if value.shape == own[key].shape}
     model.load_state_dict(fitting, strict=False)
     fresh = sorted(own.keys() - fitting.keys())
     messages = [f"{len(fitting)} of {len(own)} tensors come from {path}."]
+    messages += [f"{path}: {note}." for note in checkpoint.notes]
+    if checkpoint.is_legacy:
+        messages.append(
+            "They are from before YOLOX 0.1.1 (RGB, normalised) and learn to read BGR 0-255 first."
+        )
+    trained, now = checkpoint.config.activation if checkpoint.config else None, model.config.activation
+    if checkpoint.is_recorded and trained != now:
+        messages.append(
+            f"They were trained with {trained} and go on with {now}; --activation {trained} keeps it."
+        )
     if fresh:
         messages.append(
             f"It predicts {checkpoint.num_classes} classes and the data set has {model.num_classes}: "

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from yolox_deploy.errors import TrainingError, require
+from yolox_deploy.models import get_config
 from yolox_deploy.training.augment.pipeline import Augmenter
 from yolox_deploy.training.config import TrainConfig, to_dict
 from yolox_deploy.training.distributed import join_job
@@ -82,6 +83,7 @@ class Trainer:
             "config": to_dict(config),
             "steps": self.plan.steps,
         }
+        self.kept_facts = {**self.facts, "architecture": get_config(config.model).record()}
         self.last, self.best = config.out / "last.pth", config.out / "best.pth"
         self.saved_step: int | None = None
         with self.job.guard():
@@ -177,7 +179,7 @@ class Trainer:
         with held_interrupts():
             if figures is not None and self.state.note(figures) and self.job.is_main:
                 weights = self.learner.ema.model.state_dict()
-                write_torch(self.best, {"model": weights, **asdict(self.state), **self.facts})
+                write_torch(self.best, {"model": weights, **asdict(self.state), **self.kept_facts})
             self.state.epoch = epoch + 1
             self._save_last()
         patience = self.config.patience
@@ -222,5 +224,5 @@ class Trainer:
     def _save_last(self) -> None:
         """Write all that is needed to go on from here."""
         if self.job.is_main:
-            write_torch(self.last, {**self.learner.state(), **asdict(self.state), **self.facts})
+            write_torch(self.last, {**self.learner.state(), **asdict(self.state), **self.kept_facts})
             self.saved_step = self.state.step
