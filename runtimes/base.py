@@ -247,12 +247,9 @@ class Runtime(ABC):
                 f"{self.name} opens {files} from files alone, not from bytes: give the path, or the bytes of an ONNX "
                 "file with format='.onnx' (yolox-deploy export MODEL --to onnx --weights FILE)"
             )
-        of_disk = self.files if self.content is None else ()
-        for file in filter(Path.is_file, of_disk):
-            if (wrong := contradiction(file)) is not None:
+        for file in self.files if self.content is None else (self.path,):
+            if (wrong := contradiction(file, content=self.content)) is not None:
                 raise ArtifactError(f"{file} {wrong}")
-        if self.content is not None and (wrong := contradiction(self.path, content=self.content)) is not None:
-            raise ArtifactError(f"{self.path} {wrong}")
 
     def _check_inputs(self, inputs: Arrays) -> None:
         if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in self.inputs}:

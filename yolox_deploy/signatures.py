@@ -5,9 +5,11 @@ A kind is named only where the bytes are plainly its own; of all others nothing 
 
 from __future__ import annotations
 
+import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 HEAD = 512
 """Bytes that tell."""
@@ -138,12 +140,16 @@ def identify(head: bytes) -> Kind | None:
     return _identify_text(head)
 
 
-def of_file(path: Path) -> Kind | None:
-    """What `path` plainly is; of a zip archive, what is in it. None where it does not tell or cannot be read."""
+def of_file(path: Path, content: bytes | None = None) -> Kind | None:
+    """What `path` plainly is; of a zip archive, what is in it. None where it does not tell or cannot be read.
+
+    Args:
+        content: what the file would hold, where it is in memory.
+    """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
             kind = identify(file.read(HEAD))
-        return _identify_zip(path) if kind is ZIP else kind
+            return _identify_zip(file) if kind is ZIP else kind
     except OSError:
         return None
 
@@ -154,10 +160,10 @@ def contradiction(path: Path, suffix: str | None = None, content: bytes | None =
     Args:
         suffix: the one that tells what it should be; None for its own. Under one that is not in `EXPECTED` anything
             may be right, but for pointers and web pages, and but for texts under `.bin`.
-        content: of a file in memory; `path` then names it alone.
+        content: what the file would hold, where it is in memory.
     """
     suffix = path.suffix if suffix is None else suffix
-    kind = of_file(path) if content is None else identify(content)
+    kind = of_file(path, content)
     if kind is None or suffix in kind.suffixes:
         return None
     if suffix in EXPECTED or kind.family == "stray" or (suffix == ".bin" and kind.family == "text"):
@@ -167,10 +173,10 @@ def contradiction(path: Path, suffix: str | None = None, content: bytes | None =
     return None
 
 
-def _identify_zip(path: Path) -> Kind:
+def _identify_zip(file: BinaryIO) -> Kind:
     """What a zip archive holds; a checkpoint is one, too."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile:
         return Kind("a zip archive that breaks off", "copy or download it again", "archive")
