@@ -204,7 +204,7 @@ def test_checkpoint_without_weights(nano: YOLOX, tmp_path: Path, content: object
 
 
 def test_wrong_class_count(nano: YOLOX, saved: Path) -> None:
-    assert_refused(nano, saved, "predicts 3 classes, the yolox_nano here 80.*num_classes=3 .--classes 3")
+    assert_refused(nano, saved, "predicts 3 classes, the yolox_nano here 80.*num_classes=3")
 
 
 def test_another_model_of_the_zoo(saved: Path) -> None:

@@ -199,7 +199,7 @@ def _check_fit(model: YOLOX, checkpoint: Checkpoint) -> None:
     if same_but_for_classes(expected, found):
         raise CheckpointError(
             f"{checkpoint.path} predicts {count} classes, the {model.config.name} here {model.num_classes}; "
-            f"build the model with num_classes={count} (--classes {count})"
+            f"build the model with num_classes={count}"
         )
     other = {key for key in found.keys() & expected.keys() if found[key] != expected[key]}
     missing, foreign = expected.keys() - found.keys(), found.keys() - expected.keys()
