@@ -191,6 +191,17 @@ def test_young_weights_are_told_apart(passes: int, legacy: bool) -> None:
     assert is_legacy(model.state_dict()) == (legacy and passes > 1)
 
 
+@pytest.mark.parametrize("ours", [False, True])
+def test_what_our_trainer_wrote_is_never_legacy(tmp_path: Path, ours: bool) -> None:
+    """A young network may have a first convolution as large as that; ours was fed 0-255, whatever it became."""
+    config = get_config("yolox_nano@0.125")
+    weights = build_model(config, 6).state_dict()
+    weights["backbone.backbone.stem.conv.bn.weight"] *= 2
+    entries = {"model_name": config.name, "architecture": config.record()} if ours else {}
+    torch.save({"model": weights, **entries}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").is_legacy is not ours
+
+
 def test_the_packaged_weights_are_not_legacy(nano_weights: Path) -> None:
     assert not read_checkpoint(nano_weights).is_legacy
 

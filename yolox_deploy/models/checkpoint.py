@@ -55,7 +55,7 @@ class Checkpoint:
         state_dict: on the CPU, all finite, under the authors' names.
         notes: sentences on what was done to find the weights.
         is_recorded: whether the file tells the activation.
-        is_legacy: whether the network reads RGB, normalised (see `recognition.is_legacy`).
+        is_legacy: whether the network reads RGB, normalised (see `recognition.is_legacy`); our trainer's never do.
         is_trained: whether it is certainly not a file that the authors released.
     """
 
@@ -145,7 +145,7 @@ def read_checkpoint(path: str | Path, data: bytes | None = None) -> Checkpoint:
         state_dict=weights,
         notes=(*notes, *reads),
         is_recorded=config in told,
-        is_legacy=is_legacy(weights),
+        is_legacy=config not in told and is_legacy(weights),
         is_trained=bool(
             notes or entries.keys() & set(TRAINERS_ENTRIES) or (config and not config.weights_url)
         ),
