@@ -105,6 +105,68 @@ def test_what_cannot_be_read_or_written_is_refused(
     assert exp.read_text() == EXP
 
 
+SMALL = """from yolox.exp import Exp as MyExp
+
+
+class Exp(MyExp):
+    def __init__(self):
+        super().__init__()
+        self.num_classes = 5
+        self.depth = 0.67
+        self.width = 0.5
+        self.act = "{act}"
+        self.input_size = self.test_size = (96, 96)
+        self.multiscale_range = 0
+        self.data_dir = "sets/parts"
+        self.train_ann = "instances_train2017.json"
+        self.val_ann = "instances_val2017.json"
+        self.max_epoch = 2
+        self.no_aug_epochs = 1
+        self.warmup_epochs = 1
+        self.data_num_workers = 0
+
+    def get_model(self):
+        from yolox.models import YOLOX, YOLOPAFPN, YOLOXHead
+
+        if "model" not in self.__dict__:
+            channels = [256, 512, 1024]
+            backbone = YOLOPAFPN(self.depth, self.width, in_channels=channels, act=self.act, depthwise=True)
+            head = YOLOXHead(self.num_classes, self.width, in_channels=channels, act=self.act, depthwise=True)
+            self.model = YOLOX(backbone, head)
+        self.model.head.initialize_biases(1e-2)
+        return self.model
+"""
+
+
+@pytest.mark.parametrize("act", ["silu", "relu"])
+def test_a_custom_model_reaches_three_backends(call: Call, exp: Path, act: str) -> None:
+    """Two epochs of relu answer numbers like 1e20, which float32 cannot hold to one in a thousand."""
+    folder = write_scenes(Path("sets") / "parts", train=16, val=4, size=(96, 96))
+    for split in ("train", "val"):
+        (folder / split).rename(folder / f"{split}2017")
+        file = folder / "annotations" / f"instances_{split}.json"
+        content = json.loads(file.read_text())
+        left_out = content["categories"].pop()["id"]
+        content["annotations"] = [box for box in content["annotations"] if box["category_id"] != left_out]
+        file.unlink()
+        file.with_stem(f"{file.stem}2017").write_text(json.dumps(content))
+    exp.write_text(SMALL.format(act=act))
+    _, out, _ = call("migrate", exp, "--out", "settings.toml", "--json")
+    printed = json.loads(out)
+    assert printed["not_carried_over"] == []
+    commands = {what: shlex.split(lines[0])[1:] for what, lines in printed["commands"].items()}
+    assert list(commands)[:3] == ["train", "export what was trained", "measure the file"]
+    code, _, err = call(*commands["train"])
+    assert code == 0, err
+    for to, suffix in (("onnx", ".onnx"), ("openvino", ".xml"), ("ncnn", ".ncnn.param")):
+        renamed = [word.replace(".onnx", suffix) for word in commands["export what was trained"]]
+        code, out, err = call(*renamed, "--to", to)
+        assert (code, err) == (0, ""), err
+        assert f"yolox_d0.67_w0.5_dw{'_relu' * (act == 'relu')}, {to} fp32, 96x96" in out
+        code, out, err = call(*(word.replace(".onnx", suffix) for word in commands["measure the file"]))
+        assert (code, err) == (0, ""), err
+
+
 def test_what_it_prints_runs(call: Call, exp: Path, run: Any) -> None:
     """The links, the training, the export and the measurement, one after the other."""
     scenes = write_scenes(Path("sets") / "my parts", train=8, val=4, size=(64, 96))

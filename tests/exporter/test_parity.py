@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.cli.export import parity_rows
 from yolox_deploy.errors import GateError
 from yolox_deploy.exporter import parity as verify_module
-from yolox_deploy.exporter.parity import GATES, RAW_TOLERANCE, Network, verify
+from yolox_deploy.exporter.feeding import Network, chunks
+from yolox_deploy.exporter.numbers import RAW_TOLERANCE
+from yolox_deploy.exporter.parity import GATES, verify
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.matching import Boxes, iou_matrix, match
@@ -52,7 +55,9 @@ def info(**fields: Any) -> ArtifactInfo:
 def compare(toy_model: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Writes a toy file, runs it, and compares it with a reference."""
 
-    def run(reference: Network, rows: Any = ROWS, **fields: Any) -> dict[str, Any]:
+    def run(
+        reference: Network, rows: Any = ROWS, exact: Network | None = None, **fields: Any
+    ) -> dict[str, Any]:
         described = info(**fields)
         path = toy_model(
             tmp_path / "toy.onnx",
@@ -64,7 +69,7 @@ def compare(toy_model: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             decoded=described.boxes == "decoded",
         )
         with open_runtime(path, "onnxruntime", threads=1) as runtime:
-            return verify(runtime, described, reference)
+            return verify(runtime, described, reference, exact=exact)
 
     return run
 
@@ -152,6 +157,39 @@ def test_errors_of_decoded_boxes_count_in_strides(
     figures = compare(network(differ), rows, boxes="decoded")
     assert figures["max_error_boxes"] == pytest.approx(factor * RAW_TOLERANCE, rel=1e-3)
     assert figures["passed"] is (factor < 1)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "error", "column", "passed"),
+    [
+        (1.0, 3.5, 2, True),
+        (1.0, 4.5, 2, False),
+        (1.0, 3.5, 4, False),  # the boxes round, the scores do not
+        (0.0, 1.5, 2, False),
+        (0.1, 0.9, 2, True),
+        (11.0, 12.0, 2, False),  # nothing can be told any more
+        (np.nan, 1.5, 2, False),
+    ],
+)
+def test_a_file_may_differ_by_as_much_as_float32_rounds(
+    compare: Callable[..., dict[str, Any]], rounding: float, error: float, column: int, passed: bool
+) -> None:
+    """Errors in tolerances; a network of huge numbers rounds by more than one itself."""
+
+    def differ(rows: np.ndarray) -> None:
+        rows[0, 100, column] += error * RAW_TOLERANCE
+
+    def round_off(rows: np.ndarray) -> None:
+        differ(rows)
+        rows[0, 100, 2] += rounding * RAW_TOLERANCE
+
+    figures = compare(network(differ), exact=network(round_off))
+    assert figures["passed"] is passed
+    assert ("rounding_boxes" in figures) is (error > 1)
+    assert figures["limits"]["max_error"] == RAW_TOLERANCE
+    if passed and error > 1:
+        assert figures["limits"]["max_error_boxes"] == pytest.approx(4 * rounding * RAW_TOLERANCE, rel=1e-3)
+        assert ("rounding of PyTorch, boxes", "1.0e-03", None) in parity_rows(figures)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -324,7 +362,7 @@ def test_every_slot_of_a_batch_is_compared(
 
 def test_altered_copies_fill_a_batch(photographs: list[Path]) -> None:
     pictures = [load_image(path)[:48, :64] for path in photographs[:2]]
-    (chunk,) = verify_module._chunks(pictures, 32)
+    (chunk,) = chunks(pictures, 32)
     assert len({picture.tobytes() for picture in chunk}) == 32
 
 

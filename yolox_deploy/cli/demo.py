@@ -99,7 +99,7 @@ def _proof(parity: Mapping[str, Any]) -> tuple[str, str]:
     if not parity.get("verified"):
         return f"not compared: {parity.get('reason', 'not recorded')}", "–"
     worst = max(parity["max_error_boxes"], parity["max_error_scores"])
-    limit = parity["limits"]["max_error"]
+    limit = max(parity["limits"].values())
     return f"{parity['photographs']} photographs, noise", f"{worst:.1e} < {limit:g}"
 
 

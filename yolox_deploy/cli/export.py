@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -167,8 +167,7 @@ def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:
     compared = f"{parity['photographs']} photographs on {parity['backend']} ({parity['device']})"
     rows = [("compared with PyTorch float32", compared, None)]
     if parity["kind"] == "numbers":
-        rows.append(("largest error, boxes", f"{parity['max_error_boxes']:.1e}", limits["max_error"]))
-        rows.append(("largest error, scores", f"{parity['max_error_scores']:.1e}", limits["max_error"]))
+        rows += [row for part in ("boxes", "scores") for row in _largest_errors(parity, part)]
     else:
         rows += [
             ("detections in PyTorch", parity["detections"], None),
@@ -185,6 +184,14 @@ def parity_rows(parity: Mapping[str, Any]) -> list[tuple[str, object, object]]:
         least = parity["ap_reference"] - parity["ap_limit"]
         rows.append((f"AP (PyTorch {parity['ap_reference']:.4f})", f"{parity['ap']:.4f}", f"≥ {least:.4f}"))
     return rows
+
+
+def _largest_errors(parity: Mapping[str, Any], part: str) -> Iterator[tuple[str, object, object]]:
+    name, usual = f"max_error_{part}", parity["limits"]["max_error"]
+    limit = parity["limits"].get(name, usual)
+    yield f"largest error, {part}", f"{parity[name]:.1e}", usual if limit == usual else f"{limit:.2g}"
+    if limit > usual:
+        yield f"rounding of PyTorch, {part}", f"{parity[f'rounding_{part}']:.1e}", None
 
 
 def _parse_batch(text: str) -> int | None:

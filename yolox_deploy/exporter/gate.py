@@ -14,6 +14,7 @@ from yolox_deploy.errors import ArtifactError, DeviceError, MissingExtraError, R
 from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.exporter.parity import verify
 from yolox_deploy.exporter.source_model import SourceModel
+from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import image_paths
 
@@ -67,7 +68,7 @@ def prove(
         return {"verified": False, "reason": "skipped on request (--no-verify)"}
     try:
         with open_runtime(converted.path, backend) as runtime:
-            parity = verify(runtime, converted.info, source_model.run, evidence.pictures)
+            parity = _verify(runtime, converted, source_model, evidence)
     except DeviceError as error:
         reason = f"not run: {error}"
         return {"verified": False, "reason": reason, **_prove_typed_onnx(converted, source_model, evidence)}
@@ -81,13 +82,21 @@ def prove(
     return parity
 
 
+def _verify(
+    runtime: Runtime, converted: Converted, source_model: SourceModel, evidence: Evidence
+) -> dict[str, Any]:
+    return verify(
+        runtime, converted.info, source_model.run, evidence.pictures, exact=source_model.run_exactly
+    )
+
+
 def _prove_typed_onnx(converted: Converted, source_model: SourceModel, evidence: Evidence) -> dict[str, Any]:
     """`{"typed_onnx": figures, "passed": ...}`, or nothing where ONNX Runtime cannot run the graph."""
     if converted.typed_onnx is None:
         return {}
     try:
         with open_runtime(converted.typed_onnx, "onnxruntime", device="cpu") as runtime:
-            figures = verify(runtime, converted.info, source_model.run, evidence.pictures)
+            figures = _verify(runtime, converted, source_model, evidence)
     except (ArtifactError, RuntimeFailure, MissingExtraError):
         return {}  # no bfloat16 convolution on the CPU, or ONNX Runtime is not installed
     return {"typed_onnx": figures, "passed": figures["passed"]}

@@ -7,46 +7,31 @@ bfloat16), so there the detections are compared: matched boxes, their overlap, c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import GateError
+from yolox_deploy.exporter.feeding import Network, Pictures, Rows, batches, run, to_float
+from yolox_deploy.exporter.numbers import compare_numbers
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_opaque
 from yolox_deploy.matching import Boxes, match
-from yolox_deploy.postprocess import anchor_grid, decode, split_batch, to_detections
+from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.types import Letterboxed
 
-Rows = NDArray[np.float32]
-Pictures = Sequence[NDArray[np.uint8]]
-Network = Callable[[Rows], Rows]
-"""(B, C, H, W) float32, C channels of the input, to undecoded (B, N, 5 + C): the reference."""
-
-RAW_TOLERANCE = 1e-3
-"""Largest difference of a float32 file, each number scaled by 1 / max(unit, |reference|).
-
-The unit is 1, and for decoded boxes the stride: there a box is its code times the stride.
-"""
-
-SEED = 20210718
 FEWEST_DETECTIONS = 20
 
 FEWEST_OF_A_SLOT = 3
 """Detections (of both sides together) from which a slot of the batch is judged by itself too."""
-
-SHIFT = 37
-"""Pixels that a copy of a picture is shifted by, against the one before it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +63,11 @@ GATES = {
 
 
 def verify(
-    runtime: Runtime, info: ArtifactInfo, network: Network, images: Sequence[Path] = ()
+    runtime: Runtime,
+    info: ArtifactInfo,
+    network: Network,
+    images: Sequence[Path] = (),
+    exact: Network | None = None,
 ) -> dict[str, Any]:
     """Compare a loaded file with its reference.
 
@@ -87,6 +76,7 @@ def verify(
         info: its description.
         network: the float32 reference.
         images: photographs to compare on; those of the package where none are given.
+        exact: the reference in float64, for files whose numbers differ more than float32 files may.
 
     Returns:
         Figures for the artifact's metadata; `passed` tells whether they are within the limits.
@@ -96,46 +86,11 @@ def verify(
     """
     channels = info.input.picture_channels
     pictures = [load_opaque(path, channels) for path in (images or packaged_photographs())]
-    compare = _by_detections if info.precision != "fp32" or info.suppression == "in_graph" else _by_numbers
-    figures = compare(runtime, info, network, pictures)
+    if info.precision != "fp32" or info.suppression == "in_graph":
+        figures = _by_detections(runtime, info, network, pictures)
+    else:
+        figures = compare_numbers(runtime, info, network, exact, pictures)
     return {"verified": True, "backend": runtime.name, "device": runtime.loaded.device, **figures}
-
-
-def _by_numbers(runtime: Runtime, info: ArtifactInfo, network: Network, pictures: Pictures) -> dict[str, Any]:
-    sizes = sorted({1, _free_batch(runtime)}) if info.batch is None else [info.batch]
-    rng = np.random.default_rng(SEED)
-    shape = (*info.input_size, info.input.picture_channels)
-    errors: list[tuple[float, float]] = []
-    for batch in sizes:
-        noise = [rng.integers(0, 256, shape, np.uint8) for _ in range(batch)]
-        for chunk in _chunks([*pictures, *noise], batch):
-            tensor, _ = Preprocessor(info.input_size, info.input).stack(chunk)
-            expected = network(_to_float(tensor, info))
-            if info.boxes == "decoded":
-                expected = decode(expected, info.input_size, info.priors)
-            found = _run(runtime, tensor)
-            error = np.abs(found - expected) / np.maximum(_units(info), np.abs(expected))
-            errors.append((float(error[..., :4].max()), float(error[..., 4:].max())))
-    boxes, scores = (float(value) for value in np.max(errors, axis=0))  # unlike max(), keeps a NaN
-    largest = np.maximum(boxes, scores)
-    return {
-        "kind": "numbers",
-        "photographs": len(pictures),
-        "batches": sizes,
-        "max_error_boxes": boxes,
-        "max_error_scores": scores,
-        "limits": {"max_error": RAW_TOLERANCE},
-        "passed": bool(np.isfinite(largest) and largest <= RAW_TOLERANCE),
-    }
-
-
-def _units(info: ArtifactInfo) -> Rows:
-    """(N, 5 + C) what the errors of predictions are counted in: 1, and strides for decoded boxes."""
-    strides = anchor_grid(info.input_size, priors=info.priors).strides
-    units = np.ones((len(strides), 5 + len(info.class_names)), np.float32)
-    if info.boxes == "decoded":
-        units[:, :4] = strides[:, None]
-    return units
 
 
 def _by_detections(
@@ -144,12 +99,12 @@ def _by_detections(
     gate = GATES[info.precision]
     slots: list[dict[str, float]] = []
     sizes, best = set[int](), 0.0
-    for chunk in _batches(runtime, info, pictures):
+    for chunk in batches(runtime, info, pictures):
         sizes.add(len(chunk))
         slots += [{} for _ in range(len(chunk) - len(slots))]
         tensor, letterboxes = Preprocessor(info.input_size, info.input).stack(chunk)
-        references = network(_to_float(tensor, info))
-        answers = split_batch(_run(runtime, tensor), info.suppression, len(chunk))
+        references = network(to_float(tensor, info))
+        answers = split_batch(run(runtime, tensor), info.suppression, len(chunk))
         for slot, parts in enumerate(zip(references, answers, letterboxes, strict=True)):
             slots[slot] = _sum((slots[slot], _compare(*parts, info, gate.match_iou)))
             best = max(best, _score_of_rank(parts[0], 1))
@@ -250,42 +205,3 @@ def _score_of_rank(rows: Rows, rank: int) -> float:
     """The rank-th best score: an untrained network is compared on its best anchor points."""
     scores = rows[:, 4] * rows[:, 5:].max(axis=1)
     return float(np.partition(scores, -rank)[-rank]) if len(scores) >= rank else 0.0
-
-
-def _free_batch(runtime: Runtime) -> int:
-    """The second size that a free batch is tried at."""
-    return min(3, runtime.loaded.max_batch or 3)
-
-
-def _batches(runtime: Runtime, info: ArtifactInfo, pictures: Pictures) -> Iterator[Pictures]:
-    """All pictures in batches of the file's size; where that is free, one batch of several and the rest singly."""
-    if info.batch is not None:
-        return _chunks(pictures, info.batch)
-    return chain(islice(_chunks(pictures, _free_batch(runtime)), 1), _chunks(pictures[1:] or pictures, 1))
-
-
-def _chunks(pictures: Pictures, size: int) -> Iterator[Pictures]:
-    """The pictures in batches of `size`, the last one filled up with altered copies.
-
-    No two slots see the same picture: one that answered for another would not be noticed.
-    """
-    for start in range(0, len(pictures), size):
-        yield [_altered(pictures, index) for index in range(start, start + size)]
-
-
-def _altered(pictures: Pictures, index: int) -> NDArray[np.uint8]:
-    """A picture, and beyond the last one the same again: mirrored, then shifted around, then both, and so on."""
-    turn, which = divmod(index, len(pictures))
-    picture = pictures[which][:, :: -1 if turn % 2 else 1]
-    return np.ascontiguousarray(np.roll(picture, turn // 2 * SHIFT, axis=1))
-
-
-def _to_float(tensor: NDArray[Any], info: ArtifactInfo) -> Rows:
-    """The same values as the reference takes them: (B, C, H, W) float32."""
-    if info.input.layout == "NHWC":
-        tensor = tensor.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(tensor, np.float32)
-
-
-def _run(runtime: Runtime, tensor: NDArray[Any]) -> Rows:
-    return runtime.infer({runtime.inputs[0].name: tensor})[runtime.outputs[0].name]

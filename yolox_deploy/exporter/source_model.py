@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +61,19 @@ class SourceModel:
         with torch.inference_mode():
             output: NDArray[np.float32] = self.network(torch.from_numpy(images)).numpy()
             return output
+
+    def run_exactly(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same as `run`, computed in float64 and rounded once, at the end."""
+        import torch
+
+        with torch.inference_mode():
+            output = self._exact(torch.from_numpy(images).double())
+            rounded: NDArray[np.float32] = output.float().numpy()
+            return rounded
+
+    @cached_property
+    def _exact(self) -> YOLOX:
+        return copy.deepcopy(self.network).double()
 
 
 def load_source_model(
