@@ -18,7 +18,9 @@ import pytest
 import torch
 
 from yolox_deploy import Detector
+from yolox_deploy.capture import open_capture
 from yolox_deploy.errors import ArtifactError, InputError
+from yolox_deploy.files import read_lines
 from yolox_deploy.images import load_image
 from yolox_deploy.records import ANNOTATIONS, read
 from yolox_deploy.signatures import HEAD, contradiction, identify, of_file
@@ -306,3 +308,26 @@ def test_annotations_that_are_something_else(contents: dict[str, bytes], tmp_pat
     path.write_bytes(b"{broken")
     with pytest.raises(InputError, match="is not JSON"):
         read(path, ANNOTATIONS)
+
+
+@pytest.mark.parametrize("name", ["a Git LFS pointer", "a web page (HTML)", "a zip archive"])
+def test_videos_and_lists_that_are_something_else(
+    name: str, contents: dict[str, bytes], tmp_path: Path
+) -> None:
+    for file, expected, read_file in (("a.mp4", "a video", open_capture), ("a.txt", "a text", read_lines)):
+        path = tmp_path / file
+        path.write_bytes(contents[name])
+        with pytest.raises(InputError) as caught:
+            read_file(path)
+        assert str(caught.value).startswith(f"{path} is {name}, not {expected}: ")
+
+
+def test_a_video_that_breaks_off_is_not_called_something_else(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x20ftypisom")
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be opened as a video, camera or stream"):
+        open_capture(tmp_path / "a.mp4")
+
+
+def test_an_empty_list_has_no_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"")
+    assert read_lines(tmp_path / "a.txt") == []

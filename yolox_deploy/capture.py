@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import InputError
+from yolox_deploy.signatures import of_file
 
 TIMEOUT_SECONDS = 10.0
 """How long a network stream may take to open, or to send a frame."""
@@ -62,6 +63,9 @@ def open_capture(source: str | int | Path) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         capture.release()
+        kind = of_file(Path(name))
+        if kind is not None and kind.family != "video":
+            raise InputError(f"{name} {kind.instead_of('a video', name)}")
         raise InputError(f"{public_name(source)} cannot be opened as a video, camera or stream")
     return capture
 

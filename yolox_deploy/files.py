@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.signatures import identify
 
 
 def cache_dir() -> Path:
@@ -120,11 +121,18 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
     """The number, from 1, and text of each line that is not empty.
 
     Raises:
-        InputError: the file is missing or no UTF-8 text.
+        InputError: the file is missing, something else (a Git LFS pointer is a text, too), or no UTF-8 text.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error}") from error
+    kind = identify(content) if content else None
+    if kind is not None and kind.family != "text":
+        raise InputError(f"{file} {kind.instead_of('a text', file)}")
+    try:
+        text = content.decode("utf-8-sig")
+    except ValueError as error:
         raise InputError(f"cannot read {file}: {error}") from error
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
     return [(number, line) for number, line in lines if line]

@@ -22,7 +22,7 @@ class Kind:
     Attributes:
         name: with its article, such as "a Git LFS pointer".
         cure: what to do where something else was expected; `{renamed}` stands for the file under its right suffix.
-        family: "model", "picture", "document", "archive", "text", or "stray" (nothing that anybody wants to open).
+        family: "model", "picture", "video", "document", "archive", "text", or "stray" (nothing that anybody wants).
         suffixes: of model files that are of this kind by right, the usual one first.
     """
 
@@ -110,7 +110,7 @@ _LATER = (
     (8, b"WEBPVP8", Kind("a WebP picture", _ANOTHER, "picture")),
     (4, b"ftyphei", Kind("a HEIF picture", "convert it to JPEG or PNG")),
     (4, b"ftypmif1", Kind("a HEIF picture", "convert it to JPEG or PNG")),
-    (4, b"ftyp", Kind("an MP4 video", _ANOTHER)),
+    (4, b"ftyp", Kind("an MP4 video", _ANOTHER, "video")),
     (257, b"ustar", Kind("a tar archive", _UNPACK, "archive")),
 )
 _ONNX_TAGS = b"\x12\x1a\x22\x28\x32\x3a\x42\x72\x7a"
