@@ -234,7 +234,9 @@ class Runtime(ABC):
 
     def _check_file(self) -> None:
         if self.content is None and not self.path.exists():
-            raise ArtifactError(f"no model file at {self.path}")
+            raise ArtifactError(
+                f"no model file at {self.path}; expected a file that exists, such as `yolox-deploy export` writes"
+            )
         on_disk = self.content is None and self.path.is_file() and self.path.stat().st_size > 0
         if not (self.content or on_disk):
             raise ArtifactError(f"{self.path} is empty or not a file; expected a model")

@@ -145,7 +145,7 @@ def test_what_exists_is_no_name(mirror: Path, tmp_path: Path, monkeypatch: pytes
         (
             "yolox_s",
             ArtifactError,
-            r"could not fetch .*yolox_s\.onnx.*404.*give its path in place of the name",
+            r"could not fetch .*yolox_s\.onnx.*404.*YOLOX_DEPLOY_WEIGHTS_URL.*give its path in place of the name",
         ),
     ],
 )

@@ -40,14 +40,18 @@ def export_command(
             help="Checkpoint; official weights are fetched without it; 'random' to time, 'scenes' to try."
         ),
     ] = None,
-    depth: Annotated[float | None, typer.Option(help="Layers, of YOLOX-L's. [default: as --weights]")] = None,
-    width: Annotated[
-        float | None, typer.Option(help="Channels, of YOLOX-L's. [default: as --weights]")
+    depth: Annotated[
+        float | None, typer.Option(help="Depth factor, YOLOX-L's is 1. [default: as --weights]")
     ] = None,
-    depthwise: Annotated[bool | None, typer.Option(help="Convolutions. [default: as --weights]")] = None,
+    width: Annotated[
+        float | None, typer.Option(help="Width factor, YOLOX-L's is 1. [default: as --weights]")
+    ] = None,
+    depthwise: Annotated[
+        bool | None, typer.Option(help="Kind of convolutions. [default: as --weights]")
+    ] = None,
     activation: Annotated[
         str | None,
-        typer.Option(help="silu, lrelu or relu: no weights tell. [default: the model's, or as recorded]"),
+        typer.Option(help="silu, lrelu or relu; no weights tell it. [default: the model's, or as recorded]"),
     ] = None,
     legacy: Annotated[
         bool | None, typer.Option(help="Weights from before YOLOX 0.1.1. [default: as noticed]")

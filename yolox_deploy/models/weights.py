@@ -97,7 +97,8 @@ def download(url: str, target: Path) -> None:
                 left.replace(part)
             _receive(url, part)
     except urllib.error.HTTPError as error:
-        raise _unreachable(url, f"the server answered {error.code} {error.reason}") from error
+        said = f"the server answered {error.code} {error.reason}"
+        raise _unreachable(url, said, again=error.code >= 500) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise _unreachable(url, str(getattr(error, "reason", error)) or type(error).__name__) from error
 
@@ -146,11 +147,11 @@ def _mirrored(url: str) -> str:
     return f"{mirror.rstrip('/')}/{url.rsplit('/', 1)[-1]}" if mirror else url
 
 
-def _unreachable(url: str, reason: str) -> ArtifactError:
-    return ArtifactError(
-        f"could not fetch {url}: {reason}. Try again to go on where it stopped, or fetch it by hand and "
-        f"{_instead(url)}"
+def _unreachable(url: str, reason: str, *, again: bool = True) -> ArtifactError:
+    cure = (
+        "Try again to go on where it stopped" if again else "Look at YOLOX_DEPLOY_WEIGHTS_URL, if that is set"
     )
+    return ArtifactError(f"could not fetch {url}: {reason}. {cure}, or fetch it by hand and {_instead(url)}")
 
 
 def _instead(url: str) -> str:
