@@ -272,7 +272,7 @@ class Runtime(ABC):
                 self._check_open()  # another thread may have closed it meanwhile
             reason = self._reason(error)
             if verb == "load":
-                reason = explain(self.path, reason)
+                reason = explain(self.path, reason, self.content)
             raise kind(f"{self.name} could not {verb} {self.path}: {reason}") from error
 
     def _reason(self, error: Exception) -> str:

@@ -9,7 +9,7 @@ from yolox_deploy.signatures import contradiction
 
 MEANINGS = (
     (
-        r"Protobuf parsing failed|Model can't be parsed|ModelProto does not have a graph",
+        r"[Pp]rotobuf parsing failed|Model can't be parsed|ModelProto does not have a graph",
         "it is truncated or damaged ({size}): copy or download it again",
     ),
     (
@@ -46,13 +46,18 @@ LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 """What stands before the name of a file of weights in an ONNX file; the last byte is the name's length."""
 
 
-def explain(path: Path, reason: str) -> str:
-    """`reason` in words that say what is wrong with the file and what to do, where they are known; else as it is."""
+def explain(path: Path, reason: str, content: bytes | None = None) -> str:
+    """`reason` in words that say what is wrong with the file and what to do, where they are known; else as it is.
+
+    Args:
+        content: of a model in memory, whose `path` is its name alone.
+    """
     if "external" in reason.lower() and path.suffix == ".onnx" and (told := _weights_beside(path)):
         return told
     for pattern, meaning in MEANINGS:
         if found := re.search(pattern, reason, re.DOTALL):
-            return meaning.format(*found.groups(), size=_size(path), weights=_size(path.with_suffix(".bin")))
+            size = _size(path) if content is None else f"{len(content):,} bytes"
+            return meaning.format(*found.groups(), size=size, weights=_size(path.with_suffix(".bin")))
     return reason
 
 

@@ -310,6 +310,7 @@ def test_help_lists_the_commands_and_exit_codes(call: Call) -> None:
     panels = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert panels == ["Options:", "Use:", "Prepare:", "Measure:", "Train:", "The paper:"]
     assert "5 parity or accuracy gate" in " ".join(out.split())
+    assert "..." not in out.partition("Use:")[2]
 
 
 def test_models_counts_the_zoo(call: Call) -> None:

@@ -52,6 +52,9 @@ def test_a_truncated_onnx_file(toy: Path, backend: str, share: float) -> None:
     toy.write_bytes(content[:length])
     message = refusal(toy, backend)
     assert f"it is truncated or damaged ({length:,} bytes)" in message
+    with pytest.raises(ArtifactError) as caught:
+        open_runtime(content[:length], backend, format=".onnx")
+    assert f"it is truncated or damaged ({length:,} bytes)" in str(caught.value)
     assert "copy or download it again" in message
 
 

@@ -49,7 +49,7 @@ def ablate_command(
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train rows of the paper's tables with equal budgets and seeds, and print measured beside published.
+    """Train rows of the paper's tables. Equal budgets and seeds; prints measured beside published.
 
     May be interrupted and repeated: finished runs are kept, an unfinished one goes on where it was.
     """

@@ -43,7 +43,7 @@ def assign_command(
     imgsz: Annotated[str | None, typer.Option(help="N or HxW. [default: the size it was trained at]")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the drawings.")] = Path("assignments"),
 ) -> None:
-    """Draw the positive anchor points of annotated pictures, one tile an assigner."""
+    """Draw the positive anchor points of pictures. One tile an assigner."""
     require("torch", "train")
     from yolox_deploy.exporter.source_model import load_source_model
     from yolox_deploy.images import load_image

@@ -22,7 +22,7 @@ def scenes_command(
         str, typer.Option(metavar="LOW,HIGH", help="Short sides of the objects, shares of the picture's.")
     ] = "0.05,0.6",
 ) -> None:
-    """Generate a data set of drawn objects with exact boxes and masks, in COCO layout."""
+    """Generate a data set of drawn objects. In COCO layout, with exact boxes and masks."""
     from yolox_deploy.synthetic.scenes import CLASS_NAMES, write_scenes
 
     try:
@@ -45,7 +45,7 @@ def priors_command(
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("priors.json"),
     as_json: options.AsJson = False,
 ) -> None:
-    """Fit nine priors to the training boxes of a data set (k-means with 1 - IoU)."""
+    """Fit nine priors to the boxes of a data set. By k-means with 1 - IoU."""
     from yolox_deploy.data.layouts import open_dataset
     from yolox_deploy.data.priors import fit_to_dataset
     from yolox_deploy.models.zoo import CLASSIC, STRIDES, check_input_size

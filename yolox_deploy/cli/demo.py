@@ -31,7 +31,7 @@ def demo_command(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the model files and the pictures.")] = Path("demo"),
 ) -> None:
-    """Export a small model to every backend installed here, prove each file, detect, draw and time."""
+    """Export a small model to every backend here. Proves each file, detects, draws and times."""
     from yolox_deploy.exporter.source_model import EMBEDDED_WEIGHTS
     from yolox_deploy.files import embedded_checkpoint, packaged_photographs
 

@@ -31,7 +31,7 @@ TOOLS = (
 
 
 def doctor_command(as_json: options.AsJson = False) -> None:
-    """Report each backend and tool: installed or not, what it can do here, and the command that brings it."""
+    """Report what is installed and can run here. Names the command that brings what is not."""
     backends, tools, warnings = _backends(), _tools(), _warnings()
     system = {"python": platform.python_version(), "system": platform.platform(), "cpu": platform.machine()}
     if as_json:

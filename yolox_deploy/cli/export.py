@@ -88,7 +88,7 @@ def export_command(
     annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare AP too.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Export a model and prove the file equal to PyTorch before it gets its name."""
+    """Export a model and prove the file equal to PyTorch. It gets its name only then."""
     from yolox_deploy.exporter.pipeline import export
 
     if model is not None and weights is None and Path(model).suffix:

@@ -37,7 +37,7 @@ def inspect_command(
     backend: options.Backend = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell what a model file seems to be, try the plausible conventions on pictures, and keep the best."""
+    """Tell what a model file is. Tries the plausible conventions on pictures, and keeps the best."""
     from yolox_deploy.inspection import inspect
 
     with reporting() as progress:

@@ -19,7 +19,7 @@ def migrate_command(
     out: Annotated[Path | None, typer.Option(help="TOML file to write [default: it is printed].")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Turn an Exp file of the authors' YOLOX into settings and commands."""
+    """Turn an Exp file of Megvii's YOLOX into settings and commands."""
     from yolox_deploy.files import check_writable, write_text
     from yolox_deploy.migrate.text import commands, to_toml
     from yolox_deploy.migrate.translate import migrate

@@ -11,7 +11,7 @@ from yolox_deploy.errors import MissingExtraError, require
 
 
 def models_command(as_json: options.AsJson = False) -> None:
-    """List the models: parameters and GFLOPs counted here, AP and V100 latency as published."""
+    """List the models. Parameters and GFLOPs are counted here, AP and V100 latency as published."""
     from yolox_deploy.models.zoo import ZOO
 
     counted = _count_all(list(ZOO))

@@ -29,7 +29,7 @@ def tune_command(
     out: options.Out = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Try backends, precisions and threads; keep the fastest for Detector(FILE, backend="auto")."""
+    """Find the fastest backend, precision and threads. Kept for Detector(FILE, backend="auto")."""
     from yolox_deploy.benchmarks import tune
     from yolox_deploy.models.published import model_path
     from yolox_deploy.tuned import read_tuned
