@@ -29,7 +29,7 @@ MEANINGS = (
         "it holds {0}, an operator that this backend does not have: export the model again without it",
     ),
     (
-        r"Unable to read the model.*Available frontends",
+        r"Unable to read the model.*(?:Available frontends|check if the model format)",
         "it is truncated or damaged ({size}), or newer than this openvino reads: copy or download it again, or update "
         "with: pip install -U openvino",
     ),
