@@ -93,6 +93,17 @@ def photographs() -> list[Path]:
     return packaged_photographs()
 
 
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A grey picture of 128x192, alone in its folder."""
+    import cv2
+
+    path = tmp_path / "in" / "picture.png"
+    path.parent.mkdir()
+    cv2.imwrite(str(path), np.full((128, 192, 3), 90, np.uint8))
+    return path
+
+
 @pytest.fixture(scope="session")
 def scene_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Six generated scenes that `nano_weights` has never seen, as `export` takes them: images and annotations."""

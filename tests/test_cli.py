@@ -30,7 +30,7 @@ from yolox_deploy.types import InputConvention
 
 COMMANDS = (
     *("predict", "stream"),
-    *("export", "migrate", "models", "doctor", "demo"),
+    *("export", "migrate", "inspect", "models", "doctor", "demo"),
     *("eval", "bench", "tune"),
     *("train", "scenes"),
     *("ablate", "assign", "priors"),
@@ -44,14 +44,6 @@ Call = Callable[..., tuple[int, str, str]]
 def toy(toy_model: Any, tmp_path: Path) -> Path:
     """A model file that finds one object in any picture."""
     path: Path = toy_model(tmp_path / "toy.onnx", FOUND)
-    return path
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "in" / "picture.png"
-    path.parent.mkdir()
-    cv2.imwrite(str(path), np.full((128, 192, 3), 90, np.uint8))
     return path
 
 

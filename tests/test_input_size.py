@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -31,14 +30,6 @@ def free(toy_model: Any, tmp_path: Path) -> Path:
     for axis, name in ((2, "height"), (3, "width")):
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
     onnx.save(model, str(path))
-    return path
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "in" / "picture.png"
-    path.parent.mkdir()
-    cv2.imwrite(str(path), np.full((128, 192, 3), 90, np.uint8))
     return path
 
 
