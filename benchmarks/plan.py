@@ -22,7 +22,7 @@ from yolox_deploy.benchmarks.ways import (
 from yolox_deploy.converters.base import get_target
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.models.model_config import ModelConfig
-from yolox_deploy.models.zoo import get_config
+from yolox_deploy.models.naming import get_config
 from yolox_deploy.types import SILENT, Report
 
 DEFAULT_MODEL = "yolox_s"

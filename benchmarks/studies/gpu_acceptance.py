@@ -27,7 +27,8 @@ from yolox_deploy.errors import ArtifactError, GateError, MissingExtraError, Yol
 from yolox_deploy.exporter.pipeline import Artifact, export
 from yolox_deploy.files import write_text
 from yolox_deploy.models.model_config import ModelConfig
-from yolox_deploy.models.zoo import ZOO, get_config
+from yolox_deploy.models.naming import get_config
+from yolox_deploy.models.zoo import ZOO
 from yolox_deploy.vendors.gpu import Gpu, cuda_package, find_gpu
 from yolox_deploy.vendors.tensorrt_sdk import EXPORT_TARGETS, TITLES, installed_flavors, load_sdk
 

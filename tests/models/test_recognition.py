@@ -13,8 +13,8 @@ from yolox_deploy import Detector
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.models import ModelConfig, build_model, get_config, load_checkpoint, read_checkpoint
 from yolox_deploy.models.model_config import Architecture
+from yolox_deploy.models.naming import configured, named, vary
 from yolox_deploy.models.recognition import is_legacy, recognise, shapes_of
-from yolox_deploy.models.zoo import configured, named, vary
 
 
 def shapes(config: ModelConfig, classes: int = 5) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table
 from yolox_deploy.errors import CheckpointError, UsageError, require
-from yolox_deploy.models.zoo import get_config
+from yolox_deploy.models.naming import get_config
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig

@@ -16,8 +16,8 @@ from yolox_deploy.class_names import CLASS_NAMES, default_class_names
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.files import embedded_checkpoint
 from yolox_deploy.models.model_config import Architecture, ModelConfig
+from yolox_deploy.models.naming import configured, get_config
 from yolox_deploy.models.weights import fetch_weights
-from yolox_deploy.models.zoo import configured, get_config
 from yolox_deploy.types import InputConvention
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from yolox_deploy.files import sha256
 from yolox_deploy.models.diagnosis import why_unknown
 from yolox_deploy.models.entries import find_class_names, find_input_size, told_configs
 from yolox_deploy.models.model_config import Architecture, ModelConfig
+from yolox_deploy.models.naming import configured, vary
 from yolox_deploy.models.recognition import (
     class_count,
     is_legacy,
@@ -27,7 +28,6 @@ from yolox_deploy.models.recognition import (
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.state_dicts import find_weights, listing
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.models.zoo import configured, vary
 
 LEGACY_INPUT = (
     "its first convolution is that of a model from before YOLOX 0.1.1, so it is given RGB pictures divided by 255 and "

@@ -9,7 +9,8 @@ from typing import Any
 
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.models.model_config import ModelConfig, recorded_config
-from yolox_deploy.models.zoo import SIZE_DIVISOR, get_config, named
+from yolox_deploy.models.naming import get_config, named
+from yolox_deploy.models.zoo import SIZE_DIVISOR
 
 
 def told_configs(entries: Mapping[Any, Any]) -> Iterator[ModelConfig]:

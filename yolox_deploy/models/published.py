@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.models.zoo import get_config
+from yolox_deploy.models.naming import get_config
 
 
 def model_path(model: str | Path) -> Path:

@@ -11,8 +11,9 @@ from yolox_deploy.errors import UsageError
 from yolox_deploy.models.backbones import STEM_CHANNELS
 from yolox_deploy.models.blocks import BATCH_NORM_EPS, Focus
 from yolox_deploy.models.model_config import COLOR_ORDERS, MAX_WIDTH, MIN_WIDTH, ModelConfig, own_config
+from yolox_deploy.models.naming import get_config, named, vary
 from yolox_deploy.models.yolox import build_model
-from yolox_deploy.models.zoo import ROADMAP, get_config, named, vary
+from yolox_deploy.models.zoo import ROADMAP
 from yolox_deploy.types import LEGACY_STEM_WEIGHT
 
 Shapes = dict[str, tuple[int, ...]]

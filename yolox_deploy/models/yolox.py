@@ -8,7 +8,8 @@ from yolox_deploy.errors import UsageError
 from yolox_deploy.models.backbones import PAFPN, DarknetFPN
 from yolox_deploy.models.heads import CoupledHead, DecoupledHead, DetectionHead
 from yolox_deploy.models.model_config import ModelConfig
-from yolox_deploy.models.zoo import STRIDES, check_input_size, get_config
+from yolox_deploy.models.naming import get_config
+from yolox_deploy.models.zoo import STRIDES, check_input_size
 
 
 class YOLOX(nn.Module):

@@ -13,7 +13,8 @@ from typing import Any, Literal, get_type_hints
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.model_config import Architecture
-from yolox_deploy.models.zoo import SIZE_DIVISOR, check_input_size, get_config, vary
+from yolox_deploy.models.naming import get_config, vary
+from yolox_deploy.models.zoo import SIZE_DIVISOR, check_input_size
 from yolox_deploy.records import fits, in_words
 
 Range = tuple[float, float]

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from yolox_deploy import records
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.model_config import Architecture, ModelConfig
-from yolox_deploy.models.zoo import SIZE_DIVISOR, configured, get_config, named
+from yolox_deploy.models.naming import configured, get_config, named
+from yolox_deploy.models.zoo import SIZE_DIVISOR
 from yolox_deploy.settings import changed, flatten, typed
 from yolox_deploy.training.config import Augmentation, Range, TrainConfig
 from yolox_deploy.training.renamed import refuse_old_names
