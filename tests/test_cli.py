@@ -287,6 +287,20 @@ def test_a_terminated_command_exits_143_and_leaves_no_half_picture(
         assert cv2.imread(str(written)) is not None, written
 
 
+def test_names_are_read_as_any_list(call: Call, toy: Path, picture: Path, tmp_path: Path) -> None:
+    """Also as Windows writes them, and a pointer's three lines are no names of three classes."""
+    names = tmp_path / "names.txt"
+    options = ("predict", picture, "--model", toy, "--no-images", "--names", names)
+    names.write_bytes(b"\xef\xbb\xbfcat\r\ndog\r\nbird\r\n")
+    assert call(*options)[:2] == (0, f"{picture}: 1 dog\n")
+    names.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n")
+    code, _, err = call(*options)
+    assert (code, err) == (
+        2,
+        f"error: class names: {names} is a Git LFS pointer, not a text: fetch the file itself with: git lfs pull\n",
+    )
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(call: Call, command: str) -> None:
     code, out, _ = call(command, "--help")

@@ -126,7 +126,7 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error}") from error
+        raise InputError(f"cannot read {file}: {error.strerror}") from error
     kind = identify(content) if content else None
     if kind is not None and kind.family != "text":
         raise InputError(f"{file} {kind.instead_of('a text', file)}")

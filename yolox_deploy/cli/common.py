@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.files import read_lines
 from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     if file is None:
         return None
     try:
-        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the class names in {file} cannot be read: {error}") from error
+        names = tuple(line for _, line in read_lines(file))
+    except InputError as error:
+        raise InputError(f"class names: {error}") from error
     if not names:
         raise InputError(f"{file} holds no class name; expected one a line")
     return names
