@@ -155,11 +155,10 @@ def twice(scores: Rows) -> bool:
     return bool(scores.size and scores.min() >= TWICE[0] and scores.max() <= TWICE[1])
 
 
-def label_column(scores: Rows) -> int | None:
-    """The first column that holds 0 and 1 alone, as the labels of two classes do; None where there is none."""
-    ones = (scores == 1).mean(axis=0)
-    found = np.flatnonzero(((scores == 0) | (scores == 1)).all(axis=0) & (ones > 0.05))
-    return int(found[0]) if len(found) else None
+def end_with_label(scores: Rows) -> bool:
+    """Whether the second of two columns is the label of two classes, 0 or 1, not a score."""
+    last = scores[:, -1]
+    return bool(scores.shape[1] == 2 and np.isin(last, (0, 1)).all() and np.ptp(last) == 1)
 
 
 def _correlation(values: NDArray[np.float64], points: NDArray[np.float64]) -> float:
@@ -176,7 +175,7 @@ def holds_objectness(grey: Rows, photo: Rows) -> bool:
     """
     if grey.shape[1] == 1:
         return False  # the score of the only class
-    if np.median(grey[:, 1:].max(axis=1)) >= FAINTEST_CLASS:
+    if np.median(grey.max(axis=1)) >= FAINTEST_CLASS:
         return True
     column, rest = photo[:, 0], photo[:, 1:].max(axis=1)
     sure = np.maximum(column, rest) > SURE

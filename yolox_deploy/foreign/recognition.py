@@ -138,6 +138,12 @@ def _predictions(
     )
     if "output.columns" not in stated:
         form = dataclasses.replace(form, columns=_columns(form, *scores))
+        if "objectness" not in form.columns and not rows[0].any():
+            refuse(
+                probe,
+                "it answers nothing but zeros to a grey picture, so nothing tells whether it has objectness",
+                "--override output.columns=boxes,objectness,classes or boxes,classes",
+            )
     boxes, normalized = stated.get("boxes"), stated.get("output.normalized", False)
     if boxes is None:
         boxes, normalized = _box_form(probe, rows, [part["boxes"] for part in parts], grid)
@@ -165,10 +171,10 @@ def _scores(
         scores = [1 / (1 + np.exp(-part.astype(np.float64))) for part in scores]
     elif any(map(evidence.outside_unit, scores)):
         refuse_scores(probe, scores)
-    elif "output.columns" not in stated and (column := evidence.label_column(scores[1])) is not None:
+    elif "output.columns" not in stated and evidence.end_with_label(np.concatenate(scores)):
         refuse(
             probe,
-            f"column {column} of its scores holds 0 and 1 alone, as a label does",
+            "its last column holds 0 and 1 alone, as labels do, and the boxes before it are no corners",
             "--override output.columns=...",
         )
     return bool(logits), scores
