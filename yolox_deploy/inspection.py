@@ -35,6 +35,7 @@ class Inspection:
         override: what `Detector` takes to open the file by the best of them.
         info: the description that it then has; None where none could be run.
         pictures: how many were looked at.
+        guessed: whether the file does not open by itself, so that the conventions are guesses.
     """
 
     path: Path
@@ -47,15 +48,21 @@ class Inspection:
     override: Mapping[str, Any] = field(default_factory=dict)
     info: ArtifactInfo | None = None
     pictures: int = 0
+    guessed: bool = False
 
     def save(self) -> Path:
         """Write the sidecar `FILE.json` by which the file opens with the best convention from now on.
 
         Raises:
-            ArtifactError: no convention could be run.
+            ArtifactError: no convention could be run, or the best is a guess that no annotations bear out.
         """
         if self.info is None:
             raise ArtifactError(f"{self.path}: {self.seems}")
+        if self.guessed and self.trials[0].ap is None:
+            raise ArtifactError(
+                f"{self.path}: {self.trials[0].name} is a guess, not kept: compare by --annotations FILE, or, where "
+                "its boxes are right on the pictures, state it with --override"
+            )
         tried = {"pictures": self.pictures, "ap": self.trials[0].ap}
         info = dataclasses.replace(
             self.info, origin="inspected", details={**self.info.details, "inspected": tried}
@@ -113,6 +120,7 @@ def inspect(
         base, opened = attempts.first()
     except (ArtifactError, RuntimeFailure) as error:
         seems, trials = str(error).removeprefix(f"{path}: "), attempts.guessed()
+        facts = dataclasses.replace(facts, guessed=True)
     else:
         seems = describe_in_words(opened.artifact, opened.notes)
         trials = attempts.varied(base, opened.artifact.input)

@@ -204,6 +204,21 @@ def test_inspect_of_a_file_that_does_not_open_by_itself(rebuilt: Any, scene_data
         nothing.save()
 
 
+@pytest.mark.parametrize("layout", ["left_and_top", "columns_of_cells"])
+def test_a_guess_is_not_kept_unless_annotations_bear_it_out(
+    rebuilt: Any, scene_pictures: list[Path], layout: str
+) -> None:
+    found = inspect(rebuilt(layout), scene_pictures[0])
+    assert found.guessed
+    with pytest.raises(ArtifactError, match=r"is a guess, not kept: .*--annotations|nor corners"):
+        found.save()
+
+
+def test_rows_that_are_stated_to_be_predictions(rebuilt: Any) -> None:
+    with pytest.raises(ArtifactError, match=r"a YOLOX detector of 480x640 gives \(batch, 6300, 5"):
+        Detector(rebuilt("rows_without_any"), override={"output.columns": "boxes,objectness,classes"})
+
+
 def test_what_is_stated_is_not_doubted(
     rebuilt: Any, scene_pictures: list[Path], expected: list[Detections]
 ) -> None:

@@ -122,6 +122,8 @@ def _predictions(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The fields of a description that predictions have, and the class names."""
     rows = [_rows(answers, form) for answers in pair]
+    if any(len(part) != len(grid) for part in rows):
+        refuse_shapes(probe, pair.grey, grid)
     coarse_first = stated.get("output.coarse_first")
     if coarse_first is None:
         coarse_first = (
@@ -205,5 +207,5 @@ def _box_form(
 def _rows(answers: Answers, form: OutputConvention) -> NDArray[np.float32]:
     """(N, columns) of the first image."""
     tensors = [answers[name] for name in form.tensors or answers]
-    rows: NDArray[np.float32] = joined(tensors, form.columns_first)[0].astype(np.float32)
-    return rows
+    rows = joined(tensors, form.columns_first)[:1]
+    return rows.reshape(-1, rows.shape[-1]).astype(np.float32)
