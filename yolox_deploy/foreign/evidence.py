@@ -188,6 +188,8 @@ def objectness_is_last(grey: Rows) -> bool:
 
     Objectness is what silences a grey picture; the first class does not.
     """
+    if not np.median(grey[:, 0]) >= FAINTEST_CLASS > np.median(grey[:, -1]):
+        return False
     first = best_sum(grey[:, 0] * grey[:, 1:].max(axis=1))
     last = best_sum(grey[:, -1] * grey[:, :-1].max(axis=1))
     return first > 0.05 and first > 3 * last

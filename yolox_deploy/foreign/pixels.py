@@ -106,8 +106,9 @@ def describe_scaled(
     if not readings:
         return describe_outputs(ways[0], stated)[0], False  # raises what is wrong with it
     first, best = readings[0], max(readings, key=lambda reading: reading[1:])
-    told = best.scores >= DECIDES
-    clearly = told and best.scores > CLEARLY_BETTER * first.scores
+    decided = best.scores >= DECIDES
+    clearly = decided and best.scores > CLEARLY_BETTER * first.scores
+    told = decided or likely == plain  # nothing speaks against YOLOX's own scaling
     return (best if best[1:3] > first[1:3] or clearly else first).info, told
 
 
