@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.postprocess import anchor_grid, split_batch
+from yolox_deploy.postprocess import STRIDES, anchor_grid, split_batch
 from yolox_deploy.types import DETECTION_COLUMNS, OutputConvention
 
 Rows: TypeAlias = NDArray[Any]
@@ -43,14 +43,27 @@ def row_reader(info: ArtifactInfo, names: Sequence[str]) -> Reader:
             f"the file has the outputs {', '.join(names)}; output.tensors names {missing[0]!r}"
         )
     tensors = output.tensors or tuple(names)
-    if output == OutputConvention(output.tensors) and info.boxes != "corners":
+    if output == OutputConvention(output.tensors) and len(tensors) == 1 and info.boxes != "corners":
         return partial(_ours, name=tensors[0], suppression=info.suppression)
     read = _read_detections if output.finished else _read_predictions
     return partial(read, info=info, tensors=tensors)
 
 
 def _ours(tensors: Mapping[str, Rows], batch: int, *, name: str, suppression: str) -> list[Rows]:
-    return split_batch(tensors[name], suppression, batch)
+    rows = tensors[name]
+    if rows.ndim > OF_ONE_IMAGE:  # (B, 1, N, 5 + C)
+        rows = _flat(rows, columns_first=False)
+    return _as_many(split_batch(rows, suppression, batch), batch)
+
+
+def _as_many(images: list[Rows], batch: int) -> list[Rows]:
+    """`images`, of which there have to be as many as went in."""
+    if len(images) < batch:
+        raise ArtifactError(
+            f"the file answers for {len(images)} of {batch} pictures, though its input takes {batch}; it was made for "
+            f"{len(images)} at a time: state it with --override batch={len(images)}"
+        )
+    return images
 
 
 def _read_predictions(
@@ -58,6 +71,8 @@ def _read_predictions(
 ) -> list[Rows]:
     output = info.output
     rows = joined([answers[name] for name in tensors], output.columns_first)
+    if output.coarse_first:
+        rows = finest_first(rows, info.input_size)
     classes = rows.shape[2] - 4 - ("objectness" in output.columns)
     expected = len(anchor_grid(info.input_size, priors=info.priors)), len(info.class_names)
     if (rows.shape[1], classes) != expected:
@@ -65,7 +80,7 @@ def _read_predictions(
             f"the output has {rows.shape[1]} rows of {classes} classes beside {', '.join(output.columns)}; an input of "
             "{}x{} has {} rows, and there are {} class names".format(*info.input_size, *expected)
         )
-    return list(canonical(rows, info))
+    return _as_many(list(canonical(rows, info)), batch)
 
 
 def joined(tensors: Sequence[Rows], columns_first: bool) -> Rows:
@@ -86,6 +101,12 @@ def joined(tensors: Sequence[Rows], columns_first: bool) -> Rows:
         raise ArtifactError(
             f"the outputs {shapes} do not fit together as levels or columns ({error})"
         ) from error
+
+
+def finest_first(rows: Rows, size: tuple[int, int]) -> Rows:
+    """Rows (..., N, columns) of the levels of stride 32, 16, 8 in the order of stride 8, 16, 32."""
+    counts = [(size[0] // stride) * (size[1] // stride) for stride in STRIDES[::-1]]
+    return np.concatenate(np.split(rows, np.cumsum(counts)[:-1], axis=-2)[::-1], axis=-2)
 
 
 def _flat(tensor: Rows, columns_first: bool) -> Rows:
@@ -146,7 +167,7 @@ def _size(info: ArtifactInfo) -> NDArray[np.float32]:
 def _read_detections(
     answers: Mapping[str, Rows], batch: int, *, info: ArtifactInfo, tensors: Sequence[str]
 ) -> list[Rows]:
-    images = detections([answers[name] for name in tensors], batch, info.output)
+    images = _as_many(detections([answers[name] for name in tensors], batch, info.output), batch)
     if info.output.normalized:
         for rows in images:
             rows[:, :4] *= _size(info)

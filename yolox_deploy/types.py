@@ -149,6 +149,7 @@ class OutputConvention:
             detections each column by name: "x1", "y1", "x2", "y2", "score", "class", also "batch" (place in the
             batch) and "-" (of no use).
         columns_first: the columns come before the rows: (B, 5 + C, N) or (B, 5 + C, h, w).
+        coarse_first: one tensor holds the levels from stride 32 to 8, not from 8 to 32.
         logits: objectness and class scores lack their sigmoid.
         normalized: boxes are shares of the input's width and height, not pixels.
 
@@ -159,6 +160,7 @@ class OutputConvention:
     tensors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("boxes", "objectness", "classes")
     columns_first: bool = False
+    coarse_first: bool = False
     logits: bool = False
     normalized: bool = False
 

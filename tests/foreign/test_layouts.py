@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.foreign.variants import LAYOUTS, REFUSED, rebuild
+from tests.foreign.variants import FURTHER, LAYOUTS, REFUSED, rebuild
 from yolox_deploy import Detector, inspect
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.evaluation import coco_ap
@@ -21,8 +21,8 @@ from yolox_deploy.types import LEGACY_STEM_WEIGHT, Detections, InputConvention
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
 SILENT = "opens without a word"
-RIGHT = ("raw", "decoded", "nhwc_uint8")
-"""Layouts that the authors' exporter and ours write."""
+RIGHT = ("raw", "decoded", "nhwc_uint8", "emptied")
+"""Layouts that the authors' exporter and ours write, and one that differs from them in no convention."""
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def expected(rebuilt: Any, scene_pictures: list[Path]) -> list[Detections]:
         return detector.predict_batch(scene_pictures[:3])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS | FURTHER)
 def test_each_layout_gives_the_same_boxes_and_says_what_it_is(
     rebuilt: Any, scene_pictures: list[Path], expected: list[Detections], layout: str
 ) -> None:
@@ -84,6 +84,47 @@ def test_a_legacy_file_in_another_layout(
     assert "; " in said
 
 
+@pytest.mark.parametrize(
+    "layout",
+    ["raw", "multiplied", "boxes_and_scores", "three_levels", "deepstream", "pinto", "levels_channels_last"],
+)
+def test_a_batch_of_two_is_told_apart(
+    nano_onnx: Path, tmp_path: Path, scene_pictures: list[Path], expected: list[Detections], layout: str
+) -> None:
+    detector, _ = opened(rebuild(layout, nano_onnx, tmp_path / "two.onnx", batch=2))
+    with detector:
+        found = detector.predict_batch(scene_pictures[:3])
+    assert all(same(*pair) for pair in zip(found, expected, strict=True))
+
+
+def test_a_file_that_answers_for_fewer_pictures_than_it_takes(
+    nano_onnx: Path, tmp_path: Path, scene_pictures: list[Path]
+) -> None:
+    """Its rows are of one picture, whatever it is given."""
+    detector, _ = opened(rebuild("mmdeploy", nano_onnx, tmp_path / "two.onnx", batch=2))
+    with detector, pytest.raises(ArtifactError, match="answers for 1 of 2 pictures"):
+        detector.predict_batch(scene_pictures[:2])
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+@pytest.mark.parametrize(
+    "layout", ["decoded", "multiplied", "boxes_and_scores", "boxes_and_all_scores", "deepstream", "nine_maps"]
+)
+def test_few_classes(
+    nano_onnx: Path, tmp_path: Path, scene_pictures: list[Path], layout: str, classes: int
+) -> None:
+    """One class has no second column, two make six columns as finished rows have, and four are as wide as a box."""
+    paths = [rebuild(name, nano_onnx, tmp_path / f"{name}.onnx", classes=classes) for name in {"raw", layout}]
+    found = []
+    for path in paths:
+        detector, _ = opened(path)
+        with detector:
+            found.append(detector.predict_batch(scene_pictures[:4]))
+    pairs = [pair for pair in zip(*found, strict=True) if len(pair[0]) or len(pair[1])]
+    assert pairs
+    assert all(same(*pair) for pair in pairs)
+
+
 @pytest.mark.parametrize("layout", REFUSED)
 def test_what_cannot_be_right_is_refused_with_a_way_on(rebuilt: Any, layout: str) -> None:
     with pytest.raises(
@@ -95,7 +136,7 @@ def test_what_cannot_be_right_is_refused_with_a_way_on(rebuilt: Any, layout: str
 
 def test_the_table_of_the_page_is_what_happens(rebuilt: Any) -> None:
     rows = []
-    for layout, build in (LAYOUTS | REFUSED).items():
+    for layout, build in (LAYOUTS | FURTHER | REFUSED).items():
         assert build.__doc__
         try:
             detector, said = opened(rebuilt(layout))
@@ -161,6 +202,21 @@ def test_inspect_of_a_file_that_does_not_open_by_itself(rebuilt: Any, scene_data
     assert "four-point head" in nothing.seems
     with pytest.raises(ArtifactError, match="four-point head"):
         nothing.save()
+
+
+@pytest.mark.parametrize("layout", ["left_and_top", "columns_of_cells"])
+def test_a_guess_is_not_kept_unless_annotations_bear_it_out(
+    rebuilt: Any, scene_pictures: list[Path], layout: str
+) -> None:
+    found = inspect(rebuilt(layout), scene_pictures[0])
+    assert found.guessed
+    with pytest.raises(ArtifactError, match=r"is a guess, not kept: .*--annotations|nor corners"):
+        found.save()
+
+
+def test_rows_that_are_stated_to_be_predictions(rebuilt: Any) -> None:
+    with pytest.raises(ArtifactError, match=r"a YOLOX detector of 480x640 gives \(batch, 6300, 5"):
+        Detector(rebuilt("rows_without_any"), override={"output.columns": "boxes,objectness,classes"})
 
 
 def test_what_is_stated_is_not_doubted(

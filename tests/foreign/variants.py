@@ -112,10 +112,10 @@ class Surgery:
         flat = self.op("Transpose", score, perm=[0, 2, 1])
         numbers = [np.array([value], kind) for value, kind in ((MOST * 10, np.int64), (iou, np.float32))]
         kept = self.op("NonMaxSuppression", apart, flat, *numbers, np.array([conf], np.float32))
-        index = self.op("Reshape", self.columns(kept, 2, 3), np.array([-1]))
-        batch = self.op("Mul", label, np.array(0, np.float32))
-        rows = self.op("Concat", batch, label, score, boxes, axis=2)
-        return str(self.op("Gather", self.op("Reshape", rows, np.array([-1, 7])), index, axis=0))
+        place, index = self.columns(kept, 0, 1), self.columns(kept, 2, 3)
+        rows = self.op("Concat", label, score, boxes, axis=2)
+        found = self.op("GatherND", rows, self.op("Concat", place, index, axis=1))
+        return str(self.op("Concat", self.op("Cast", place, to=TensorProto.FLOAT), found, axis=1))
 
     def out(self, name: str, shape: list[int | str], *, named: str, kind: int = TensorProto.FLOAT) -> None:
         """Make the tensor `name` an output called `named`."""
@@ -300,6 +300,74 @@ LAYOUTS: dict[str, Callable[[Surgery], None]] = {
 }
 
 
+def objectness_last(cut: Surgery) -> None:
+    """Boxes, classes, objectness."""
+    boxes, objectness, classes = cut.parts()
+    cut.out(cut.op("Concat", boxes, classes, objectness, axis=2), [1, cut.count, "columns"], named="output")
+
+
+def boxes_and_all_scores(cut: Surgery) -> None:
+    """Two tensors, boxes and objectness with the class scores."""
+    boxes, *scores = cut.parts()
+    cut.out(boxes, [1, cut.count, 4], named="boxes")
+    cut.out(cut.op("Concat", *scores, axis=2), [1, cut.count, "columns"], named="scores")
+
+
+def three_apart(cut: Surgery) -> None:
+    """Boxes, objectness and class scores apart, under numbers for names."""
+    for name, part in zip(("812", "813", "814"), cut.parts(), strict=True):
+        cut.out(part, [1, cut.count, f"columns_{name}"], named=name)
+
+
+def coarse_first(cut: Surgery) -> None:
+    """The levels in the order of stride 32, 16, 8."""
+    rows = cut.op("Concat", *(cut.flat(level) for level in cut.levels()[::-1]), axis=1)
+    cut.out(rows, [1, cut.count, "columns"], named="output")
+
+
+def levels_channels_last(cut: Surgery) -> None:
+    """A map (1, h, w, 5 + C) a level."""
+    for stride, level in zip((8, 16, 32), cut.levels(), strict=True):
+        shape = [1, cut.size[0] // stride, cut.size[1] // stride, "columns"]
+        cut.out(cut.op("Transpose", level, perm=[0, 2, 3, 1]), shape, named=f"level_{stride}")
+
+
+def emptied(cut: Surgery) -> None:
+    """Decoded, rows of little objectness set to zero."""
+    rows = cut.op("Concat", *cut.parts(), axis=2)
+    kept = cut.op("Greater", cut.columns(rows, 4, 5), np.array(0.1, np.float32))
+    rows = cut.op("Mul", rows, cut.op("Cast", kept, to=TensorProto.FLOAT))
+    cut.out(rows, [1, cut.count, "columns"], named="output")
+
+
+def corner_shares(cut: Surgery) -> None:
+    """Corners as shares of the input's size."""
+    boxes, *scores = cut.parts(corners=True)
+    size = np.array((cut.size[1], cut.size[0]) * 2, np.float32)
+    rows = cut.op("Concat", cut.op("Div", boxes, size), *scores, axis=2)
+    cut.out(rows, [1, cut.count, "columns"], named="output")
+
+
+def unit_pixels(cut: Surgery) -> None:
+    """Pixels 0-1, multiplied by 255 in the graph."""
+    scale = cut.constant(np.array(255, np.float32))
+    old = cut.model.graph.input[0].name
+    _new_input(cut, "Identity", [1, 3, *cut.size], TensorProto.FLOAT, source="scaled")
+    cut.model.graph.node.insert(0, helper.make_node("Mul", ["pixels", scale], ["scaled"]))
+    assert cut.model.graph.node[1].output[0] == old
+    raw(cut)
+
+
+FURTHER: dict[str, Callable[[Surgery], None]] = {
+    layout.__name__: layout
+    for layout in (
+        *(objectness_last, boxes_and_all_scores, three_apart, coarse_first, levels_channels_last, emptied),
+        *(corner_shares, unit_pixels),
+    )
+}
+"""Rarer layouts, opened as well."""
+
+
 def four_points(cut: Surgery) -> None:
     """Four corner points (8 columns), objectness, two colours, classes: robotics heads."""
     boxes, objectness, classes = cut.parts(corners=True)
@@ -320,6 +388,52 @@ def swapped(cut: Surgery) -> None:
     boxes, *scores = cut.parts()
     order = [cut.columns(boxes, index, index + 1) for index in (1, 0, 3, 2)]
     cut.out(cut.op("Concat", *order, *scores, axis=2), [1, cut.count, "columns"], named="output")
+
+
+def swapped_shares(cut: Surgery) -> None:
+    """Boxes as y1, x1, y2, x2 in shares of the input's size."""
+    boxes, *scores = cut.parts(corners=True)
+    order = [cut.columns(boxes, index, index + 1) for index in (1, 0, 3, 2)]
+    size = np.array((cut.size[0], cut.size[1]) * 2, np.float32)
+    rows = cut.op("Concat", cut.op("Div", cut.op("Concat", *order, axis=2), size), *scores, axis=2)
+    cut.out(rows, [1, cut.count, "columns"], named="output")
+
+
+def left_and_top(cut: Surgery) -> None:
+    """Boxes as left, top, width, height."""
+    corner, extents = cut.parts(corners=True)[0], cut.parts()
+    boxes = cut.columns(corner, 0, 2), cut.columns(extents[0], 2, 4)
+    cut.out(cut.op("Concat", *boxes, *extents[1:], axis=2), [1, cut.count, "columns"], named="output")
+
+
+def columns_of_cells(cut: Surgery) -> None:
+    """Undecoded, the rows of a level from column to column."""
+    turned = [cut.op("Transpose", level, perm=[0, 1, 3, 2]) for level in cut.levels()]
+    rows = cut.op("Concat", *map(cut.flat, turned), axis=1)
+    cut.out(rows, [1, cut.count, "columns"], named="output")
+
+
+def sigmoid_twice(cut: Surgery) -> None:
+    """The sigmoid applied twice."""
+    rows = cut.rows()
+    scores = cut.op("Sigmoid", cut.columns(rows, 4, 1 << 30))
+    cut.out(
+        cut.op("Concat", cut.columns(rows, 0, 4), scores, axis=2), [1, cut.count, "columns"], named="output"
+    )
+
+
+def rows_y_first(cut: Surgery) -> None:
+    """Finished rows y1, x1, y2, x2, score, class, as TensorFlow has boxes."""
+    rows = cut.suppressed()
+    order = [cut.columns(rows, index, index + 1) for index in (4, 3, 6, 5, 2, 1)]
+    cut.out(cut.op("Concat", *order, axis=1), ["detections", 6], named="output")
+
+
+def a_number_beside(cut: Surgery) -> None:
+    """A single number beside the rows."""
+    rows = cut.rows()
+    cut.out(rows, [1, cut.count, "columns"], named="output")
+    cut.out(cut.op("ReduceMax", rows, keepdims=0), [], named="highest")
 
 
 def overflowing(cut: Surgery) -> None:
@@ -357,17 +471,34 @@ def segments(cut: Surgery) -> None:
 REFUSED: dict[str, Callable[[Surgery], None]] = {
     layout.__name__: layout
     for layout in (
-        *(four_points, four_undecoded_points, swapped, overflowing, three_anchors, ultralytics),
-        *(rows_without_any, segments),
+        *(four_points, four_undecoded_points, swapped, swapped_shares, left_and_top, columns_of_cells),
+        *(sigmoid_twice, overflowing, three_anchors, ultralytics, rows_without_any, rows_y_first),
+        *(segments, a_number_beside),
     )
 }
 """Layouts that no convention opens: each has to be refused."""
 
 
-def rebuild(layout: str, source: Path, path: Path, *, normalised: bool = False) -> Path:
-    """Write `source`, a file of ours or of the authors, in another layout; `normalised` as `legacy` is."""
+def rebuild(
+    layout: str, source: Path, path: Path, *, normalised: bool = False, classes: int = 0, batch: int = 1
+) -> Path:
+    """Write `source`, a file of ours or of the authors, in another layout.
+
+    Args:
+        normalised: with the first convolution of `legacy`.
+        classes: how many of its classes to keep, 0 for all.
+        batch: pictures that it takes.
+    """
     cut = Surgery(source)
     if normalised:
         normalised_pixels(cut)
-    (LAYOUTS | REFUSED)[layout](cut)
+    if classes:
+        part = np.array([0]), np.array([classes]), np.array([1])
+        cut.maps = [(*level[:2], cut.op("Slice", level[2], *part)) for level in cut.maps]
+    cut.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    (LAYOUTS | FURTHER | REFUSED)[layout](cut)
+    if batch > 1:
+        for output in cut.outputs:
+            if output.type.tensor_type.shape.dim[0].dim_value == 1:
+                output.type.tensor_type.shape.dim[0].dim_value = batch
     return cut.save(path)

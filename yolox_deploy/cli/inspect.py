@@ -75,7 +75,10 @@ def print_inspection(found: Inspection) -> None:
         for spec in specs
     ]
     print_table(("tensor", "name", "dtype", "shape"), rows, f"{found.path} on {found.backend}")
-    typer.echo(f"\nIt seems to be {found.seems}\n" if found.info else f"\n{found.seems}\n")
+    opens = found.info is not None and not found.guessed
+    typer.echo(
+        f"\nIt seems to be {found.seems}\n" if opens else f"\nIt does not open by itself: {found.seems}\n"
+    )
     if not found.trials:
         return
     table = [

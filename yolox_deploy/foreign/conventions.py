@@ -15,7 +15,7 @@ import numpy as np
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
 from yolox_deploy.foreign.evidence import outside_unit
-from yolox_deploy.foreign.pixels import PIXELS, first_weight, likely_input, scaled_input, scalings
+from yolox_deploy.foreign.pixels import PIXELS, describe_scaled, first_weight, scalings
 from yolox_deploy.foreign.probe import Probe, layout_of
 from yolox_deploy.foreign.recognition import describe_outputs
 from yolox_deploy.outputs import row_reader
@@ -94,17 +94,25 @@ def recognise(runtime: Runtime, stated: Mapping[str, Any]) -> Described:
     inputs = {name: value for name, value in stated.items() if name.startswith("input.")}
     probe = Probe.of(runtime, stated.get("input_size"), inputs)
     _check_input(runtime, probe.convention, probe.size, stated.get("batch", probe.spec.shape[0]), UsageError)
-    weight = None if any(f"input.{name}" in inputs for name in PIXELS) else first_weight(probe)
-    likely = dataclasses.replace(probe, convention=likely_input(probe.convention, weight))
-    info, grey = describe_outputs(likely, stated)
+    if any(f"input.{name}" in inputs for name in PIXELS):
+        info, told = describe_outputs(probe, stated)[0], True
+    else:
+        info, told = describe_scaled(probe, stated, first_weight(probe))
     info = changed(info, {name: value for name, value in stated.items() if name not in inputs})
-    info = dataclasses.replace(info, input=scaled_input(likely, info, grey, weight))
-    return Described(info, _notes(info, stated))
+    return Described(info, _notes(info, stated, told))
 
 
-def _notes(info: ArtifactInfo, stated: Mapping[str, Any]) -> tuple[str, ...]:
-    """One sentence on what sets the file apart from the authors' own, where nobody stated it; none for a right one."""
+def _notes(info: ArtifactInfo, stated: Mapping[str, Any], told: bool) -> tuple[str, ...]:
+    """One sentence on what sets the file apart from the authors' own, where nobody stated it; none for a right one.
+
+    Args:
+        told: whether the photograph tells how pixels are scaled, where there is a question.
+    """
     said = [*_of_input(info.input, stated), *_of_outputs(info, stated)]
+    if not told:
+        said.append(
+            "how its pixels are scaled its first weights do not tell for sure, and nothing in a photograph does"
+        )
     if not said:
         return ()
     return (f"it does not describe itself; recognised: {'; '.join(said)}",)
@@ -124,7 +132,7 @@ def _of_input(found: InputConvention, stated: Mapping[str, Any]) -> list[str]:
                 "ImageNet mean and deviation)"
             )
         elif found in others:
-            said.append(f"its first weights are made for {found.color_order} pixels divided by 255")
+            said.append(f"it is made for {found.color_order} pixels divided by 255")
     return said
 
 
@@ -152,10 +160,12 @@ def _of_outputs(info: ArtifactInfo, stated: Mapping[str, Any]) -> list[str]:
     return _unstated(
         stated,
         ("output.columns", holds, "its class scores are multiplied by objectness already"),
+        ("output.columns", output.columns[-1] == "objectness" and not several, "its objectness comes last"),
         ("boxes", info.boxes == "corners", "its boxes are corners"),
         ("output.normalized", output.normalized, "its boxes are shares of the input's size"),
         ("output.logits", output.logits, "its scores lack the sigmoid, which is applied here"),
         ("output.columns_first", output.columns_first and not several, "its columns come before its rows"),
+        ("output.coarse_first", output.coarse_first, "its levels come in the order of stride 32, 16, 8"),
         ("output.tensors", several, f"its predictions come in {len(output.tensors)} tensors ({names})"),
     )
 

@@ -5,12 +5,13 @@ Each threshold stands between measured values: of sixteen right files and of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.outputs import detections
-from yolox_deploy.postprocess import Grid
-from yolox_deploy.types import OutputConvention
+from yolox_deploy.artifact import BOXES
+from yolox_deploy.postprocess import STRIDES, Grid
 
 Rows = NDArray[np.float32]
 
@@ -28,6 +29,20 @@ SURE = 0.1
 """A score in a photograph that is no noise."""
 
 LARGEST_LOGIT = 80.0
+
+TWICE = 0.5, 0.7311
+"""Where the sigmoid of a sigmoid lies."""
+
+REVERSED = 1.1
+"""How much more uneven the answers to a grey picture are, read as levels of stride 8, 16, 32 instead of 32, 16, 8, from
+which they are in the latter order: 0.5 to 0.8 in right files, 1.2 to 1.9 in such ones."""
+
+LEAST_PAIRS, APART = 3, 0.5
+"""Pairs of neighbours that tell, and how many cells the centres of their boxes may lie apart: 0.05 to 0.2 in right
+files, 1 where the axes are swapped."""
+
+BEST = 20
+"""Scores of a picture that are summed."""
 
 
 def outside_unit(scores: Rows) -> bool:
@@ -55,23 +70,95 @@ def box_form(boxes: Rows, grid: Grid, size: tuple[int, int]) -> tuple[str, bool]
     """
     exact: NDArray[np.float64] = boxes.astype(np.float64)
     points: NDArray[np.float64] = (grid.offsets * grid.strides[:, None]).astype(np.float64)
-    follows = min(_correlation(exact[:, axis], points[:, axis]) for axis in (0, 1))
-    if follows < FOLLOWS:
-        near = np.abs(exact[:, :2]).mean() < MOST_CELLS * 2
-        return ("raw", False) if near else None
-    pixels = np.array((size[1], size[0]), np.float64)
-    found = []
+    found, swapped = [], False
     for normalized in (False, True):
-        scaled = exact * np.tile(pixels, 2) if normalized else exact
-        first, second = scaled[:, :2], scaled[:, 2:]
-        for form, centers in (("decoded", first), ("corners", (first + second) / 2)):
-            extents = second if form == "decoded" else second - first
-            if np.quantile(extents, 0.05) < 0:
-                continue
-            cells = float((np.abs(centers - points) / grid.strides[:, None]).mean())
-            found.append((cells, form, normalized))
-    best = min(found, default=(MOST_CELLS, "", False))
-    return (best[1], best[2]) if best[0] < MOST_CELLS else None
+        scaled = exact * np.tile((size[1], size[0]), 2) if normalized else exact
+        for form, (centers, extents) in _readings(scaled[:, :2], scaled[:, 2:]).items():
+            swapped |= _follow(centers[:, ::-1], points)
+            if _follow(centers, points) and np.quantile(extents, 0.05) >= 0:
+                cells = float((np.abs(centers - points) / grid.strides[:, None]).mean())
+                found.append((cells, form, normalized))
+    if found:
+        cells, form, normalized = min(found, key=lambda item: item[0])
+        return (form, normalized) if cells < MOST_CELLS and form in BOXES else None
+    near = np.abs(exact[:, :2]).mean() < MOST_CELLS * 2
+    return ("raw", False) if near and not swapped and not _look_like_shares(exact) else None
+
+
+def _readings(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Centres and extents of boxes, (N, 2) each, by what their first and second two columns may be."""
+    return {
+        "decoded": (first, second),
+        "corners": ((first + second) / 2, second - first),
+        "left, top, width, height": (first + second / 2, second),
+    }
+
+
+def _follow(centers: NDArray[np.float64], points: NDArray[np.float64]) -> bool:
+    return min(_correlation(centers[:, axis], points[:, axis]) for axis in (0, 1)) >= FOLLOWS
+
+
+def _look_like_shares(boxes: NDArray[np.float64]) -> bool:
+    """Whether each box may be a share of the picture: on few anchor points such ones do not follow them."""
+    readings = list(_readings(boxes[:, :2], boxes[:, 2:]).values())[:2]
+    return any(
+        bool((extents > 0).all() and (extents <= 4).all() and (np.abs(centers - 0.5) <= 0.75).all())
+        for centers, extents in readings
+    )
+
+
+def axes_swapped(boxes: Rows, scores: Rows, grid: Grid) -> bool:
+    """Whether undecoded boxes (N, 4) hold y before x, or rows run down the columns of a level.
+
+    Neighbours that are sure of an object mean the same box; where they do so by the other order of the axes alone, that
+    is the order.
+    """
+    points = np.flatnonzero(scores > SURE)
+    steps = grid.offsets[points[1:]] - grid.offsets[points[:-1]]
+    pairs = (np.diff(points) == 1) & (steps == (1, 0)).all(axis=1)
+    if pairs.sum() < LEAST_PAIRS:
+        return False
+    right, other = (
+        np.median(np.abs(np.diff(boxes[points, :2][:, order], axis=0) + steps)[pairs].max(axis=1))
+        for order in ([0, 1], [1, 0])
+    )
+    return bool(right > APART > other)
+
+
+def levels_reversed(rows: Rows, size: tuple[int, int]) -> bool:
+    """Whether rows (N, columns) of a grey picture lie in the order of strides 32, 16, 8.
+
+    What is answered to it changes little from one anchor point to the next, unless levels are read in a wrong order.
+    """
+    return _unevenness(rows, size, STRIDES) > REVERSED * _unevenness(rows, size, STRIDES[::-1])
+
+
+def _unevenness(rows: Rows, size: tuple[int, int], strides: Sequence[int]) -> float:
+    """The mean difference between neighbours, in deviations of their column."""
+    deviations = rows.std(axis=0)
+    scaled = rows[:, deviations > 0] / deviations[deviations > 0]
+    start, total, count = 0, 0.0, 0
+    for stride in strides:
+        height, width = size[0] // stride, size[1] // stride
+        level = scaled[start : start + height * width].reshape(height, width, -1)
+        start += height * width
+        for axis in (0, 1):
+            steps = np.diff(level, axis=axis)
+            total, count = total + float(np.abs(steps).sum()), count + steps.size
+    return total / max(count, 1)
+
+
+def twice(scores: Rows) -> bool:
+    """Whether the scores lie where the sigmoid of a sigmoid does."""
+    return bool(scores.size and scores.min() >= TWICE[0] and scores.max() <= TWICE[1])
+
+
+def end_with_label(scores: Rows) -> bool:
+    """Whether the second of two columns is the label of two classes, 0 or 1, not a score."""
+    last = scores[:, -1]
+    return bool(scores.shape[1] == 2 and np.isin(last, (0, 1)).all() and np.ptp(last) == 1)
 
 
 def _correlation(values: NDArray[np.float64], points: NDArray[np.float64]) -> float:
@@ -88,7 +175,7 @@ def holds_objectness(grey: Rows, photo: Rows) -> bool:
     """
     if grey.shape[1] == 1:
         return False  # the score of the only class
-    if np.median(grey[:, 1:].max(axis=1)) >= FAINTEST_CLASS:
+    if np.median(grey.max(axis=1)) >= FAINTEST_CLASS:
         return True
     column, rest = photo[:, 0], photo[:, 1:].max(axis=1)
     sure = np.maximum(column, rest) > SURE
@@ -96,43 +183,18 @@ def holds_objectness(grey: Rows, photo: Rows) -> bool:
     return bool(sure.any() and both.mean() > 0.5)
 
 
-def fits(images: list[Rows], output: OutputConvention, size: tuple[int, int]) -> bool:
-    """Whether finished rows, read in this order, are boxes in a picture with scores and classes."""
-    rows = np.concatenate(images)
-    if not len(rows):
+def objectness_is_last(grey: Rows) -> bool:
+    """Whether the last column of the scores (N, C + 1) is objectness, not the first.
+
+    Objectness is what silences a grey picture; the first class does not.
+    """
+    if not np.median(grey[:, 0]) >= FAINTEST_CLASS > np.median(grey[:, -1]):
         return False
-    corners, scores, labels = rows[:, :4], rows[:, 4], rows[:, 5]
-    whole = bool((labels == np.round(labels)).all() and labels.max() < 10_000)
-    proper = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
-    reach = 2.0 * max(size)
-    return (
-        whole
-        and bool(scores.max() <= 1.001 and (scores != np.round(scores)).any())
-        and float(proper.mean()) > 0.95
-        and bool(np.abs(corners).max() < reach * 4 and np.median(np.abs(corners)) < reach)
-    )
+    first = best_sum(grey[:, 0] * grey[:, 1:].max(axis=1))
+    last = best_sum(grey[:, -1] * grey[:, :-1].max(axis=1))
+    return first > 0.05 and first > 3 * last
 
 
-def are_shares(images: list[Rows]) -> bool:
-    """Whether the corners of finished rows are shares of the input's size, not pixels."""
-    rows = np.concatenate(images)
-    return bool(len(rows) and np.quantile(np.abs(rows[:, :4]), 0.9) <= 1.5)
-
-
-def order_of(
-    tensors: list[NDArray[np.float32]], forms: list[OutputConvention], size: tuple[int, int], batch: int
-) -> list[OutputConvention]:
-    """Those of `forms` that the numbers of finished rows fit."""
-    found = []
-    for form in forms:
-        if "batch" in form.columns and not _is_batch(tensors, form, batch):
-            continue
-        if fits(detections(tensors, batch, form), form, size):
-            found.append(form)
-    return found
-
-
-def _is_batch(tensors: list[NDArray[np.float32]], form: OutputConvention, batch: int) -> bool:
-    rows = tensors[0].reshape(-1, tensors[0].shape[-1])
-    places = rows[:, form.columns.index("batch")]
-    return bool(((places >= 0) & (places < batch) & (places == np.round(places))).all())
+def best_sum(scores: Rows) -> float:
+    """The sum of the best scores in a picture."""
+    return float(np.sort(scores)[-BEST:].sum())

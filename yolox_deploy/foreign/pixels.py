@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-
-import numpy as np
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.errors import ArtifactError
+from yolox_deploy.foreign.evidence import best_sum
 from yolox_deploy.foreign.probe import Probe
+from yolox_deploy.foreign.recognition import describe_outputs
 from yolox_deploy.foreign.stem import UNCERTAIN_WEIGHT, stem_weight
 from yolox_deploy.foreign.structure import Answers
 from yolox_deploy.outputs import row_reader
@@ -20,8 +23,8 @@ FOUND_IN_GREY = 0.3
 """The sum of the best scores in a grey picture from which the pixels are of another scale than the network's: under
 0.01 in right files, 0.65 and 15 in networks of normalised pixels that are given 0-255."""
 
-BEST = 20
-"""Scores of a picture that are summed."""
+DECIDES = 1.0
+"""The sum of the best scores in a photograph from which they tell one scaling from another."""
 
 PIXELS = ("color_order", "scale", "mean", "std")
 """The fields of an input convention that say what a pixel becomes."""
@@ -42,37 +45,82 @@ def scalings(convention: InputConvention) -> tuple[InputConvention, ...]:
 
 def first_weight(probe: Probe) -> float | None:
     """The mean absolute weight that pixels meet first, where they may be scaled and it can be told."""
-    scalable = probe.convention.dtype != "uint8" and probe.convention.channels == 3
-    return stem_weight(probe.runtime.path, probe.runtime.content) if scalable else None
+    return stem_weight(probe.runtime.path, probe.runtime.content) if _scalable(probe) else None
 
 
-def likely_input(convention: InputConvention, weight: float | None) -> InputConvention:
-    """`convention`, with normalised pixels where the first weights are clearly made for them."""
-    return scalings(convention)[0] if weight is not None and weight > LEGACY_STEM_WEIGHT else convention
+def _scalable(probe: Probe) -> bool:
+    return probe.convention.dtype != "uint8" and probe.convention.channels == 3
 
 
-def scaled_input(probe: Probe, info: ArtifactInfo, grey: Answers, weight: float | None) -> InputConvention:
-    """The input convention of a file whose outputs are described by `info`.
+class Reading(NamedTuple):
+    """A description by one scaling, and what tells whether it is right, the most telling first.
 
-    Only large first weights raise the question; the photograph is then looked at once more for each way.
+    Attributes:
+        silent: nothing is found in the grey picture.
+        usual: objectness is where it usually is; a wrong scaling can look like another order of the columns.
+        scores: of what is found in the photograph.
+    """
+
+    info: ArtifactInfo
+    silent: bool
+    usual: bool
+    scores: float
+
+    @classmethod
+    def of(cls, probe: Probe, stated: Mapping[str, Any]) -> Reading:
+        """Describe the file by the convention of `probe`.
+
+        Raises:
+            ArtifactError: as `describe_outputs`.
+        """
+        info, pair = describe_outputs(probe, stated)
+        grey, photo = (_scores(answers, probe, info) for answers in pair)
+        return cls(info, grey < FOUND_IN_GREY, info.output.columns[-1] != "objectness", photo)
+
+
+def describe_scaled(
+    probe: Probe, stated: Mapping[str, Any], weight: float | None
+) -> tuple[ArtifactInfo, bool]:
+    """The description of a file whose scaling is not stated, and whether the photograph tells the scaling.
+
+    Large first weights raise the question, and where they cannot be read, what is found in a grey picture: the two
+    pictures are then looked at once more for each scaling.
 
     Args:
-        probe: with the likely convention.
-        grey: what the file answers to a grey picture by it.
+        stated: conventions by dotted name, taken as they are.
         weight: what `first_weight` gives.
+
+    Raises:
+        ArtifactError: as `describe_outputs`, with each scaling.
     """
-    if weight is None or weight <= UNCERTAIN_WEIGHT:
-        return probe.convention
-    if weight <= LEGACY_STEM_WEIGHT and _scores(grey, probe, info) < FOUND_IN_GREY:
-        return probe.convention
-    likely, *others = scalings(probe.convention)
-    scores = {way: _scores(probe.photograph(way), probe, info) for way in (likely, *others)}
-    best = max(others, key=scores.__getitem__)
-    return best if scores[best] > CLEARLY_BETTER * scores[likely] else likely
+    if not _scalable(probe) or (weight is not None and weight <= UNCERTAIN_WEIGHT):
+        return describe_outputs(probe, stated)[0], True
+    if weight is None:
+        first = Reading.of(probe, stated)
+        if first.silent and first.usual:
+            return first.info, True
+    plain, legacy, *others = (probe.convention, *scalings(probe.convention))
+    likely, other = (legacy, plain) if (weight or 0) > LEGACY_STEM_WEIGHT else (plain, legacy)
+    ways = [dataclasses.replace(probe, convention=way) for way in (likely, other, *others)]
+    readings = [reading for way in ways if (reading := _attempt(way, stated)) is not None]
+    if not readings:
+        return describe_outputs(ways[0], stated)[0], False  # raises what is wrong with it
+    first, best = readings[0], max(readings, key=lambda reading: reading[1:])
+    decided = best.scores >= DECIDES
+    clearly = decided and best.scores > CLEARLY_BETTER * first.scores
+    told = decided or likely == plain  # nothing speaks against YOLOX's own scaling
+    return (best if best[1:3] > first[1:3] or clearly else first).info, told
+
+
+def _attempt(probe: Probe, stated: Mapping[str, Any]) -> Reading | None:
+    try:
+        return Reading.of(probe, stated)
+    except ArtifactError:
+        return None  # no such answers by this scaling
 
 
 def _scores(answers: Answers, probe: Probe, info: ArtifactInfo) -> float:
     """The sum of the best scores in a picture."""
     rows = row_reader(info, [spec.name for spec in probe.runtime.outputs])(answers, 1)[0]
     scores = rows[:, 4] if info.suppression == "in_graph" else rows[:, 4] * rows[:, 5:].max(axis=1)
-    return float(np.sort(scores)[-BEST:].sum())
+    return best_sum(scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,13 @@ SIZE_HINT = (
 
 COLOR_ORDERS = {3: "BGR", 1: "GRAY", 4: "BGRA"}
 """Channels of an input -> the order that they have where nobody says another."""
+
+
+class Pair(NamedTuple):
+    """What a file answers to the grey picture and to the photograph."""
+
+    grey: Answers
+    photo: Answers
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,12 @@ class Probe:
             raise ArtifactError(f"{error}{self.hint}") from error
         check_finite(answers, self.runtime)
         return answers
+
+
+def beside_grey(value: int) -> NDArray[np.uint8]:
+    """The photograph with as much of one grey value on its left, uint8 BGR."""
+    photograph = load_image(packaged_photographs()[0])
+    return np.concatenate([np.full_like(photograph, value), photograph], axis=1)
 
 
 def check_finite(answers: Mapping[str, NDArray[Any]], runtime: Runtime) -> None:

@@ -8,37 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
-from yolox_deploy.class_names import CLASS_NAMES, default_class_names
+from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.foreign import evidence
-from yolox_deploy.foreign.probe import Probe
-from yolox_deploy.foreign.structure import ROW_ORDERS, Answers, predictions_form, row_forms
-from yolox_deploy.outputs import blocks, detections, joined, side_by_side
+from yolox_deploy.foreign.finished import describe_rows, order_of
+from yolox_deploy.foreign.probe import Pair, Probe
+from yolox_deploy.foreign.refusals import refuse, refuse_boxes, refuse_rows, refuse_scores, refuse_shapes
+from yolox_deploy.foreign.structure import BOX_COLUMNS, Answers, predictions_form, row_forms
+from yolox_deploy.outputs import blocks, finest_first, joined, row_reader
 from yolox_deploy.postprocess import Grid, anchor_grid
-from yolox_deploy.types import OutputConvention
+from yolox_deploy.types import DETECTION_COLUMNS, OutputConvention
 
 OTHER_FAMILIES = {"Ultralytics": "a YOLO model of Ultralytics"}
 """What the author in a file's metadata begins with -> what it then is."""
 
-PRIORS = 3
-"""Anchor boxes a location in YOLOv3, v5 and v7."""
 
-
-class Pair(NamedTuple):
-    """What a file answers to the grey picture and to the photograph."""
-
-    grey: Answers
-    photo: Answers
-
-
-def describe_outputs(probe: Probe, stated: Mapping[str, Any]) -> tuple[ArtifactInfo, Answers]:
-    """A description of the file with the input convention of `probe`, and its answers to the grey picture.
+def describe_outputs(probe: Probe, stated: Mapping[str, Any]) -> tuple[ArtifactInfo, Pair]:
+    """A description of the file with the input convention of `probe`, and its answers to the two pictures.
 
     Args:
         stated: conventions by dotted name, taken as they are.
@@ -51,7 +43,7 @@ def describe_outputs(probe: Probe, stated: Mapping[str, Any]) -> tuple[ArtifactI
     pair = Pair(probe.grey(), probe.photograph(probe.convention))
     form = _form(probe, pair, grid, stated)
     if form.finished:
-        fields, classes = _finished(probe, pair, form, stated)
+        fields, classes = describe_rows(probe, pair, form, stated)
     else:
         fields, classes = _predictions(probe, pair, form, grid, stated)
     info = ArtifactInfo(
@@ -65,14 +57,18 @@ def describe_outputs(probe: Probe, stated: Mapping[str, Any]) -> tuple[ArtifactI
         origin="inferred",
         **fields,
     )
-    return info, pair.grey
+    if info.boxes == "raw" and "boxes" not in stated and not form.finished:
+        rows = row_reader(info, [spec.name for spec in probe.runtime.outputs])(pair.photo, 1)[0]
+        if evidence.axes_swapped(rows[:, :BOX_COLUMNS], rows[:, 4] * rows[:, 5:].max(axis=1), grid):
+            refuse(probe, "its boxes hold y before x, or its rows run down the columns of each level")
+    return info, pair
 
 
 def _refuse_other_families(probe: Probe, stated: Mapping[str, Any]) -> None:
     author = probe.runtime.loaded.metadata.get("author", "")
     for name, what in OTHER_FAMILIES.items():
         if author.startswith(name) and not any(key.startswith("output.") for key in stated):
-            _refuse(probe, f"it is {what} by its metadata, not a YOLOX model")
+            refuse(probe, f"it is {what} by its metadata, not a YOLOX model")
 
 
 def _form(probe: Probe, pair: Pair, grid: Grid, stated: Mapping[str, Any]) -> OutputConvention:
@@ -88,7 +84,7 @@ def _form(probe: Probe, pair: Pair, grid: Grid, stated: Mapping[str, Any]) -> Ou
         grey={name: pair.grey[name] for name in tensors or pair.grey},
         photo={name: pair.photo[name] for name in tensors or pair.photo},
     )
-    form = predictions_form(answers.grey, len(grid))
+    form = predictions_form(answers.grey, len(grid), probe.size)
     rows = row_forms(answers.photo) if form is None or _six_columns(form, answers.grey) else []
     if columns is not None:
         found = OutputConvention(columns=columns)
@@ -97,14 +93,16 @@ def _form(probe: Probe, pair: Pair, grid: Grid, stated: Mapping[str, Any]) -> Ou
         first = stated.get("output.columns_first", bool(likely and likely.columns_first))
         return OutputConvention(tensors or order, columns, first)
     arrays = [answers.photo[name] for name in (rows[0].tensors or answers.photo)] if rows else []
-    fitting = evidence.order_of(arrays, rows, probe.size, probe.spec.shape[0] or 1)
+    fitting = order_of(arrays, rows, probe.size, probe.spec.shape[0] or 1)
+    if form is not None:
+        fitting = [order for order in fitting if _are_corners(probe, answers.grey, order, grid)]
     if len(fitting) == 1:
         return fitting[0]
     if form is not None:
         return form
     if rows:
-        _refuse_rows(probe, arrays)
-    return _refuse_shapes(probe, pair.grey, grid)
+        refuse_rows(probe, arrays)
+    return refuse_shapes(probe, pair.grey, grid)
 
 
 def _six_columns(form: OutputConvention, grey: Answers) -> bool:
@@ -112,127 +110,102 @@ def _six_columns(form: OutputConvention, grey: Answers) -> bool:
     return not form.tensors and not form.columns_first and next(iter(grey.values())).shape[-1] == 6
 
 
+def _are_corners(probe: Probe, grey: Answers, order: OutputConvention, grid: Grid) -> bool:
+    """Whether rows of all anchor points hold corners where finished ones in this order would."""
+    rows = _rows(grey, order)
+    found = [rows[:, order.columns.index(name)] for name in DETECTION_COLUMNS[:BOX_COLUMNS]]
+    return (evidence.box_form(np.stack(found, axis=1), grid, probe.size) or ("", False))[0] == "corners"
+
+
 def _predictions(
     probe: Probe, pair: Pair, form: OutputConvention, grid: Grid, stated: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The fields of a description that predictions have, and the class names."""
-    grey, photo = (blocks(_rows(answers, form), form.columns) for answers in pair)
-    parts = [name for name in ("objectness", "classes") if name in form.columns]
-    scores = [np.concatenate([found[name] for name in parts], axis=1) for found in (grey, photo)]
+    rows = [_rows(answers, form) for answers in pair]
+    if any(len(part) != len(grid) for part in rows):
+        refuse_shapes(probe, pair.grey, grid)
+    coarse_first = stated.get("output.coarse_first")
+    if coarse_first is None:
+        coarse_first = (
+            len(form.tensors) < 2
+            and stated.get("priors", 1) == 1
+            and evidence.levels_reversed(rows[0], probe.size)
+        )
+    if coarse_first:
+        rows = [finest_first(part, probe.size) for part in rows]
+    parts = [blocks(part, form.columns) for part in rows]
+    names = [name for name in ("objectness", "classes") if name in form.columns]
+    logits, scores = _scores(
+        probe, [np.concatenate([part[name] for name in names], axis=1) for part in parts], stated
+    )
+    if "output.columns" not in stated:
+        form = dataclasses.replace(form, columns=_columns(form, *scores))
+        if "objectness" not in form.columns and not rows[0].any():
+            refuse(
+                probe,
+                "it answers nothing but zeros to a grey picture, so nothing tells whether it has objectness",
+                "--override output.columns=boxes,objectness,classes or boxes,classes",
+            )
+    boxes, normalized = stated.get("boxes"), stated.get("output.normalized", False)
+    if boxes is None:
+        boxes, normalized = _box_form(probe, rows, [part["boxes"] for part in parts], grid)
+    output = dataclasses.replace(form, logits=logits, normalized=normalized, coarse_first=coarse_first)
+    classes = scores[0].shape[1] - ("objectness" in form.columns)
+    return {"boxes": boxes, "output": output}, default_class_names(classes)
+
+
+def _scores(
+    probe: Probe, scores: list[NDArray[Any]], stated: Mapping[str, Any]
+) -> tuple[bool, list[NDArray[Any]]]:
+    """Whether the scores of both pictures (N, columns) lack their sigmoid, and the scores with it."""
     logits = stated.get("output.logits")
     if logits is None:
         logits = any(map(evidence.outside_unit, scores))
         if logits and not evidence.are_logits(scores[0]):
-            _refuse_scores(probe, scores)
+            refuse_scores(probe, scores)
+        if all(map(evidence.twice, scores)):
+            refuse(
+                probe,
+                "its scores lie between 0.5 and 0.731, as where the sigmoid is applied twice, and everything is found",
+                "--override output.logits=false",
+            )
     if logits:
         scores = [1 / (1 + np.exp(-part.astype(np.float64))) for part in scores]
     elif any(map(evidence.outside_unit, scores)):
-        _refuse_scores(probe, scores)
-    unsaid = "output.columns" not in stated and not form.tensors
-    if unsaid and not evidence.holds_objectness(*scores):
-        form, parts = dataclasses.replace(form, columns=("boxes", "classes")), ["classes"]
-    box_form = stated.get("boxes"), stated.get("output.normalized", False)
-    if box_form[0] is None:
-        box_form = evidence.box_form(grey["boxes"], grid, probe.size) or _refuse_boxes(probe, grey["boxes"])
-    output = dataclasses.replace(form, logits=bool(logits), normalized=box_form[1])
-    return {"boxes": box_form[0], "output": output}, default_class_names(scores[0].shape[1] - len(parts) + 1)
+        refuse_scores(probe, scores)
+    elif "output.columns" not in stated and evidence.end_with_label(np.concatenate(scores)):
+        refuse(
+            probe,
+            "its last column holds 0 and 1 alone, as labels do, and the boxes before it are no corners",
+            "--override output.columns=...",
+        )
+    return bool(logits), scores
+
+
+def _columns(form: OutputConvention, grey: NDArray[Any], photo: NDArray[Any]) -> tuple[str, ...]:
+    """What the columns of `form` hold, objectness where the scores (N, columns) show it."""
+    if form.tensors and "objectness" in form.columns:
+        return form.columns
+    held: tuple[str, ...] = ("classes",)
+    if evidence.holds_objectness(grey, photo):
+        held = ("classes", "objectness") if evidence.objectness_is_last(grey) else ("objectness", "classes")
+    kept = [name for name in form.columns if name != "objectness"]
+    return tuple(part for name in kept for part in (held if name == "classes" else (name,)))
+
+
+def _box_form(
+    probe: Probe, rows: list[NDArray[Any]], boxes: list[NDArray[Any]], grid: Grid
+) -> tuple[str, bool]:
+    """What the boxes are, told by the anchor points that answer anything: some files leave out what is faint."""
+    for part, found in zip(rows, boxes, strict=True):
+        if (said := part.any(axis=1)).any():
+            points = Grid(grid.offsets[said], grid.strides[said])
+            return evidence.box_form(found[said], points, probe.size) or refuse_boxes(probe, found[said])
+    return refuse(probe, "it answers nothing but zeros", "--override boxes=raw|decoded|corners")
 
 
 def _rows(answers: Answers, form: OutputConvention) -> NDArray[np.float32]:
     """(N, columns) of the first image."""
     tensors = [answers[name] for name in form.tensors or answers]
-    rows: NDArray[np.float32] = joined(tensors, form.columns_first)[0].astype(np.float32)
-    return rows
-
-
-def _finished(
-    probe: Probe, pair: Pair, form: OutputConvention, stated: Mapping[str, Any]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The fields of a description that finished rows have, and the class names, whose number only labels tell.
-
-    They are suppressed again: it changes nothing where the graph did so by the same thresholds.
-    """
-    images = [
-        rows
-        for answers in pair
-        for rows in detections(
-            [answers[name] for name in form.tensors or answers], probe.spec.shape[0] or 1, form
-        )
-    ]
-    rows = np.concatenate(images)
-    classes = int(rows[:, 5].max()) + 1 if len(rows) else 1
-    if len(rows) < len(anchor_grid(probe.size)) and "class_names" not in stated:
-        if classes > len(CLASS_NAMES):
-            _refuse(
-                probe,
-                f"it answers class {classes - 1}, and its number of classes is not in it",
-                "--names FILE",
-            )
-        classes = len(CLASS_NAMES)
-    normalized = stated.get("output.normalized", evidence.are_shares(images))
-    fields = {"boxes": "corners", "output": dataclasses.replace(form, normalized=normalized)}
-    return fields, default_class_names(classes)
-
-
-def _refuse(probe: Probe, found: str, option: str = "") -> NoReturn:
-    cure = f"state it with {option}, or compare" if option else "compare"
-    raise ArtifactError(
-        f"{probe.runtime.path}: {found}. If it is a YOLOX detector all the same, {cure} what is possible on pictures: "
-        f"yolox-deploy inspect {probe.runtime.path} --images DIR{probe.hint}"
-    )
-
-
-def _refuse_rows(probe: Probe, tensors: list[NDArray[Any]]) -> NoReturn:
-    rows = side_by_side(tensors)
-    orders = "; ".join(",".join(order) for order in ROW_ORDERS if len(order) == rows.shape[-1])
-    why = (
-        "no known order of them fits"
-        if rows.size
-        else "it finds nothing in a photograph, which would tell their order"
-    )
-    _refuse(
-        probe,
-        f"its rows of {rows.shape[-1]} columns seem to be finished detections, and {why}",
-        f"--override output.columns=... (in use are: {orders})",
-    )
-
-
-def _refuse_shapes(probe: Probe, answers: Answers, grid: Grid) -> NoReturn:
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in answers.items())
-    size = "{}x{}".format(*probe.size)
-    if any(len(grid) * PRIORS in array.shape for array in answers.values()):
-        _refuse(
-            probe,
-            f"the output is {shapes}: {PRIORS} rows for each of the {len(grid)} anchor points of {size}, as YOLOv3, v5 "
-            "and v7 have with their anchor boxes",
-            f"--override priors={PRIORS} (YOLOX's own anchor-based models)",
-        )
-    alone = [name for name in answers if predictions_form({name: answers[name]}, len(grid))]
-    if len(alone) == 1 and len(answers) > 1:
-        others = ", ".join(name for name in answers if name != alone[0])
-        _refuse(probe, f"beside {alone[0]} it answers {others}", f"--override output.tensors={alone[0]}")
-    _refuse(
-        probe, f"the output is {shapes}; a YOLOX detector of {size} gives (batch, {len(grid)}, 5 + classes)"
-    )
-
-
-def _refuse_scores(probe: Probe, scores: list[NDArray[Any]]) -> NoReturn:
-    low, high = min(part.min() for part in scores), max(part.max() for part in scores)
-    _refuse(
-        probe,
-        f"its score columns hold {low:.3g} to {high:.3g}, expected 0 to 1, and they are no logits either: more box "
-        "coordinates than four (a four-point head), or another network",
-        "--override output.logits=true or output.columns=...",
-    )
-
-
-def _refuse_boxes(probe: Probe, boxes: NDArray[Any]) -> NoReturn:
-    low, high = (
-        ", ".join(f"{value:.3g}" for value in side) for side in (boxes.min(axis=0), boxes.max(axis=0))
-    )
-    _refuse(
-        probe,
-        f"its box columns (from {low} to {high} on a grey picture) are neither undecoded, nor centres and sizes, nor "
-        "corners",
-        "--override boxes=raw|decoded|corners",
-    )
+    rows = joined(tensors, form.columns_first)[:1]
+    return rows.reshape(-1, rows.shape[-1]).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import prod
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -29,15 +30,16 @@ ROLES = {"boxes": "box|reg|loc", "objectness": "obj|conf", "classes": "cls|class
 """Part of an output's name -> what it holds, asked where widths alone leave it open."""
 
 
-def predictions_form(answers: Answers, anchor_points: int) -> OutputConvention | None:
+def predictions_form(answers: Answers, anchor_points: int, size: tuple[int, int]) -> OutputConvention | None:
     """How the tensors make the rows of all anchor points; None where they do not.
 
     Args:
         answers: arrays by name, in the file's order.
         anchor_points: of the input's size.
+        size: (H, W) of the input.
     """
     for columns_first in (False, True):
-        widths = _widths(answers, anchor_points, columns_first)
+        widths = _widths(answers, anchor_points, size, columns_first)
         if widths is None:
             continue
         (width, *others) = widths.values()
@@ -48,7 +50,9 @@ def predictions_form(answers: Answers, anchor_points: int) -> OutputConvention |
     return None
 
 
-def _widths(answers: Answers, anchor_points: int, columns_first: bool) -> dict[str, int] | None:
+def _widths(
+    answers: Answers, anchor_points: int, size: tuple[int, int], columns_first: bool
+) -> dict[str, int] | None:
     """Columns of each tensor of the first level, by name; None where the tensors' rows are not the anchor points."""
     levels: dict[int, dict[str, int]] = {}
     for name, array in answers.items():
@@ -56,7 +60,9 @@ def _widths(answers: Answers, anchor_points: int, columns_first: bool) -> dict[s
             return None
         shape = (*array.shape, 1) if array.ndim == 2 else array.shape
         width, *sides = (shape[1], *shape[2:]) if columns_first else (shape[-1], *shape[1:-1])
-        rows = sides[0] * (sides[1] if len(sides) > 1 else 1)
+        if 1 not in sides and len(sides) > 1 and sides[0] * size[1] != sides[1] * size[0]:
+            return None  # another shape than the picture's, such as (w, h)
+        rows = prod(sides)
         levels.setdefault(rows, {})[name] = width
     found = list(levels.values())
     alike = all(list(level.values()) == list(found[0].values()) for level in found)
@@ -80,15 +86,15 @@ def _columns(widths: Mapping[str, int]) -> tuple[str, ...] | None:
 
 def row_forms(answers: Answers) -> list[OutputConvention]:
     """The known forms of finished rows that have as many columns as these tensors; none where there are no rows."""
+    if any(array.ndim not in (1, 2, 3) for array in answers.values()):
+        return []
     ordered = dict(sorted(answers.items(), key=_boxes_then_floats))
     ordered = {name: array for name, array in ordered.items() if not _is_count(name, array)}
     lengths = {
         array.shape[-1] if array.ndim == 1 else array.shape[min(array.ndim - 1, 1)]
         for array in ordered.values()
     }
-    if len(ordered) > 1 and len(lengths) != 1:
-        return []
-    if any(array.ndim not in (1, 2, 3) for array in ordered.values()):
+    if len(lengths) != 1:
         return []
     width = side_by_side(list(ordered.values())).shape[-1]
     names = tuple(ordered) if len(answers) > 1 else ()
