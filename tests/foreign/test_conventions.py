@@ -113,3 +113,11 @@ def test_a_row_of_too_few_columns_is_refused(tmp_path: Path) -> None:
     onnx.save(model, str(path))
     with pytest.raises(ArtifactError, match="5 \\+ classes"):
         inferred(path)
+
+
+def test_a_model_that_finds_something_in_grey_is_not_taken_for_a_legacy_one(
+    toy_model: Any, tmp_path: Path
+) -> None:
+    """Normalised pixels silence any network of 0-255; that alone says nothing where no weights can be read."""
+    found = inferred(toy_model(tmp_path / "toy.onnx", [(5, [0, 0, 0, 0, 0, 0.9, 0, 0])], lit=[5]))
+    assert found.input == InputConvention()

@@ -109,7 +109,9 @@ def describe_scaled(
     decided = best.scores >= DECIDES
     clearly = decided and best.scores > CLEARLY_BETTER * first.scores
     told = decided or likely == plain  # nothing speaks against YOLOX's own scaling
-    return (best if best[1:3] > first[1:3] or clearly else first).info, told
+    # Pixels of another scale silence any network: without weights that ask for them something has to be found.
+    better = best[1:3] > first[1:3] and (decided or weight is not None)
+    return (best if better or clearly else first).info, told
 
 
 def _attempt(probe: Probe, stated: Mapping[str, Any]) -> Reading | None:
