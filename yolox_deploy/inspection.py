@@ -14,6 +14,7 @@ from yolox_deploy.files import packaged_photographs
 from yolox_deploy.foreign.conventions import stated_size
 from yolox_deploy.models.published import model_path
 from yolox_deploy.runtimes.registry import open_runtime, present_files
+from yolox_deploy.settings import flatten
 from yolox_deploy.sources import image_paths
 from yolox_deploy.trials import Attempts, Trial, choose, figure
 from yolox_deploy.types import SILENT, Report, TensorSpec
@@ -114,7 +115,7 @@ def inspect(
             metadata=dict(runtime.loaded.metadata),
             seems="",
         )
-    stated = dict(override or {})
+    stated = flatten(override or {})
     attempts = Attempts(Path(path), backend, stated, pictures[:MOST_PICTURES], images, annotations, report)
     try:
         base, opened = attempts.first()

@@ -18,7 +18,7 @@ from yolox_deploy.detector import Detector, DetectorInfo
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
 from yolox_deploy.foreign.pixels import PIXELS, scalings
 from yolox_deploy.foreign.structure import ROW_ORDERS
-from yolox_deploy.images import load_image
+from yolox_deploy.images import load_opaque
 from yolox_deploy.types import Detections, InputConvention, OutputConvention, Report
 
 CLEARLY_BETTER = 1.1, 0.01
@@ -63,11 +63,11 @@ def choose(trials: Sequence[Trial]) -> Trial:
     """The trial to open the file with: the first, unless another is clearly better.
 
     Without AP another is taken only where the first finds nothing of an object's size and shape, or something in grey:
-    wrong colour orders and ways of resizing find most objects too, and wrong scales more than there are.
+    wrong colour orders and ways of resizing find most objects too, and wrong scales more than there are, or nothing.
     """
     first = trials[0]
     best = max(trials, key=figure)
-    if first.in_grey > best.in_grey or not first.scores:
+    if not first.scores or (first.in_grey > best.in_grey and figure(best)[1] > figure(first)[1] / 2):
         return best
     if first.ap is None or best.ap is None:
         return first
@@ -159,9 +159,10 @@ class Attempts:
         self.report.step(f"trying {name}")
         with self._open(fields) as detector:
             opened = detector.info
-            found = [(detector.predict(image), image.shape) for image in map(load_image, self.pictures)]
-            height, width = detector.info.artifact.input_size
-            grey = np.full((height, width, 3), detector.info.artifact.input.pad_value, np.uint8)
+            size, convention = opened.artifact.input_size, opened.artifact.input
+            pictures = [load_opaque(path, convention.picture_channels) for path in self.pictures]
+            found = [(detector.predict(image), image.shape) for image in pictures]
+            grey = np.full((*size, convention.picture_channels), convention.pad_value, np.uint8)
             in_grey = len(detector.predict(grey))
             ap = None if self.annotations is None else self._ap(detector)
         sound = np.concatenate([plausible(detections, shape) for detections, shape in found])

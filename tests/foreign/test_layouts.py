@@ -17,6 +17,7 @@ from yolox_deploy.errors import ArtifactError
 from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.foreign.stem import UNCERTAIN_WEIGHT, stem_weight
 from yolox_deploy.matching import Boxes, match
+from yolox_deploy.trials import Trial, choose
 from yolox_deploy.types import LEGACY_STEM_WEIGHT, Detections, InputConvention
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
@@ -217,6 +218,24 @@ def test_a_guess_is_not_kept_unless_annotations_bear_it_out(
 def test_rows_that_are_stated_to_be_predictions(rebuilt: Any) -> None:
     with pytest.raises(ArtifactError, match=r"a YOLOX detector of 480x640 gives \(batch, 6300, 5"):
         Detector(rebuilt("rows_without_any"), override={"output.columns": "boxes,objectness,classes"})
+
+
+@pytest.mark.parametrize(
+    ("trials", "chosen"),
+    [
+        ([(2.0, 0, None), (2.9, 0, None)], 0),  # a little more is no reason
+        ([(2.0, 3, None), (1.5, 0, None)], 1),  # something in grey is one
+        ([(2.0, 1, None), (0.1, 0, None)], 0),  # but a network that sees nothing is silent too
+        ([(0.0, 0, None), (0.5, 0, None)], 1),
+        ([(2.0, 0, 0.300), (2.0, 0, 0.315)], 0),
+        ([(2.0, 0, 0.200), (1.0, 0, 0.315)], 1),
+    ],
+)
+def test_what_is_recognised_gives_way_to_what_is_clearly_better(
+    trials: list[tuple[float, int, float | None]], chosen: int
+) -> None:
+    tried = [Trial("", {}, 9, 1.0, scores, in_grey, ap) for scores, in_grey, ap in trials]
+    assert choose(tried) is tried[chosen]
 
 
 def test_what_is_stated_is_not_doubted(
