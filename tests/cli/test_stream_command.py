@@ -283,7 +283,7 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
         (("missing.mp4",), "no video at missing.mp4"),
         (("missing",), "no picture at missing"),
         (("empty",), "no picture at empty"),
-        (("broken.mp4",), "broken.mp4 cannot be opened"),
+        (("broken.mp4",), "broken.mp4 is a text"),
         (("http://127.0.0.1:9/none.mjpg",), "http://127.0.0.1:9/none.mjpg cannot be opened"),
         (("photo.png", "--policy", "oldest"), "no policy 'oldest'"),
         (("photo.png", "--out", "out.gif"), "out.gif ends with '.gif'; expected a video: .mp4"),
