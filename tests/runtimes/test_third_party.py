@@ -29,6 +29,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def model(tmp_path: Path) -> Path:
     """A model of two files."""
     answer = np.zeros((1, 84, 7), np.float32)
+    answer[..., 5:] = 0.05  # a network gives each class some probability
     answer[0, 10, 4:] = (0.45, 0.5, 0.0)  # anchor point 10 of stride 8: column 2, row 1, a box of 8x8
     np.save(tmp_path / "model.npy", answer)
     np.save(tmp_path / "model.scale.npy", np.float32(2))
