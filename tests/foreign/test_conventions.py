@@ -121,3 +121,11 @@ def test_a_model_that_finds_something_in_grey_is_not_taken_for_a_legacy_one(
     """Normalised pixels silence any network of 0-255; that alone says nothing where no weights can be read."""
     found = inferred(toy_model(tmp_path / "toy.onnx", [(5, [0, 0, 0, 0, 0, 0.9, 0, 0])], lit=[5]))
     assert found.input == InputConvention()
+
+
+def test_boxes_of_hardly_any_row_are_not_guessed(toy_model: Any, tmp_path: Path) -> None:
+    """A single undecoded box may lie as near to its anchor point as a decoded one."""
+    rows = [(index, [0.0] * 7) for index in range(84)]
+    path = toy_model(tmp_path / "toy.onnx", [*rows, (10, [0, 0, 0, 0, 0.9, 1, 0])], size=(64, 64), classes=2)
+    with pytest.raises(ArtifactError, match=r"almost nothing but zeros \(2 rows.*--override boxes=raw"):
+        inferred(path)

@@ -28,6 +28,9 @@ from yolox_deploy.types import DETECTION_COLUMNS, OutputConvention
 OTHER_FAMILIES = {"Ultralytics": "a YOLO model of Ultralytics"}
 """What the author in a file's metadata begins with -> what it then is."""
 
+LEAST_POINTS = 8
+"""Anchor points with an answer that boxes are told by, at least."""
+
 
 def describe_outputs(probe: Probe, stated: Mapping[str, Any]) -> tuple[ArtifactInfo, Pair]:
     """A description of the file with the input convention of `probe`, and its answers to the two pictures.
@@ -197,11 +200,17 @@ def _box_form(
     probe: Probe, rows: list[NDArray[Any]], boxes: list[NDArray[Any]], grid: Grid
 ) -> tuple[str, bool]:
     """What the boxes are, told by the anchor points that answer anything: some files leave out what is faint."""
-    for part, found in zip(rows, boxes, strict=True):
-        if (said := part.any(axis=1)).any():
-            points = Grid(grid.offsets[said], grid.strides[said])
-            return evidence.box_form(found[said], points, probe.size) or refuse_boxes(probe, found[said])
-    return refuse(probe, "it answers nothing but zeros", "--override boxes=raw|decoded|corners")
+    said = [np.flatnonzero(part.any(axis=1)) for part in rows]
+    index = np.concatenate(said)
+    if len(index) < LEAST_POINTS:
+        refuse(
+            probe,
+            f"it answers almost nothing but zeros ({len(index)} rows of two pictures), too little to tell its boxes",
+            "--override boxes=raw|decoded|corners",
+        )
+    found = np.concatenate([part[points] for part, points in zip(boxes, said, strict=True)])
+    told = evidence.box_form(found, Grid(grid.offsets[index], grid.strides[index]), probe.size)
+    return told or refuse_boxes(probe, found)
 
 
 def _rows(answers: Answers, form: OutputConvention) -> NDArray[np.float32]:
