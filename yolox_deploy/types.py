@@ -55,6 +55,8 @@ INPUT_DTYPES = ("float32", "float16", "uint8")
 COLOR_ORDERS = {"BGR": 3, "RGB": 3, "GRAY": 1, "BGRA": 4, "RGBA": 4}
 """Order of the channels -> how many there are."""
 RESIZES = ("letterbox", "letterbox_center", "stretch")
+USUAL_ORDERS = {3: "BGR", 1: "GRAY", 4: "BGRA"}
+"""Channels of an input -> the order that they have where nobody says another."""
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,10 @@ def overrides(
     if imgsz is not None:
         chosen["input_size"] = parse_size(imgsz)
     if legacy:
+        from yolox_deploy.foreign.pixels import PIXELS
+
         old = InputConvention.legacy()
-        chosen |= {f"input.{name}": getattr(old, name) for name in ("color_order", "scale", "mean", "std")}
+        chosen |= {f"input.{name}": getattr(old, name) for name in PIXELS}
     return chosen | parse_settings(settings or [], "--override", "boxes=corners")
 
 

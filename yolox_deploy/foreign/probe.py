@@ -16,7 +16,7 @@ from yolox_deploy.foreign.structure import Answers
 from yolox_deploy.images import load_image, load_opaque
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.base import Runtime
-from yolox_deploy.types import InputConvention, TensorSpec
+from yolox_deploy.types import USUAL_ORDERS, InputConvention, TensorSpec
 
 DEFAULT_SIZE = 640
 
@@ -24,9 +24,6 @@ SIZE_HINT = (
     f". The file leaves its height and width free and was run at {DEFAULT_SIZE}x{DEFAULT_SIZE} unless told "
     'otherwise; give the size it was made for: --imgsz HxW, in Python Detector(FILE, override={"input_size": (H, W)})'
 )
-
-COLOR_ORDERS = {3: "BGR", 1: "GRAY", 4: "BGRA"}
-"""Channels of an input -> the order that they have where nobody says another."""
 
 
 class Pair(NamedTuple):
@@ -71,7 +68,7 @@ class Probe:
         layout, channels, fixed = layout_of(runtime, spec)
         asked = size or (DEFAULT_SIZE, DEFAULT_SIZE)
         try:
-            told = InputConvention(layout=layout, dtype=str(spec.dtype), color_order=COLOR_ORDERS[channels])
+            told = InputConvention(layout=layout, dtype=str(spec.dtype), color_order=USUAL_ORDERS[channels])
             convention = dataclasses.replace(
                 told, **{name.removeprefix("input."): value for name, value in stated.items()}
             )
@@ -130,7 +127,7 @@ def layout_of(runtime: Runtime, spec: TensorSpec) -> tuple[str, int, tuple[int |
     """The layout, the channels and (H, W), None where the file leaves a side free."""
     if len(spec.shape) == 4:
         _, second, third, last = spec.shape
-        for channels in COLOR_ORDERS:
+        for channels in USUAL_ORDERS:
             if second == channels:
                 return "NCHW", channels, (third, last)
             if last == channels:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from yolox_deploy.models.model_config import COLOR_ORDERS
 from yolox_deploy.models.recognition import Shapes, class_count, nearest, stem_channels
 from yolox_deploy.models.state_dicts import listing
+from yolox_deploy.types import USUAL_ORDERS
 
 _OTHERS = (
     (r"(model\.)*\d+\.(conv|bn|cv\d|m|attn|dfl)\b", "a YOLO of Ultralytics (YOLOv5, YOLOv8 and later)"),
@@ -30,7 +30,7 @@ def why_unknown(shapes: Shapes) -> str:
             "its names are not YOLOX's: expected backbone.backbone.stem.conv.conv.weight and so on, found "
             f"{listing(sorted(shapes))}"
         )
-    if channels not in COLOR_ORDERS:
+    if channels not in USUAL_ORDERS:
         return f"its first convolution reads {channels} channels; expected 1, 3 or 4"
     if class_count(shapes) is None:
         return "it has no head of YOLOX with class predictors (head.cls_preds.0.bias)"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from yolox_deploy.errors import UsageError
-from yolox_deploy.types import InputConvention
+from yolox_deploy.types import USUAL_ORDERS, InputConvention
 
 Activation = Literal["silu", "lrelu", "relu"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -16,8 +16,6 @@ MIN_WIDTH, MAX_WIDTH = 0.0625, 4.0
 """Width factors that a model takes; below, a layer would be left without channels."""
 
 MAX_DEPTH = 4.0
-COLOR_ORDERS = {1: "GRAY", 3: "BGR", 4: "BGRA"}
-"""Channels of a picture that a stem may read -> what they are."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class ModelConfig:
 
     `priors` are the anchor boxes of a location, 1 for an anchor-free head, 3 for an anchor-based one. `selector`
     adds the branch that makes non-maximum suppression needless. `channels` are those of the picture, one of
-    `COLOR_ORDERS`. The zoo's models have a fixed `name`; one of your own may have any.
+    `types.USUAL_ORDERS`. The zoo's models have a fixed `name`; one of your own may have any.
     """
 
     name: str
@@ -91,8 +89,8 @@ class ModelConfig:
             raise UsageError(f"the depth is {self.depth:g}; expected more than 0, at most {MAX_DEPTH:g}")
         if not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise UsageError(f"the width is {self.width:g}; expected {MIN_WIDTH} to {MAX_WIDTH}")
-        if self.channels not in COLOR_ORDERS:
-            expected = ", ".join(map(str, COLOR_ORDERS))
+        if self.channels not in USUAL_ORDERS:
+            expected = ", ".join(map(str, USUAL_ORDERS))
             raise UsageError(f"the pictures have {self.channels} channels; expected one of {expected}")
 
     def record(self) -> dict[str, Any]:
@@ -113,7 +111,7 @@ class ModelConfig:
         """How the network reads pictures; `legacy`: as before YOLOX 0.1.1, where it has three channels."""
         if self.channels == 3:
             return InputConvention.legacy() if legacy else InputConvention()
-        return InputConvention(color_order=COLOR_ORDERS[self.channels])
+        return InputConvention(color_order=USUAL_ORDERS[self.channels])
 
     def output_form(self) -> dict[str, Any]:
         """The fields of `ArtifactInfo` that follow from the architecture."""

@@ -10,11 +10,11 @@ from torch import Tensor
 from yolox_deploy.errors import UsageError
 from yolox_deploy.models.backbones import STEM_CHANNELS
 from yolox_deploy.models.blocks import BATCH_NORM_EPS, Focus
-from yolox_deploy.models.model_config import COLOR_ORDERS, MAX_WIDTH, MIN_WIDTH, ModelConfig, own_config
+from yolox_deploy.models.model_config import MAX_WIDTH, MIN_WIDTH, ModelConfig, own_config
 from yolox_deploy.models.naming import get_config, named, vary
 from yolox_deploy.models.yolox import build_model
 from yolox_deploy.models.zoo import ROADMAP
-from yolox_deploy.types import LEGACY_STEM_WEIGHT
+from yolox_deploy.types import LEGACY_STEM_WEIGHT, USUAL_ORDERS
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -112,7 +112,7 @@ def _expected(config: ModelConfig, shapes: Shapes) -> Shapes:
 
 def _candidates(shapes: Shapes) -> Iterator[ModelConfig]:
     channels = stem_channels(shapes)
-    if channels not in COLOR_ORDERS:
+    if channels not in USUAL_ORDERS:
         return
     focus, plain = (shapes.get(f"{stem}conv.weight") for stem in STEMS)
     if focus is not None:
