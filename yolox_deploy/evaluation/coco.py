@@ -6,11 +6,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from yolox_deploy.class_names import match_classes
 from yolox_deploy.errors import InputError, require
 from yolox_deploy.types import SILENT, Detections, Report
+
+if TYPE_CHECKING:
+    from yolox_deploy.data.dataset import DetectionDataset
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -93,7 +96,16 @@ def read_annotations(
     """
     from yolox_deploy.data.coco_format import read_coco
 
-    data = read_coco(annotations, images_dir)
+    return annotations_of(read_coco(annotations, images_dir), class_names)
+
+
+def annotations_of(data: DetectionDataset, class_names: Sequence[str]) -> Annotations:
+    """The same of a data set that was opened, of whatever format.
+
+    Raises:
+        InputError: a picture is missing.
+        UsageError: model and data set have no class in common.
+    """
     paths = [data.path(index) for index in range(len(data))]
     missing = [data.name(index) for index, path in enumerate(paths) if not path.is_file()]
     if missing:
