@@ -136,6 +136,7 @@ def test_texts_become_the_type_of_their_setting() -> None:
         "yolox_l",
         Path("other"),
         weights=Path("w.pth"),
+        recipe="paper",
         epochs=50,
         learning_rate=0.002,
         imgsz=(480, 640),

@@ -13,8 +13,9 @@ from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.models import build_model, read_checkpoint
 from yolox_deploy.training import recipe
 from yolox_deploy.training.config import to_dict
+from yolox_deploy.training.pretrained import load_pretrained
 from yolox_deploy.training.recipes import from_dict
-from yolox_deploy.training.run import RunState, load_last, load_pretrained, write_torch
+from yolox_deploy.training.run import RunState, load_last, write_torch
 
 FACTS = {
     "model_name": "yolox_nano",
@@ -137,13 +138,3 @@ def test_another_model_is_refused(last: Path) -> None:
         CheckpointError, match=r"does not fit yolox_s.*looks like yolox_nano.*--model yolox_nano"
     ):
         load_pretrained(build_model("yolox_s", 2), last)
-
-
-def test_folded_batch_norm_is_said(shared: Path, tmp_path: Path) -> None:
-    messages = load_pretrained(build_model("yolox_nano", 2), shared / "real" / "yolox_nano.pth")
-    assert "folded into the convolutions" in messages[-1]
-    model = build_model("yolox_nano", 2)
-    model.head.stems[0].bn.running_mean.fill_(0.5)
-    torch.save(model.state_dict(), tmp_path / "trained.pth")
-    messages = load_pretrained(build_model("yolox_nano", 2), tmp_path / "trained.pth")
-    assert not any("statistics are lost" in message for message in messages)

@@ -19,6 +19,7 @@ from yolox_deploy.models.naming import get_config
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig
+    from yolox_deploy.training.recipes import Plan
     from yolox_deploy.training.trainer import Trainer, TrainResult
 
 OFFICIAL_WEIGHTS = "official"
@@ -36,9 +37,12 @@ def train_command(
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="auto, paper or finetune: values that nobody states. [default: auto]")
+    ] = None,
     epochs: options.Epochs = None,
     batch: Annotated[
-        int | None, typer.Option(help="Pictures a step, over all devices. [default: 64]")
+        int | None, typer.Option(help="Pictures a step, over all devices. [default: the recipe's]")
     ] = None,
     accumulate: Annotated[int | None, typer.Option(help="Parts of a batch, for small memories.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes to train with, one a GPU.")] = 1,
@@ -64,7 +68,7 @@ def train_command(
     check_only: Annotated[bool, typer.Option("--check-only", help="Check the data set and end.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a model by the paper's recipe. Settings: the model's recipe, then --config, then options.
+    """Train a model by the paper's recipe, or fine-tune it. Settings: the recipe, then --config, then options.
 
     Ctrl-C saves and ends; --resume goes on. A file `stop` in the run's folder ends it after the epoch.
     """
@@ -72,6 +76,7 @@ def train_command(
         "model": model,
         "data": data,
         "weights": weights,
+        "recipe": recipe,
         "epochs": epochs,
         "batch": batch,
         "accumulate": accumulate,
@@ -88,7 +93,9 @@ def train_command(
     changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
-    chosen = _resumed_config(resume, changes) if resume else _new_config(changes)
+        changes["recipe"] = "paper"
+    planned = None if resume else _new_plan(changes)
+    chosen = planned.config if planned else _resumed_config(Path(resume or ""), changes)
     if not (resume or check_only) and (chosen.out / "last.pth").is_file():
         found = f"{chosen.out} holds another run"
         raise UsageError(f"{found}; go on with it by --resume {chosen.out}, or name another folder by --out")
@@ -101,7 +108,11 @@ def train_command(
     from yolox_deploy.training.distributed import is_own_job, run_processes
 
     if devices > 1 and not in_job:
+        if planned is not None:
+            print_plan(planned)
         raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, chosen.device))
+    if planned is not None and (not in_job or (os.environ.get("RANK") == "0" and not is_own_job())):
+        print_plan(planned)
     _train(chosen, resume=resume is not None, as_json=as_json, checked=not in_job or is_own_job())
 
 
@@ -114,9 +125,9 @@ def _changes(config: Path | None, settings: list[str], options: dict[str, object
     return {**changes, **options}
 
 
-def _new_config(changes: dict[str, object]) -> TrainConfig:
+def _new_plan(changes: dict[str, object]) -> Plan:
     from yolox_deploy.models.weights import fetch_weights
-    from yolox_deploy.training.recipes import recipe
+    from yolox_deploy.training.planning import plan_run
 
     own = {"architecture.depth", "architecture.width"} <= changes.keys()
     missing = [
@@ -132,7 +143,13 @@ def _new_config(changes: dict[str, object]) -> TrainConfig:
         if model is None:
             raise UsageError("--weights official needs the name of a model: --model NAME")
         changes["weights"] = fetch_weights(get_config(str(model)))
-    return recipe(None if model is None else str(model), data, **changes)
+    return plan_run(None if model is None else str(model), data, None, **changes)
+
+
+def print_plan(plan: Plan) -> None:
+    """The recipe, its reason and its values."""
+    for line in plan.to_lines():
+        console().print(line, markup=False, soft_wrap=True)
 
 
 def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
@@ -151,6 +168,8 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
     saved = content.get("config") if isinstance(content, dict) else None
     if not isinstance(saved, dict):
         raise CheckpointError(f"{last} holds no settings; start a new run from it with --weights {last}")
+    if changes.get("recipe") == "auto":
+        del changes["recipe"]  # it is chosen
     return override(from_dict(saved), {**changes, "out": last.parent})
 
 

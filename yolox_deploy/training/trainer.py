@@ -10,14 +10,14 @@ from pathlib import Path
 from yolox_deploy.errors import TrainingError, require
 from yolox_deploy.models import get_config
 from yolox_deploy.training.augment.pipeline import Augmenter
-from yolox_deploy.training.config import TrainConfig, to_dict
+from yolox_deploy.training.config import TrainConfig, settled, to_dict
 from yolox_deploy.training.distributed import join_job
 from yolox_deploy.training.drawings import draw_batch, draw_predictions
 from yolox_deploy.training.interrupts import held_interrupts, sigterm_raises
 from yolox_deploy.training.learner import size_of_step
 from yolox_deploy.training.loader import Batch, EpochPlan, Samples, stream, worker_count
 from yolox_deploy.training.logs import LossReader, RunLog
-from yolox_deploy.training.optimization import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
+from yolox_deploy.training.optimization import WarmupCosine, peak_rate, yolox_warmup_cosine
 from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.run import RunState, new_learner, open_data, resumed_learner, write_torch
 from yolox_deploy.training.validation import evaluate
@@ -65,14 +65,14 @@ class Trainer:
         checked: bool = False,
     ) -> None:
         require("faster_coco_eval", "train")
-        self.config = config
+        self.config = config = settled(config)
         self.stop = stop
         self.job = join_job(config.device)
         self.progress = progress if progress is not None and self.job.is_main else Progress()
         self.train_set, self.val_set = open_data(config, self.progress, checked=checked)
         self.plan = EpochPlan(config, len(self.train_set), self.job.rank, self.job.world)
         self.schedule = WarmupCosine(
-            peak=scaled_learning_rate(config.batch, config.learning_rate),
+            peak=peak_rate(config),
             total=config.epochs * self.plan.steps,
             warmup=int(config.warmup * self.plan.steps),
             flat=config.plain * self.plan.steps,
@@ -91,8 +91,8 @@ class Trainer:
                 self.learner, self.state = resumed_learner(config, self.job, self.last, self.facts)
                 self.saved_step = self.state.step
             else:
-                classes = len(self.train_set.class_names)
-                self.learner, self.state = new_learner(config, self.job, classes, self.progress), RunState()
+                self.learner = new_learner(config, self.job, self.train_set, self.progress)
+                self.state = RunState()
         augmenter = Augmenter(self.train_set, config.size, config.augmentation)
         self.samples = Samples(augmenter, config.seed)
         self.losses = LossReader(self.plan, self.samples)
