@@ -18,19 +18,33 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from yolox_deploy import records
 from yolox_deploy.benchmarks.studies.finetuning_data import BUILDERS, Photographs, build
 
+if TYPE_CHECKING:
+    from yolox_deploy.training.trainer import Trainer
+
 RESULT = records.FileKind("remove it to train the arm again", foreign="is no result of an arm", beside=())
 BATCH = 8
+UNAIDED = {"restore_batchnorm": False, "match_classes": False}
 ARMS: Mapping[str, Mapping[str, object]] = {
-    "paper": {},
+    "paper": {"recipe": "paper", **UNAIDED},
+    "finetune": {},
+    "folded": {"restore_batchnorm": False},
+    "new rows": {"match_classes": False},
+    "SGD": {"optimizer": "sgd"},
+    "one rate": {"backbone_rate": 1.0, "neck_rate": 1.0, "freeze_backbone": False, "freeze_neck": False},
+    "multi-scale": {"multiscale": (160, 352)},
+    "slow average": {"ema_ramp": "release", "ema_decay": 0.9998},
+    "no plain end": {"plain_epochs": 0},
+    "no mosaic": {"augmentation.mosaic": 0.0},
 }
-"""Settings of each arm, beside those of every run."""
+"""Settings of each arm, beside those of every run: `paper` is the default before there was a recipe for fine-tuning,
+`finetune` today's, and the others leave one of its ingredients out."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Outcome:
         steps: of the optimiser.
         final, best: AP of the last and of the best weights.
         known, new: AP of the last weights for the classes of each kind alone; -1 where the task has none.
-        curve: (finished epochs, AP) of each evaluation.
+        curve: (finished epochs, AP) of each evaluation, from 0 for the weights before the first step on.
         seconds: of the steps, pictures included.
     """
 
@@ -57,6 +71,11 @@ class Outcome:
     curve: tuple[tuple[int, float], ...]
     seconds: float
 
+    @property
+    def untouched(self) -> float:
+        """AP before the first step; -1 where it was not measured."""
+        return dict(self.curve).get(0, -1.0)
+
 
 def run_arm(
     task: str, arm: str, seed: int, data: Path, out: Path, shared: Mapping[str, object], steps: int
@@ -69,7 +88,7 @@ def run_arm(
     """
     from yolox_deploy.data.layouts import open_dataset
     from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
-    from yolox_deploy.training.recipes import recipe
+    from yolox_deploy.training.planning import plan_run
     from yolox_deploy.training.trainer import Trainer
 
     folder = out / f"{task}-{arm}-s{seed}"
@@ -78,9 +97,11 @@ def run_arm(
         return records.load(Outcome, done, RESULT)
     epochs = max(steps // -(-len(open_dataset(data, "train")) // BATCH), 1)
     settings = {"batch": BATCH, "epochs": epochs, "seed": seed, "out": folder, **shared, **ARMS[arm]}
-    trainer = Trainer(recipe("yolox_nano", data, **settings), checked=True)
+    trainer = Trainer(plan_run("yolox_nano", data, **settings).config, checked=True)
+    before = untouched_ap(trainer)
     result = trainer.fit()
     rows = read_table(folder / "epochs.csv", EPOCH_COLUMNS)
+    points = {0: before, **{int(row["epoch"]) + 1: row["AP"] for row in rows}}
     found = Outcome(
         task,
         arm,
@@ -89,11 +110,22 @@ def run_arm(
         final=rows[-1]["AP"],
         best=max(row["AP"] for row in rows),
         **{part: part_ap(result.last, data, part) for part in ("known", "new")},
-        curve=tuple((int(row["epoch"]) + 1, row["AP"]) for row in rows),
+        curve=tuple(points.items()),
         seconds=sum(row["seconds"] for row in read_table(folder / "steps.csv", STEP_COLUMNS)),
     )
     records.save(found, done, RESULT)
     return found
+
+
+def untouched_ap(trainer: Trainer) -> float:
+    """AP of the weights that a run begins with."""
+    from yolox_deploy.training.validation import evaluate
+
+    size, batch = trainer.config.size, trainer.config.batch
+    found = evaluate(
+        trainer.learner.ema.model, trainer.val_set, size, trainer.job, batch=batch, workers=0
+    )
+    return found.figures["AP"]
 
 
 def part_ap(weights: Path, data: Path, part: str) -> float:
@@ -171,7 +203,7 @@ def main(
                     f"{found.known:.3f}, new {found.new:.3f}, {found.steps} steps in {found.seconds:.0f} s"
                 )
                 outcomes.append(found)
-    for value in ("final", "best", "known", "new"):
+    for value in ("untouched", "final", "best", "known", "new"):
         typer.echo("\n" + table(outcomes, value))
     (out / "results.json").write_text(json.dumps([asdict(one) for one in outcomes]), "utf-8")
     draw_convergence(charts(outcomes), out / "curves.png")
