@@ -101,14 +101,15 @@ def run_arm(
     before = untouched_ap(trainer)
     result = trainer.fit()
     rows = read_table(folder / "epochs.csv", EPOCH_COLUMNS)
-    points = {0: before, **{int(row["epoch"]) + 1: row["AP"] for row in rows}}
+    first = epochs - int(rows[-1]["epoch"])  # epochs are counted from 0 or from 1
+    points = {0: before, **{int(row["epoch"]) + first: row["AP"] for row in rows}}
     found = Outcome(
         task,
         arm,
         seed,
         steps=epochs * trainer.plan.steps,
         final=rows[-1]["AP"],
-        best=max(row["AP"] for row in rows),
+        best=max(points.values()),
         **{part: part_ap(result.last, data, part) for part in ("known", "new")},
         curve=tuple(points.items()),
         seconds=sum(row["seconds"] for row in read_table(folder / "steps.csv", STEP_COLUMNS)),
@@ -122,9 +123,7 @@ def untouched_ap(trainer: Trainer) -> float:
     from yolox_deploy.training.validation import evaluate
 
     size, batch = trainer.config.size, trainer.config.batch
-    found = evaluate(
-        trainer.learner.ema.model, trainer.val_set, size, trainer.job, batch=batch, workers=0
-    )
+    found = evaluate(trainer.learner.ema.model, trainer.val_set, size, trainer.job, batch=batch, workers=0)
     return found.figures["AP"]
 
 
