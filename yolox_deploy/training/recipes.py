@@ -85,8 +85,8 @@ def plan(
 ) -> Plan:
     """The settings for `model` by the recipe that suits the run, with `changes`, which always win.
 
-    That is fine-tuning where the run starts from weights and is short, or has few pictures and neither `epochs` nor
-    `batch` are stated; else the paper's (see `finetuning.choose_recipe`). `recipe="paper"` or "finetune" decides it.
+    That is fine-tuning where the run starts from weights and its stated epochs are few steps, or where no epochs are
+    stated and it has few pictures; else the paper's (see `finetuning`). `recipe="paper"` or "finetune" decides it.
 
     Args:
         model, data, changes: as for `recipe`.
