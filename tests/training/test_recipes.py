@@ -247,6 +247,10 @@ def test_a_run_is_planned_from_its_files(tmp_path: Path) -> None:
     assert (found.config.batch, found.config.epochs, found.config.freeze_neck) == (5, 400, True)
     by_order = plan_run("yolox_nano", folder, None, weights=weights, match_classes="false")
     assert not by_order.config.freeze_neck
+    assert plan_run("yolox_nano", folder, None, 5, weights=weights, accumulate=2).config.batch == 6
+    for name in ("known", "train", "pictures"):
+        with pytest.raises(UsageError, match=f"no setting called '{name}'"):
+            plan_run("yolox_nano", tmp_path / "nothing", None, **{name: 1, "weights": weights})
     for changes in ({}, {"weights": "none"}, {"weights": weights, "recipe": "paper"}):
         assert plan_run("yolox_nano", tmp_path / "nothing", None, **changes).config.recipe == "paper"
     weights.write_bytes(b"nothing")
