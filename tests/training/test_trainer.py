@@ -16,6 +16,7 @@ import torch
 
 from yolox_deploy.errors import InputError, NonFiniteLossError, TrainingError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.models import build_model, load_checkpoint
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
@@ -479,6 +480,26 @@ def test_fine_tuning_tells_what_it_took(config: TrainConfig, scenes: Path, namel
     assert torch.equal(trainer.learner.ema.model.state_dict()[name], source[name])
 
 
+def test_a_folded_checkpoint_is_restored_or_said_to_be_folded(config: TrainConfig, tmp_path: Path) -> None:
+    state = build_model("yolox_nano", 6).state_dict()
+    for name in (name for name in state if name.endswith("bn.bias")):
+        state[name] += 0.1
+    torch.save(state, tmp_path / "folded.pth")
+    recorder = Recorder()
+    learner = Trainer(replace(config, weights=tmp_path / "folded.pth"), progress=recorder).learner
+    assert "it has statistics and filters of usual length again" in recorder.messages[-1]
+    images = torch.rand(2, 3, 64, 64) * 255
+    loaded = build_model("yolox_nano", 6).eval()
+    loaded.load_state_dict(state)
+    with torch.no_grad():
+        for model in (learner.model.eval(), learner.ema.model):
+            torch.testing.assert_close(model(images), loaded(images), rtol=1e-4, atol=1e-4)
+    left = replace(config, weights=tmp_path / "folded.pth", restore_batchnorm=False)
+    learner = Trainer(left, progress=recorder).learner
+    assert "stays so (restore_batchnorm=false)" in recorder.messages[-1]
+    assert all(torch.equal(value, state[name]) for name, value in learner.model.state_dict().items())
+
+
 def test_evaluation_disturbs_nothing(config: TrainConfig) -> None:
     trainer = Trainer(config)
     trainer.learner.train()
@@ -493,7 +514,6 @@ def test_evaluation_disturbs_nothing(config: TrainConfig) -> None:
 @pytest.mark.slow
 def test_evaluation_gives_the_figures_of_the_detector(shared: Path) -> None:
     from yolox_deploy.data.coco_format import read_coco
-    from yolox_deploy.models import build_model, load_checkpoint
 
     model = build_model("yolox_nano", 80).eval()
     load_checkpoint(model, shared / "real" / "yolox_nano.pth")

@@ -94,7 +94,7 @@ def train_command(
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
         changes["recipe"] = "paper"
-    planned = None if resume else _new_plan(changes)
+    planned = None if resume else _new_plan(changes, devices)
     chosen = planned.config if planned else _resumed_config(Path(resume or ""), changes)
     if not (resume or check_only) and (chosen.out / "last.pth").is_file():
         found = f"{chosen.out} holds another run"
@@ -125,7 +125,7 @@ def _changes(config: Path | None, settings: list[str], options: dict[str, object
     return {**changes, **options}
 
 
-def _new_plan(changes: dict[str, object]) -> Plan:
+def _new_plan(changes: dict[str, object], devices: int) -> Plan:
     from yolox_deploy.models.weights import fetch_weights
     from yolox_deploy.training.planning import plan_run
 
@@ -143,7 +143,7 @@ def _new_plan(changes: dict[str, object]) -> Plan:
         if model is None:
             raise UsageError("--weights official needs the name of a model: --model NAME")
         changes["weights"] = fetch_weights(get_config(str(model)))
-    return plan_run(None if model is None else str(model), data, None, **changes)
+    return plan_run(None if model is None else str(model), data, None, devices, **changes)
 
 
 def print_plan(plan: Plan) -> None:

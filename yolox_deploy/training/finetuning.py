@@ -20,8 +20,9 @@ class FineTuning:
     """The numbers of the rule and of the recipe.
 
     Attributes:
-        short_run: a run from weights with fewer steps, by the paper's epochs and batch where none are stated, is one.
-        few_pictures: so is a run from weights on fewer pictures, where neither epochs nor batch are stated.
+        short_run: a run from weights is one where the stated epochs are fewer steps, of 64 pictures where no batch is
+            stated.
+        few_pictures: so is one where no epochs are stated and there are fewer pictures.
         batch: pictures a step, or all where there are fewer.
         steps, least_epochs: of the run, where no epochs are stated; as many as reach both.
         warmup_steps, warmup_share: steps of the warm-up, and the most of it in a very short run, of all.
@@ -89,15 +90,20 @@ def choose_recipe(
     meant = [name for name in ("learning_rate", "momentum") if name in stated]
     if meant and "optimizer" not in stated:
         return "paper", f"{meant[0]} is stated and no optimizer, so it is meant for the paper's"
-    epochs, batch = (stated.get(name, getattr(TrainConfig, name)) for name in ("epochs", "batch"))
+    if "epochs" not in stated:
+        count = f"{pictures} pictures and no stated epochs"
+        if pictures < numbers.few_pictures:
+            return (
+                "finetune",
+                f"the run starts from weights, with {count}; under {numbers.few_pictures} are few",
+            )
+        return "paper", f"the run starts from weights, with {count}; {numbers.few_pictures} or more are many"
+    epochs, batch = stated["epochs"], stated.get("batch", TrainConfig.batch)
     steps = epochs * -(-pictures // max(batch, 1))
-    count = f"{steps} steps ({epochs} epochs of {pictures} pictures, {batch} a step)"
+    count = f"{steps} steps ({epochs} epochs of {pictures} pictures, {batch} at once)"
     if steps < numbers.short_run:
-        return "finetune", f"the run starts from weights and is under {numbers.short_run} steps: {count}"
-    if pictures < numbers.few_pictures and not {"epochs", "batch"} & stated.keys():
-        few = f"{pictures} pictures, under {numbers.few_pictures}"
-        return "finetune", f"the run starts from weights on {few}, and neither epochs nor batch are stated"
-    return "paper", f"the run starts from weights and is long: {count}, not under {numbers.short_run}"
+        return "finetune", f"the run starts from weights, with {count}; under {numbers.short_run} are few"
+    return "paper", f"the run starts from weights, with {count}; {numbers.short_run} or more are many"
 
 
 def tuned_settings(
@@ -135,5 +141,5 @@ def _phases(stated: Mapping[str, Any], epochs: int, steps: int, numbers: FineTun
         "plain_epochs": plain,
         # Rounded up: of 20 / 7 epochs the trainer's whole steps would be 19.
         "warmup_epochs": max(min(math.ceil(warmup * 1e4) / 1e4, strong), 0),
-        "eval_every": max(epochs // numbers.evaluations, 1),
+        "eval_every": max(-(-strong // numbers.evaluations), 1),
     }

@@ -85,8 +85,8 @@ def plan(
 ) -> Plan:
     """The settings for `model` by the recipe that suits the run, with `changes`, which always win.
 
-    That is fine-tuning where the run starts from weights and is short, or has few pictures and neither `epochs` nor
-    `batch` are stated; else the paper's (see `finetuning.choose_recipe`). `recipe="paper"` or "finetune" decides it.
+    That is fine-tuning where the run starts from weights and its stated epochs are few steps, or where no epochs are
+    stated and it has few pictures; else the paper's (see `finetuning`). `recipe="paper"` or "finetune" decides it.
 
     Args:
         model, data, changes: as for `recipe`.
@@ -97,17 +97,37 @@ def plan(
     Raises:
         UsageError: what `recipe` raises, or fine-tuning without weights.
     """
-    refuse_old_names(flatten(changes))
-    stated = typed(TrainConfig, changes)
+    return plan_stated(model, data, read_settings(changes), pictures, known, processes)
+
+
+def plan_stated(
+    model: str | ModelConfig | None,
+    data: Path,
+    stated: Mapping[str, Any],
+    pictures: int,
+    known: float | None,
+    processes: int,
+) -> Plan:
+    """`plan` for settings as `read_settings` gives them."""
     name, reason = choose_recipe(stated, pictures)
     settings = stated
     if name == "finetune":
-        settings = tuned_settings(stated, pictures, known=known, processes=processes) | stated
+        settings = {**tuned_settings(stated, pictures, known=known, processes=processes), **stated}
         if known is not None:
             reason += f"; {'all' if known >= 1 else f'{known:.0%}'} of its classes are known to the weights"
     config = _paper(model, data, {**settings, "recipe": name})
     found = flatten(asdict(config)) | {"warmup_epochs": config.warmup, "plain_epochs": config.plain}
     return Plan(config, reason, {key: found[key] for key in TOLD}, frozenset(stated))
+
+
+def read_settings(changes: Mapping[str, object]) -> dict[str, Any]:
+    """`changes` by dotted name, each as the type of its setting.
+
+    Raises:
+        UsageError: no such setting (suggests one, or tells the name of the authors'), or no value of it.
+    """
+    refuse_old_names(flatten(changes))
+    return typed(TrainConfig, changes)
 
 
 def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> TrainConfig:
@@ -128,8 +148,7 @@ def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> Tr
 
 def _paper(model: str | ModelConfig | None, data: Path, changes: Mapping[str, object]) -> TrainConfig:
     """The authors' settings with changes, whatever `changes` call their recipe."""
-    refuse_old_names(flatten(changes))
-    new = typed(TrainConfig, changes)
+    new = read_settings(changes)
     named_model = get_config(model) if isinstance(model, str) else model and named(model)
     stated = Architecture(**{k.partition(".")[2]: v for k, v in new.items() if k.startswith("architecture.")})
     network = configured(named_model or None, stated)
@@ -153,8 +172,7 @@ def override(config: TrainConfig, values: Mapping[str, object]) -> TrainConfig:
     Raises:
         UsageError: no such setting (suggests one), or a value that cannot work.
     """
-    refuse_old_names(flatten(values))
-    new = typed(TrainConfig, values)
+    new = read_settings(values)
     if "imgsz" in new and config.multiscale is not None:
         height = (new["imgsz"] or replace(config, imgsz=None).size)[0]
         sides = [round(side * height / config.size[0] / SIZE_DIVISOR) for side in config.multiscale]
