@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RESULT = records.FileKind("remove it to train the arm again", foreign="is no result of an arm", beside=())
 BATCH = 8
+EVALUATIONS = 8
+"""Before the plain epochs, which have one each."""
 UNAIDED = {"restore_batchnorm": False, "match_classes": False}
 ARMS: Mapping[str, Mapping[str, object]] = {
     "paper": {"recipe": "paper", **UNAIDED},
@@ -37,7 +39,9 @@ ARMS: Mapping[str, Mapping[str, object]] = {
     "folded": {"restore_batchnorm": False},
     "new rows": {"match_classes": False},
     "SGD": {"optimizer": "sgd"},
-    "one rate": {"backbone_rate": 1.0, "neck_rate": 1.0, "freeze_backbone": False, "freeze_neck": False},
+    "one rate": {"backbone_rate": 1.0, "neck_rate": 1.0},
+    "a tenth": {"backbone_rate": 0.1, "neck_rate": 0.1},
+    "head alone": {"freeze_backbone": True, "freeze_neck": True, "batchnorm": "train"},
     "multi-scale": {"multiscale": (160, 352)},
     "slow average": {"ema_ramp": "release", "ema_decay": 0.9998},
     "no plain end": {"plain_epochs": 0},
@@ -56,7 +60,7 @@ class Outcome:
         steps: of the optimiser.
         final, best: AP of the last and of the best weights.
         known, new: AP of the last weights for the classes of each kind alone; -1 where the task has none.
-        curve: (finished epochs, AP) of each evaluation, from 0 for the weights before the first step on.
+        curve: (finished epochs, AP) of each evaluation, the first of the weights before the first step.
         seconds: of the steps, pictures included.
     """
 
@@ -96,7 +100,8 @@ def run_arm(
     if done.is_file():
         return records.load(Outcome, done, RESULT)
     epochs = max(steps // -(-len(open_dataset(data, "train")) // BATCH), 1)
-    settings = {"batch": BATCH, "epochs": epochs, "seed": seed, "out": folder, **shared, **ARMS[arm]}
+    pace = {"batch": BATCH, "epochs": epochs, "eval_every": max(epochs // EVALUATIONS, 1)}
+    settings = {**pace, "seed": seed, "out": folder, **shared, **ARMS[arm]}
     trainer = Trainer(plan_run("yolox_nano", data, **settings).config, checked=True)
     before = untouched_ap(trainer)
     result = trainer.fit()

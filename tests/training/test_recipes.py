@@ -83,14 +83,22 @@ def test_some_classes_are_new() -> None:
     assert (config.freeze_backbone, config.freeze_neck, config.batchnorm) == (False, False, "train")
     assert (config.ema_ramp, config.ema_decay, config.plain, config.eval_every) == ("short", 0.98, 12, 4)
     assert (config.augmentation.mosaic, config.augmentation.mixup) == (0.5, 0.0)
+    assert config == planned(36, known=0.99)
+
+
+def test_most_classes_are_new() -> None:
+    config, other = planned(36, known=0.49), planned(36, known=0.5)
+    names = [name for name, value in asdict(config).items() if asdict(other)[name] != value]
+    assert names == ["backbone_rate", "neck_rate"]
+    assert (config.backbone_rate, config.neck_rate) == (1.0, 1.0)
     assert config == planned(36, known=None)
 
 
 def test_all_classes_are_known() -> None:
     config, other = planned(36, known=1.0), planned(36, known=0.99)
     names = [name for name, value in asdict(config).items() if asdict(other)[name] != value]
-    assert names == ["learning_rate", "backbone_rate", "neck_rate", "freeze_backbone", "freeze_neck"]
-    assert (config.learning_rate, config.freeze_backbone, config.freeze_neck) == (1e-4, True, True)
+    assert names == ["learning_rate", "batchnorm"]
+    assert (config.learning_rate, config.batchnorm) == (1e-4, "frozen")
 
 
 @pytest.mark.parametrize(("known", "rate"), [(0.0, NUMBERS.new_rate_sgd), (1.0, NUMBERS.known_rate_sgd)])
@@ -244,9 +252,9 @@ def test_a_run_is_planned_from_its_files(tmp_path: Path) -> None:
     torch.save({"model": build_model("yolox_nano", 6).state_dict(), "class_names": names}, weights)
     found = plan_run("yolox_nano", folder, None, weights=str(weights))
     assert found.reason.endswith("under 1000 are few; all of its classes are known to the weights")
-    assert (found.config.batch, found.config.epochs, found.config.freeze_neck) == (5, 400, True)
+    assert (found.config.batch, found.config.epochs, found.config.batchnorm) == (5, 400, "frozen")
     by_order = plan_run("yolox_nano", folder, None, weights=weights, match_classes="false")
-    assert not by_order.config.freeze_neck
+    assert by_order.config.batchnorm == "train"
     assert plan_run("yolox_nano", folder, None, 5, weights=weights, accumulate=2).config.batch == 6
     for name in ("known", "train", "pictures"):
         with pytest.raises(UsageError, match=f"no setting called '{name}'"):

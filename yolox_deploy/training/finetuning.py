@@ -29,7 +29,8 @@ class FineTuning:
         plain_share: of the epochs, without mosaic and with the L1 loss.
         evaluations: at most so many before the plain epochs.
         settings: values of all such runs.
-        new_classes, known_classes: further ones, where some class has no row in the weights, and where all have one.
+        new_classes, mixed_classes, known_classes: further ones, where the weights know under `mixed_share` of the
+            classes, where they know as many, and where they know all.
         new_rate_sgd, known_rate_sgd: learning rates where somebody states the optimiser "sgd".
     """
 
@@ -55,11 +56,18 @@ class FineTuning:
             "augmentation.mixup": 0.0,
         }
     )
-    new_classes: Mapping[str, Any] = field(
+    mixed_share: float = 0.5
+    new_classes: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 1e-3})
+    mixed_classes: Mapping[str, Any] = field(
         default_factory=lambda: {"learning_rate": 1e-3, "backbone_rate": 0.1, "neck_rate": 0.1}
     )
     known_classes: Mapping[str, Any] = field(
-        default_factory=lambda: {"learning_rate": 1e-4, "freeze_backbone": True, "freeze_neck": True}
+        default_factory=lambda: {
+            "learning_rate": 1e-4,
+            "backbone_rate": 0.1,
+            "neck_rate": 0.1,
+            "batchnorm": "frozen",
+        }
     )
     new_rate_sgd: float = 5e-3
     known_rate_sgd: float = 1e-3
@@ -120,8 +128,10 @@ def tuned_settings(
         known: share of the classes that the weights know; None counts as 0.
         processes: that train together.
     """
-    are_known = known is not None and known >= 1
-    found = {**numbers.settings, **(numbers.known_classes if are_known else numbers.new_classes)}
+    share = known or 0.0
+    are_known = share >= 1
+    further = numbers.mixed_classes if share >= numbers.mixed_share else numbers.new_classes
+    found = {**numbers.settings, **(numbers.known_classes if are_known else further)}
     if stated.get("optimizer") == "sgd":
         found["learning_rate"] = numbers.known_rate_sgd if are_known else numbers.new_rate_sgd
     parts = max(stated.get("accumulate", 1), 1)
