@@ -15,11 +15,12 @@ from __future__ import annotations
 import json
 import statistics
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from yolox_deploy import records
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from yolox_deploy.training.trainer import Trainer
 
 RESULT = records.FileKind("remove it to train the arm again", foreign="is no result of an arm", beside=())
+Curve = tuple[tuple[int, float], ...]
 BATCH = 8
 EVALUATIONS = 8
 """Before the plain epochs, which have one each."""
@@ -72,7 +74,7 @@ class Outcome:
     best: float
     known: float
     new: float
-    curve: tuple[tuple[int, float], ...]
+    curve: Curve
     seconds: float
 
     @property
@@ -164,17 +166,27 @@ def _cell(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f} ({min(values):.3f}–{max(values):.3f})"
 
 
-def charts(outcomes: Iterable[Outcome]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Mean curves for `draw_convergence`, by task and arm."""
-    curves: dict[str, dict[str, list[Mapping[int, float]]]] = {}
-    for one in outcomes:
-        curves.setdefault(one.task, {}).setdefault(one.arm, []).append(dict(one.curve))
-    return {task: {arm: _mean_curve(lines) for arm, lines in arms.items()} for task, arms in curves.items()}
+def charts(outcomes: Sequence[Outcome]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Mean curves for `draw_convergence`, by task and arm, and a level line for the untouched weights."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for task in dict.fromkeys(one.task for one in outcomes):
+        own = [one for one in outcomes if one.task == task]
+        by_arm = {arm: [one.curve for one in own if one.arm == arm] for arm in {one.arm: None for one in own}}
+        lines = {arm: mean_curve(curves) for arm, curves in by_arm.items()}
+        level = [one.untouched for one in own if one.arm == "finetune"]
+        if level:
+            end = max(line[-1][0] for line in lines.values())
+            lines["untouched"] = [(0, statistics.mean(level)), (end, statistics.mean(level))]
+        found[task] = lines
+    return found
 
 
-def _mean_curve(lines: Sequence[Mapping[int, float]]) -> list[tuple[float, float]]:
-    common = sorted(set.intersection(*(set(line) for line in lines)))
-    return [(epoch, statistics.mean(line[epoch] for line in lines)) for epoch in common]
+def mean_curve(curves: Sequence[Curve]) -> list[tuple[float, float]]:
+    """The mean of curves where all of them are, between their points along straight lines."""
+    first, last = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
+    epochs = sorted({epoch for curve in curves for epoch, _ in curve if first <= epoch <= last})
+    values = [np.interp(epochs, *zip(*curve, strict=True)) for curve in curves]
+    return list(zip(epochs, np.mean(values, axis=0).tolist(), strict=True))
 
 
 def main(
