@@ -49,10 +49,7 @@ def analyse(
         UsageError: an argument is out of range.
         MissingExtraError: faster-coco-eval is not installed.
     """
-    if not LEAST_OVERLAP <= match_iou <= 1:
-        raise UsageError(f"match_iou is {match_iou}; expected {LEAST_OVERLAP} to 1")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"threshold is {threshold}; expected 0 to 1, or None for that of the best F1")
+    _check(match_iou, threshold, worst)
     chosen = sorted(dataset.category_ids if category_ids is None else set(category_ids))
     names = tuple(dataset.class_names[dataset.category_ids.index(key)] for key in chosen)
     measured = measure(restricted(dataset.to_coco(), chosen), rows)
@@ -85,6 +82,15 @@ def analyse(
         findings=findings(truth, found, verdict, iou=iou, **parts),
         **parts,
     )
+
+
+def _check(match_iou: float, threshold: float | None, worst: int) -> None:
+    if not LEAST_OVERLAP <= match_iou <= 1:
+        raise UsageError(f"match_iou is {match_iou}; expected {LEAST_OVERLAP} to 1")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"threshold is {threshold}; expected 0 to 1, or None for that of the best F1")
+    if worst < 0:
+        raise UsageError(f"worst is {worst}; expected how many of the worst pictures to keep, 0 or more")
 
 
 def _curves(
@@ -141,15 +147,10 @@ def _confusion(
 
 
 def _facts(dataset: DetectionDataset, names: Sequence[str], truth: Truth) -> DataFacts:
-    digest = hashlib.sha256("\n".join(names).encode())
-    for part in (
-        dataset.file_names,
-        truth.pictures,
-        truth.classes,
-        truth.boxes.round(3),
-        truth.ignored,
-    ):
-        digest.update(np.ascontiguousarray(part).tobytes())
+    pictures = [dataset.path(index).name for index in range(len(dataset))]
+    digest = hashlib.sha256(repr((names, pictures)).encode())
+    for part in (truth.pictures, truth.classes, truth.boxes.round(3), truth.ignored):
+        digest.update(part.tobytes())
     ignored = int(truth.ignored.sum())
     return DataFacts(
         source=str(dataset.source),
