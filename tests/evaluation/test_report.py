@@ -90,7 +90,12 @@ def test_an_object_goes_to_its_own_class_before_a_better_score_of_another(make_d
 def test_the_best_threshold_and_its_figures(make_data: MakeData) -> None:
     """Of four cats: right, wrong, right, wrong by falling score. F1: 2/5, 2/6, 4/7, 4/8."""
     boxes = [(5 + 45 * i, 5, 30, 30) for i in range(4)]
-    answers = [("cat", 0.9, boxes[0]), ("cat", 0.8, FAR), ("cat", 0.7, boxes[1]), ("cat", 0.6, (10, 90, 40, 40))]
+    answers = [
+        ("cat", 0.9, boxes[0]),
+        ("cat", 0.8, FAR),
+        ("cat", 0.7, boxes[1]),
+        ("cat", 0.6, (10, 90, 40, 40)),
+    ]
     data = make_data({"one.png": [("cat", box) for box in boxes]})
     report = evaluate(Canned({"one.png": answers}), data)
     best = report.curves.overall.best
@@ -153,7 +158,9 @@ def test_the_worst_pictures_come_first_with_their_mistakes(make_data: MakeData) 
     ]
     bad = report.worst[1]
     assert [(one.class_name, one.note) for one in bad.missed] == [("cat", ""), ("dog", "found as cat")]
-    assert [(one.class_name, round(one.score or 0, 2), one.note) for one in bad.wrong] == [("cat", 0.8, "is a dog")]
+    assert [(one.class_name, round(one.score or 0, 2), one.note) for one in bad.wrong] == [
+        ("cat", 0.8, "is a dog")
+    ]
     assert bad.wrong[0].box == (80, 10, 120, 50)
     assert report.worst[0].wrong[0].note == "nothing there"
     assert len(evaluate(Canned(answers), data, worst=1).worst) == 1
@@ -166,7 +173,10 @@ def test_what_stands_out_has_its_numbers(make_data: MakeData) -> None:
     answers = {f"{i}.png": [("cat", 0.9, large[0]), ("cat", 0.9, small[0])] for i in range(10)}
     report = evaluate(Canned(answers), make_data(things))
     first = report.findings[0]
-    assert first.text == "Small objects are missed most: 10 of 200 are found (5%), of the large ones 10 of 10 (100%)."
+    assert (
+        first.text
+        == "Small objects are missed most: 10 of 200 are found (5%), of the large ones 10 of 10 (100%)."
+    )
     assert "--imgsz" in first.advice
     assert len(report.findings) <= 5
 
@@ -185,7 +195,9 @@ def real(shared: Path) -> tuple[EvaluationReport, DetectionDataset, dict[str, fl
         for image_id, path in annotated.images:
             found = detector.predict(path, conf=0.01, iou=0.65, max_detections=None)
             rows += found.to_coco(image_id, annotated.category_ids)
-        figures = coco_ap(_Again(rows, annotated, detector.class_names), folder / "images", folder / "instances.json")
+        figures = coco_ap(
+            _Again(rows, annotated, detector.class_names), folder / "images", folder / "instances.json"
+        )
     return report, data, figures, rows
 
 
@@ -228,8 +240,10 @@ def test_ap_by_class_is_that_of_pycocotools(real: Any, shared: Path) -> None:
     precision = run.eval["precision"][:, :, :, 0, -1]
     for index, row in enumerate(report.per_class):
         assert row.name == truth.cats[run.params.catIds[index]]["name"]
-        assert row.AP == pytest.approx(precision[:, :, index].mean(), abs=1e-12)
-        assert row.AP50 == pytest.approx(precision[0, :, index].mean(), abs=1e-12)
+        found = [row.AP, row.AP50]
+        assert found == pytest.approx(
+            [precision[:, :, index].mean(), precision[0, :, index].mean()], abs=1e-12
+        )
     np.testing.assert_allclose(report.curves.precision, precision[0].T, atol=1e-12)
 
 
@@ -290,21 +304,27 @@ def test_the_same_detections_are_right_as_in_pycocotools(make_data: MakeData) ->
 def test_the_real_model_is_told_what_it_gets_wrong(real: Any) -> None:
     report = real[0]
     small, _, large = report.sizes
-    assert report.findings[0].text.startswith(f"Small objects are missed most: {small.found} of {small.objects}")
+    assert report.findings[0].text.startswith(
+        f"Small objects are missed most: {small.found} of {small.objects}"
+    )
     assert small.recall < 0.2 < 0.6 < large.recall
 
 
 def test_a_model_that_finds_nothing(make_data: MakeData) -> None:
     report = evaluate(Canned({}), make_data({"one.png": [("cat", A)]}))
     assert (report.figures["AP"], report.threshold, report.curves.overall.best) == (0, 0.25, None)
-    assert [one.text for one in report.findings] == ["None of the 1 objects was found, at any score."]
+    assert [one.text for one in report.findings] == [
+        "Nothing right was found, at any score (objects in the data set: 1)."
+    ]
     assert math.isnan(report.calibration.error)
 
 
 def test_a_data_set_without_objects(make_data: MakeData) -> None:
     report = evaluate(Canned({"one.png": [("cat", 0.9, A)]}), make_data({"one.png": []}))
     assert set(report.figures.values()) == {-1}
-    assert report.findings[0].text.startswith("The data set has no object of the classes that were evaluated; 1 det")
+    assert report.findings[0].text.startswith(
+        "The data set has no object of the classes that were evaluated; 1 det"
+    )
     assert report.kinds["background"] == 1
 
 
@@ -322,7 +342,12 @@ def test_data_may_be_a_folder_a_yaml_or_a_file_with_pictures(make_data: MakeData
     model = Canned({"one.png": [("cat", 0.9, A)]})
     folder = tmp_path / "data"
     json_file = folder / "annotations" / "instances_val.json"
-    for source, more in ((data, {}), (folder, {}), (str(folder), {}), (json_file, {"images": folder / "val"})):
+    for source, more in (
+        (data, {}),
+        (folder, {}),
+        (str(folder), {}),
+        (json_file, {"images": folder / "val"}),
+    ):
         assert evaluate(model, source, **more).figures["AP"] == pytest.approx(1)
     with pytest.raises(UsageError, match=r"name their folder with images="):
         evaluate(model, json_file)
@@ -332,14 +357,18 @@ def test_data_may_be_a_folder_a_yaml_or_a_file_with_pictures(make_data: MakeData
         evaluate(model, folder, split="train")
 
 
-@pytest.mark.parametrize("options", [{"match_iou": 0.05}, {"match_iou": 1.5}, {"threshold": -0.1}, {"worst": -1}])
+@pytest.mark.parametrize(
+    "options", [{"match_iou": 0.05}, {"match_iou": 1.5}, {"threshold": -0.1}, {"worst": -1}]
+)
 def test_arguments_out_of_range_are_refused(make_data: MakeData, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"{next(iter(options))} is .*expected"):
         evaluate(Canned({}), make_data({"one.png": []}), **options)
 
 
 def test_a_report_is_written_as_plain_json(make_data: MakeData) -> None:
-    report = evaluate(Canned({"one.png": [("cat", 0.9, A)]}), make_data({"one.png": [("cat", A), ("dog", B)]}))
+    report = evaluate(
+        Canned({"one.png": [("cat", 0.9, A)]}), make_data({"one.png": [("cat", A), ("dog", B)]})
+    )
     read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert read["AP"] == report.figures["AP"]
     assert read["curves"]["overall"]["precision"][-1] is None

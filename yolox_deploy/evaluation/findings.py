@@ -48,14 +48,14 @@ def _empty(verdict: Verdict, curves: Curves) -> Finding | None:
     wrong = int(verdict.wrong.sum())
     if not curves.overall.objects:
         return Finding(
-            f"The data set has no object of the classes that were evaluated; {wrong} detections have a score of "
-            f"{verdict.threshold:g} or more, and all count as wrong.",
+            "The data set has no object of the classes that were evaluated: all detections count as wrong "
+            f"({wrong} with a score of {verdict.threshold:g} or more).",
             "Evaluate on annotated pictures of these classes; if there are some, check that the class names agree.",
             wrong,
         )
     if curves.overall.best is None:
         return Finding(
-            f"None of the {curves.overall.objects} objects was found, at any score.",
+            f"Nothing right was found, at any score (objects in the data set: {curves.overall.objects}).",
             "Check that model and data set mean the same classes, and that the file reads pictures as it was trained "
             "to: yolox-deploy inspect FILE --images DIR --annotations JSON.",
             curves.overall.objects,

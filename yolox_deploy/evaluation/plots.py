@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.charts import line_color, new_figure, style, write_figure
+from yolox_deploy.charts import FILLED, STRONG, line_color, new_figure, short_name, style, write_figure
 from yolox_deploy.drawing import draw, write_picture
 from yolox_deploy.evaluation.report import EvaluationReport
 from yolox_deploy.evaluation.worst import Marked, WorstPicture
@@ -26,7 +26,7 @@ NAMED_LINES = 8
 """Classes up to which each line has its colour and name."""
 MOST_ROWS, MOST_CELLS = 30, 16
 """Classes in the chart of classes, and in that of confusions."""
-QUIET, STRONG, FILLED, PALE = "#a8b0b8", "#1b1f24", "#0969da", "#c9d6e6"
+QUIET, PALE = "#a8b0b8", "#c9d6e6"
 LONGEST, SHORTEST = 720, 400
 """Pixels of the longer side of a drawn picture: at most, at least."""
 MISSED, WRONG, RIGHT = (218, 105, 9), (47, 36, 209), (78, 164, 45)
@@ -83,7 +83,9 @@ def draw_confusion(report: EvaluationReport, path: Path) -> None:
     for row, column in zip(*np.nonzero(shown), strict=True):
         ink = "white" if shares[row, column] > 0.5 else STRONG
         axes.text(column, row, str(shown[row, column]), ha="center", va="center", color=ink, fontsize=8)
-    labels = [names[index] for index in chosen] + ["other classes"] * (len(shown) - 1 - len(chosen))
+    labels = [short_name(names[index]) for index in chosen] + ["other classes"] * (
+        len(shown) - 1 - len(chosen)
+    )
     axes.set_xticks(range(len(shown)), [*labels, "missed"], rotation=90)
     axes.set_yticks(range(len(shown)), [*labels, "background"])
     axes.set(xlabel="found as", ylabel="is")
@@ -134,7 +136,7 @@ def draw_classes(report: EvaluationReport, path: Path) -> None:
     places = range(len(rows))
     axes.barh(places, [row.AP50 for row in rows], color=PALE, label="AP50")
     axes.barh(places, [row.AP for row in rows], 0.55, color=FILLED, label="AP")
-    axes.set_yticks(places, [f"{row.name} ({row.objects})" for row in rows], fontsize=9)
+    axes.set_yticks(places, [f"{short_name(row.name)} ({row.objects})" for row in rows], fontsize=9)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(visible=False, axis="y")
@@ -188,7 +190,9 @@ def _draw_classes(axes: Axes, lines: list[tuple[str, NDArray[np.float64], NDArra
     named = 1 < len(lines) <= NAMED_LINES
     for index, (name, x, y) in enumerate(lines):
         color = line_color(index) if named else QUIET
-        label = name if named else f"{len(lines)} classes" if index == 0 and len(lines) > 1 else None
+        label = (
+            short_name(name) if named else f"{len(lines)} classes" if index == 0 and len(lines) > 1 else None
+        )
         axes.plot(x, y, color=color, linewidth=1 if named else 0.5, label=label)
 
 
