@@ -176,7 +176,9 @@ def test_what_eval_printed_before_there_were_reports_is_a_baseline(
 ) -> None:
     old = {"AP": 0.5, "AP50": 0.6, "AP75": 0.5, "APs": -1, "APm": 0.5, "APl": -1, "model": "a.onnx"}
     (tmp_path / "old.json").write_text(json.dumps(old))
-    assert call("eval", toy, "--data", data, "--baseline", tmp_path / "old.json")[0] == 0
+    code, _, err = call("eval", toy, "--data", data, "--baseline", tmp_path / "old.json")
+    assert code == 0
+    assert "does not say on what it was evaluated" in err
     assert call("eval", blind, "--data", data, "--baseline", tmp_path / "old.json")[0] == 6
 
 

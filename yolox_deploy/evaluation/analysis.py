@@ -17,7 +17,8 @@ from yolox_deploy.evaluation.coco import Measured, measure, restricted
 from yolox_deploy.evaluation.curves import THRESHOLDS, Calibration, Curve, Curves
 from yolox_deploy.evaluation.findings import findings
 from yolox_deploy.evaluation.matching import IGNORED, KINDS, Verdict, judge, match_objects
-from yolox_deploy.evaluation.report import ClassFigures, Confusion, DataFacts, EvaluationReport, SizeFigures
+from yolox_deploy.evaluation.report import EvaluationReport
+from yolox_deploy.evaluation.values import ClassFigures, Confusion, DataFacts, SizeFigures
 from yolox_deploy.evaluation.worst import worst_pictures
 from yolox_deploy.thresholds import Thresholds
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import InputError, RegressionError, UsageError
-from yolox_deploy.evaluation.report import EvaluationReport
+from yolox_deploy.evaluation.values import Evaluated
 from yolox_deploy.records import FileKind, convert, read
 
 REPORT = FileKind(
@@ -38,7 +39,7 @@ class Baseline:
 
     @classmethod
     def of(cls, summary: Mapping[str, Any], name: str) -> Baseline:
-        """From `EvaluationReport.summary`; ValueError where it is something else."""
+        """From `Evaluated.summary`; ValueError where it is something else."""
         rows = convert(summary.get("per_class", ()), tuple[Mapping[str, Any], ...], "per_class")
         data = convert(summary.get("data", {}), Mapping[str, Any], "data")
         per_class = {str(row.get("name")): convert(row.get("AP"), float, "per_class.AP") for row in rows}
@@ -93,7 +94,7 @@ def read_baseline(path: Path) -> Baseline:
         raise InputError(f"{file} {REPORT.foreign} ({error}); {REPORT.cure}") from error
 
 
-def hold(report: EvaluationReport, baseline: Baseline) -> Held:
+def hold(report: Evaluated, baseline: Baseline) -> Held:
     """The report beside its baseline.
 
     Raises:
@@ -101,6 +102,12 @@ def hold(report: EvaluationReport, baseline: Baseline) -> Held:
             no object to find.
     """
     now = report.summary()
+    if not baseline.data:
+        warnings.warn(
+            f"{baseline.name} does not say on what it was evaluated; make sure that these were the same pictures, "
+            "objects and classes",
+            stacklevel=2,
+        )
     for key, what in {
         "fingerprint": "other pictures, objects or classes",
         "conf": "another least score",

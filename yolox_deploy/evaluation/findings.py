@@ -9,7 +9,7 @@ import numpy as np
 from yolox_deploy.evaluation.boxes import Found, Truth
 from yolox_deploy.evaluation.curves import Curves
 from yolox_deploy.evaluation.matching import KINDS, PLACE, Verdict
-from yolox_deploy.evaluation.report import Confusion, Finding, SizeFigures
+from yolox_deploy.evaluation.values import Confusion, Finding, SizeFigures
 from yolox_deploy.thresholds import Thresholds
 
 MOST = 5

@@ -19,7 +19,7 @@ from string import Template
 from yolox_deploy.errors import require
 from yolox_deploy.evaluation.matching import KINDS
 from yolox_deploy.evaluation.plots import CHARTS, DPI, draw_worst
-from yolox_deploy.evaluation.report import EvaluationReport
+from yolox_deploy.evaluation.values import Evaluated
 from yolox_deploy.evaluation.worst import NOTES, Marked, WorstPicture
 from yolox_deploy.files import check_writable, write_text
 from yolox_deploy.images import load_image
@@ -36,8 +36,8 @@ ALTERNATIVES = {
 }
 
 
-def write_report(report: EvaluationReport, folder: Path) -> Path:
-    """Write the folder; see `EvaluationReport.save`."""
+def write_report(report: Evaluated, folder: Path) -> Path:
+    """Write the folder of a report; see `EvaluationReport.save`."""
     require("matplotlib", "report")
     check_writable(folder / "index.html", f"report {folder}")
     for old in folder.glob("worst_*.jpg"):
@@ -52,7 +52,7 @@ def write_report(report: EvaluationReport, folder: Path) -> Path:
     return folder / "index.html"
 
 
-def html_page(report: EvaluationReport, folder: Path, worst: Sequence[Path]) -> str:
+def html_page(report: Evaluated, folder: Path, worst: Sequence[Path]) -> str:
     """The page as text, with the charts and pictures that lie in the folder."""
     package = resources.files("yolox_deploy.evaluation")
     charts = {name.removesuffix(".png"): _chart(folder / name) for name in CHARTS}
@@ -86,7 +86,7 @@ def html_page(report: EvaluationReport, folder: Path, worst: Sequence[Path]) -> 
     )
 
 
-def _subject(report: EvaluationReport) -> str:
+def _subject(report: Evaluated) -> str:
     data, about = report.data, report.about
     where = (
         f" on {about['backend']} ({about.get('precision', 'unknown precision')})"
@@ -101,19 +101,19 @@ def _subject(report: EvaluationReport) -> str:
     )
 
 
-def _findings(report: EvaluationReport) -> str:
+def _findings(report: Evaluated) -> str:
     if not report.findings:
         return "<p>Nothing: no figure differs much from what the others would make one expect.</p>"
     told = (f"<li>{escape(one.text)}<span>{escape(one.advice)}</span></li>" for one in report.findings)
     return f"<ul>{''.join(told)}</ul>"
 
 
-def _sizes(report: EvaluationReport) -> str:
+def _sizes(report: Evaluated) -> str:
     rows = [(one.name, one.objects, one.found, _share(one.recall), _figure(one.AP)) for one in report.sizes]
     return _table(("size", "objects", "found", "recall", "AP"), rows)
 
 
-def _best(report: EvaluationReport) -> str:
+def _best(report: Evaluated) -> str:
     best = report.curves.overall.best
     if best is None:
         return "Nothing right was found, so no threshold is the best."
@@ -123,7 +123,7 @@ def _best(report: EvaluationReport) -> str:
     )
 
 
-def _classes(report: EvaluationReport) -> str:
+def _classes(report: Evaluated) -> str:
     rows = [
         (
             row.name,
@@ -140,7 +140,7 @@ def _classes(report: EvaluationReport) -> str:
     return _table(columns, rows) if rows else "<p>The data set has no objects of these classes.</p>"
 
 
-def _kinds(report: EvaluationReport) -> str:
+def _kinds(report: Evaluated) -> str:
     total = sum(report.kinds.values())
     rows = [
         (NOTES[index], report.kinds[kind], f"{report.kinds[kind] / max(total, 1):.0%}")
@@ -149,7 +149,7 @@ def _kinds(report: EvaluationReport) -> str:
     return _table((f"{_count(total, 'wrong box', 'wrong boxes')}", "boxes", "share"), rows)
 
 
-def _pairs(report: EvaluationReport) -> str:
+def _pairs(report: Evaluated) -> str:
     pairs = report.confusion.pairs()[:LISTED]
     return (
         _table(("is", "found as", "objects"), pairs)
@@ -158,7 +158,7 @@ def _pairs(report: EvaluationReport) -> str:
     )
 
 
-def _calibration(report: EvaluationReport) -> str:
+def _calibration(report: Evaluated) -> str:
     error = report.calibration.error
     if math.isnan(error):
         return "Nothing was found, so there are no scores to look at."
@@ -190,7 +190,7 @@ def _wrong(marked: Sequence[Marked]) -> str:
     return _enumerate([f"{one.class_name} {one.score:.2f} ({one.note})" for one in marked], "; ")
 
 
-def _how(report: EvaluationReport) -> str:
+def _how(report: Evaluated) -> str:
     facts = {
         "detections": f"score {report.conf:g} or more, suppressed at IoU {report.iou:g}, any number a picture",
         "AP": "faster-coco-eval, the figures of pycocotools: at most 100 detections a picture and class",

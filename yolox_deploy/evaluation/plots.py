@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.charts import FILLED, STRONG, line_color, new_figure, short_name, style, write_figure
 from yolox_deploy.drawing import draw, write_picture
-from yolox_deploy.evaluation.report import EvaluationReport
+from yolox_deploy.evaluation.values import Evaluated
 from yolox_deploy.evaluation.worst import Marked, WorstPicture
 from yolox_deploy.images import load_image
 
@@ -33,7 +33,7 @@ MISSED, WRONG, RIGHT = (218, 105, 9), (47, 36, 209), (78, 164, 45)
 """BGR of boxes: blue, red, green; those of the page."""
 
 
-def draw_precision_recall(report: EvaluationReport, path: Path) -> None:
+def draw_precision_recall(report: Evaluated, path: Path) -> None:
     """Draw precision over recall at IoU 0.5, of each class and their mean."""
     figure, axes = _chart()
     curves = report.curves
@@ -48,7 +48,7 @@ def draw_precision_recall(report: EvaluationReport, path: Path) -> None:
     write_figure(path, figure)
 
 
-def draw_f1(report: EvaluationReport, path: Path) -> None:
+def draw_f1(report: Evaluated, path: Path) -> None:
     """Draw F1 over the score threshold, of each class and of all together, whose precision and recall are beside."""
     figure, axes = _chart()
     curves, overall, best = report.curves, report.curves.overall, report.curves.overall.best
@@ -65,7 +65,7 @@ def draw_f1(report: EvaluationReport, path: Path) -> None:
     write_figure(path, figure)
 
 
-def draw_confusion(report: EvaluationReport, path: Path) -> None:
+def draw_confusion(report: Evaluated, path: Path) -> None:
     """Draw the confusion matrix of the classes with most objects; colour is the share of the row's objects."""
     names, matrix = report.confusion.names, report.confusion.matrix
     involved = matrix[:-1].sum(axis=1) * 1000 + matrix[:, :-1].sum(axis=0)
@@ -104,7 +104,7 @@ def _with_others(matrix: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArra
     )
 
 
-def draw_calibration(report: EvaluationReport, path: Path) -> None:
+def draw_calibration(report: Evaluated, path: Path) -> None:
     """Draw the share of right detections over their score, in bins, with how many each bin holds."""
     found = report.calibration
     if not found.counts.sum():
@@ -123,7 +123,7 @@ def draw_calibration(report: EvaluationReport, path: Path) -> None:
     write_figure(path, figure)
 
 
-def draw_classes(report: EvaluationReport, path: Path) -> None:
+def draw_classes(report: Evaluated, path: Path) -> None:
     """Draw AP and AP50 of the classes with most objects, best first."""
     rows = sorted((row for row in report.per_class if row.objects), key=lambda row: -row.objects)[:MOST_ROWS]
     if not rows:
@@ -144,7 +144,7 @@ def draw_classes(report: EvaluationReport, path: Path) -> None:
     write_figure(path, figure)
 
 
-CHARTS: dict[str, Callable[[EvaluationReport, Path], None]] = {
+CHARTS: dict[str, Callable[[Evaluated, Path], None]] = {
     "pr_curve.png": draw_precision_recall,
     "f1_curve.png": draw_f1,
     "confusion.png": draw_confusion,
