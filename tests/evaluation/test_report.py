@@ -322,9 +322,7 @@ def test_a_model_that_finds_nothing(make_data: MakeData) -> None:
 def test_a_data_set_without_objects(make_data: MakeData) -> None:
     report = evaluate(Canned({"one.png": [("cat", 0.9, A)]}), make_data({"one.png": []}))
     assert set(report.figures.values()) == {-1}
-    assert report.findings[0].text.startswith(
-        "The data set has no object of the classes that were evaluated; 1 det"
-    )
+    assert report.findings[0].text.endswith("detections count as wrong (1 with a score of 0.25 or more).")
     assert report.kinds["background"] == 1
 
 

@@ -111,9 +111,7 @@ def _source(data: Path | None, split: str, images: Path | None, annotations: Pat
         return {"data": data, "split": split}
     if images is None or annotations is None:
         raise UsageError("name what to evaluate on: --data DIR, or --images DIR with --annotations FILE")
-    from yolox_deploy.data.coco_format import read_coco
-
-    return {"data": read_coco(annotations, images)}
+    return {"data": annotations, "images": images}
 
 
 def _print(found: EvaluationReport, model: Path, held: Held | None, per_class: bool) -> None:

@@ -80,22 +80,23 @@ def open_data(
         InputError: it cannot be read.
         UsageError: a COCO JSON without the folder of its pictures, or that folder with anything else.
     """
-    is_json = isinstance(data, str | Path) and Path(data).suffix.lower() == ".json"
-    if is_json != (images is not None):
+    if images is not None:
+        if not isinstance(data, str | Path) or Path(data).is_dir():
+            raise UsageError(
+                "images= names the pictures of a COCO JSON; a data set knows its own: leave it out"
+            )
+        from yolox_deploy.data.coco_format import read_coco
+
+        return read_coco(data, images)
+    if not isinstance(data, str | Path):
+        return data
+    if Path(data).suffix.lower() == ".json":
         raise UsageError(
             f"{data} is an annotation file, which does not hold its pictures: name their folder with images="
-            if is_json
-            else "images= names the pictures of a COCO JSON; a data set knows its own: leave it out"
         )
-    if isinstance(data, str | Path):
-        if images is not None:
-            from yolox_deploy.data.coco_format import read_coco
+    from yolox_deploy.data.layouts import open_dataset
 
-            return read_coco(data, images)
-        from yolox_deploy.data.layouts import open_dataset
-
-        return open_dataset(data, split)
-    return data
+    return open_dataset(data, split)
 
 
 def _describe(detector: Predictor) -> dict[str, str]:
