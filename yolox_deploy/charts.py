@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from yolox_deploy.drawing import class_color, write_picture
@@ -87,7 +88,7 @@ def write_figure(path: Path, figure: Figure) -> None:
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)  # one for each letter
         canvas.draw()
     rgba = np.asarray(canvas.buffer_rgba(), np.uint8)
-    write_picture(path, np.ascontiguousarray(rgba[:, :, 2::-1]))
+    write_picture(path, np.ascontiguousarray(rgba[:, :, 2::-1]), (cv2.IMWRITE_PNG_COMPRESSION, 9))
 
 
 def short_name(name: str) -> str:

@@ -170,7 +170,8 @@ def draw_worst(picture: WorstPicture, path: Path) -> None:
     marked = (*picture.wrong, *picture.missed)
     texts = [one.class_name if one.score is None else f"{one.class_name} {one.score:.2f}" for one in marked]
     colours = [WRONG] * len(picture.wrong) + [MISSED] * len(picture.missed)
-    write_picture(path, draw(canvas, _boxes(marked) * scale, texts, colours))
+    drawn = draw(canvas, _boxes(marked) * scale, texts, colours)
+    write_picture(path, drawn, (cv2.IMWRITE_JPEG_QUALITY, 85))
 
 
 def _boxes(marked: tuple[Marked, ...]) -> NDArray[np.float64]:
