@@ -35,7 +35,10 @@ class Marked:
 
 @dataclass(frozen=True)
 class WorstPicture:
-    """A picture with its mistakes: objects that were missed, detections that are wrong; and those that are right."""
+    """A picture with its mistakes: objects that were missed, detections that are wrong; and those that are right.
+
+    Its `name` is that in the data set, without the folders where they begin at the root.
+    """
 
     image_id: int
     name: str
@@ -79,11 +82,11 @@ def _picture(
         note = f"found as {names[found.classes[taken]]}" if taken >= 0 else ""
         return Marked(_corners(truth.boxes[row]), names[truth.classes[row]], note=note)
 
-    here = found.pictures[: verdict.count] == index
+    here, path = found.pictures[: verdict.count] == index, dataset.path(index)
     return WorstPicture(
         image_id=int(dataset.image_ids[index]),
-        name=dataset.name(index),
-        path=dataset.path(index),
+        name=path.name if Path(dataset.name(index)).is_absolute() else dataset.name(index),
+        path=path,
         missed=tuple(map(thing, np.flatnonzero(verdict.missed & (truth.pictures == index)).tolist())),
         wrong=tuple(map(detection, np.flatnonzero(here & verdict.wrong).tolist())),
         right=tuple(map(detection, np.flatnonzero(here & verdict.right).tolist())),
