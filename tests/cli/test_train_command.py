@@ -22,7 +22,7 @@ from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 TINY = ("--model", "yolox-nano", "--batch", 4, "--imgsz", 64, "--workers", 0, "--device", "cpu")
 ALONE = {"OMP_NUM_THREADS": "1"}
-FILES = {"best.pth", "last.pth", "steps.csv", "epochs.csv", "curves.png", "train_batch_0.jpg"}
+FILES = {"best.pth", "last.pth", "steps.csv", "epochs.csv", "curves.png", "train_batch_1.jpg"}
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -164,7 +164,7 @@ def test_checking_compares_the_classes_of_both_splits(call: Call, scenes: Path, 
 def test_a_run_leaves_checkpoints_logs_and_pictures(finished: tuple[Path, Any]) -> None:
     out, done = finished
     assert {path.name for path in out.iterdir()} >= FILES
-    assert len((out / "epochs.csv").read_text().splitlines()) == 2
+    assert len((out / "epochs.csv").read_text().splitlines()) == 3
     assert "12 pictures" in done.stderr
     assert "epoch 2/2  total " in done.stderr
     assert "AP50" in done.stdout
@@ -208,6 +208,7 @@ def test_a_run_goes_on_with_more_epochs_from_its_own_settings(
         "epoch",
         "1",
         "2",
+        "3",
     ]
 
 

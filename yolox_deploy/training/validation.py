@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
 from yolox_deploy.preprocess import letterbox
 from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.training.distributed import Job
+from yolox_deploy.training.drawings import draw_predictions
 from yolox_deploy.training.loader import worker_options
 from yolox_deploy.types import Detections, Letterboxed
 
@@ -81,6 +83,12 @@ def evaluate(
     rows = job.gather(rows)
     figures = score(dataset.to_coco(), rows) if job.is_main else {}
     return Evaluation(job.share(figures), examples)
+
+
+def draw_examples(found: Evaluation, dataset: DetectionDataset, path: Path) -> None:
+    """Draw what was found in the first pictures beside the truth; the suffix of `path` names the format."""
+    pictures = [(dataset.load(index), detections) for index, detections in found.examples]
+    draw_predictions(pictures, path, [dataset.objects(index) for index, _ in found.examples])
 
 
 def _detect(
