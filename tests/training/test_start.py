@@ -28,7 +28,14 @@ from yolox_deploy.training import (
 from yolox_deploy.training.events import Event
 from yolox_deploy.training.logs import read_log
 
-TINY: dict[str, Any] = {"batch": 4, "imgsz": 64, "workers": 0, "device": "cpu", "precision": "fp32"}
+TINY: dict[str, Any] = {
+    "model": "yolox_nano@0.0625",
+    "batch": 4,
+    "imgsz": 64,
+    "workers": 0,
+    "device": "cpu",
+    "precision": "fp32",
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,14 @@ def finished(
     """A run of two epochs that starts from trained weights and is too short and fast to better them."""
     events: list[Event] = []
     out = tmp_path_factory.mktemp("runs") / "run"
-    settings = {**TINY, "imgsz": (192, 256), "multiscale": None, "learning_rate": 3.0, "warmup_epochs": 0}
+    settings = {
+        **TINY,
+        "model": "yolox_nano",
+        "imgsz": (192, 256),
+        "multiscale": None,
+        "learning_rate": 3.0,
+        "warmup_epochs": 0,
+    }
     data = write_scenes(out.parent / "data", train=8, val=2)
     result = yolox_deploy.train(
         data, weights=nano_weights, epochs=2, out=out, callbacks=[events.append], **settings

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 
 from yolox_deploy.errors import TrainingError, require
 from yolox_deploy.training.augment.pipeline import Augmenter
+from yolox_deploy.training.caching import cache_splits
 from yolox_deploy.training.checkpoints import Resume, begin
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.distributed import join_job
@@ -73,7 +74,8 @@ class Trainer:
         self.job = join_job(config.device)
         log = RunLog(config.out)
         self.told = Callbacks(log, callbacks) if self.job.is_main else Callbacks()
-        self.train_set, self.val_set = data or open_checked(config, self.told.message)
+        data = data or open_checked(config, self.told.message)
+        self.train_set, self.val_set = data
         self.plan = EpochPlan(config, len(self.train_set), self.job.rank, self.job.world)
         self.eval_every = self.plan.eval_every(len(self.val_set))
         self.schedule = WarmupCosine(
@@ -87,10 +89,13 @@ class Trainer:
             self.learner, self.state, self.checkpoints, self.resumed = begin(
                 config, self.job, names, self.plan.steps, resume, self.told.message
             )
-        self.samples = Samples(Augmenter(self.train_set, config.size, config.augmentation), config.seed)
+        self.workers = worker_count(config.workers, self.job.device)
+        if config.cache:
+            data = cache_splits(data, config.size, self.workers, self.told.message)
+        self.samples = Samples(Augmenter(data.train, config.size, config.augmentation), config.seed)
+        self.evaluated = data.val
         self.losses = LossReader(self.plan, self.samples)
         self.interval = CUDA_INTERVAL if self.job.device.type == "cuda" else 1
-        self.workers = worker_count(config.workers, self.job.device)
         self._steps: list[StepFinished] = []
         config.out.mkdir(parents=True, exist_ok=True)
         if log.without_curves is not None:
@@ -212,7 +217,7 @@ class Trainer:
         """The figures of the averaged weights, told and drawn."""
         found = evaluate(
             self.learner.ema.model,
-            self.val_set,
+            self.evaluated,
             self.config.size,
             self.job,
             batch=max(self.config.batch // (self.job.world * self.config.accumulate), 1),

@@ -15,8 +15,10 @@ from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import score
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
-from yolox_deploy.preprocess import letterbox
+from yolox_deploy.preprocess import fit, letterbox
 from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.training.augment.geometry import PAD
+from yolox_deploy.training.caching import CachedDataset
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.drawings import draw_predictions
 from yolox_deploy.training.loader import worker_options
@@ -51,8 +53,16 @@ class LetterboxedPictures(Dataset[Picture | InputError]):
             source = self.dataset.load(index)
         except InputError as error:
             return error
-        canvas, ratio = letterbox(source, self.size)
-        return Picture(index, canvas.transpose(2, 0, 1), Letterboxed(ratio, *source.shape[:2]))
+        height, width = source.shape[:2]
+        if isinstance(self.dataset, CachedDataset):
+            height, width = self.dataset.source_size(index, source)
+        live_h, live_w, ratio = fit((height, width), self.size)
+        if source.shape[:2] == (live_h, live_w):  # as a picture from the cache is, reduced already
+            canvas = np.full((*self.size, 3), PAD, np.uint8)
+            canvas[:live_h, :live_w] = source
+        else:
+            canvas, _ = letterbox(source, self.size)
+        return Picture(index, canvas.transpose(2, 0, 1), Letterboxed(ratio, height, width))
 
 
 @torch.no_grad()
