@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +14,11 @@ import typer
 
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table
-from yolox_deploy.errors import require
+from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig
-    from yolox_deploy.training.events import TrainResult
+    from yolox_deploy.training.events import Callback, TrainResult
     from yolox_deploy.training.start import Prepared
     from yolox_deploy.training.trainer import Trainer
 
@@ -58,6 +59,9 @@ def train_command(
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as augmentation.mosaic=0.5."),
     ] = None,
     cache: Annotated[bool, typer.Option("--cache", help="Keep the pictures in memory.")] = False,
+    log: Annotated[
+        list[str] | None, typer.Option(metavar="mlflow|wandb", help="Log the run there, too.")
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="RUN|auto", help="Go on with the run in this folder; auto: in --out, if any."),
@@ -106,7 +110,7 @@ def train_command(
 
     if devices > 1 and "LOCAL_RANK" not in os.environ:  # which torchrun sets in the processes that it starts
         raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, prepared.config.device))
-    _train(prepared, as_json=as_json)
+    _train(prepared, _loggers(log or []), as_json=as_json)
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
@@ -123,12 +127,28 @@ def tell(text: str) -> None:
     console().print(text, markup=False, soft_wrap=True)
 
 
-def _train(prepared: Prepared, *, as_json: bool) -> None:
+def _loggers(names: list[str]) -> list[Callback]:
+    """The callbacks that `--log` names, where this process tells of the run; their services have settings of their own.
+
+    Raises:
+        UsageError: no such logger.
+        MissingExtraError: it is not installed.
+    """
+    from yolox_deploy.training import MlflowCallback, WandbCallback
+
+    kinds: dict[str, Callable[[], Callback]] = {"mlflow": MlflowCallback, "wandb": WandbCallback}
+    for name in names:
+        if name not in kinds:
+            raise UsageError(f"--log {name}: expected {' or '.join(kinds)}")
+    return [] if int(os.environ.get("RANK", 0)) else [kinds[name]() for name in names]
+
+
+def _train(prepared: Prepared, loggers: list[Callback], *, as_json: bool) -> None:
     from yolox_deploy.host import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
 
     keep_freed_memory()
-    trainer = prepared.trainer([RichProgress()])
+    trainer = prepared.trainer([RichProgress(), *loggers])
     is_main = trainer.job.is_main
     try:
         result = trainer.fit()

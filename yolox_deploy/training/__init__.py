@@ -11,6 +11,8 @@ from yolox_deploy._lazy import lazy_face
 
 if TYPE_CHECKING:
     from yolox_deploy.training.assign.simota import Assignment, simota
+    from yolox_deploy.training.callbacks.mlflow_log import MlflowCallback
+    from yolox_deploy.training.callbacks.wandb_log import WandbCallback
     from yolox_deploy.training.config import TrainConfig
     from yolox_deploy.training.events import (
         CheckpointSaved,
@@ -32,12 +34,14 @@ __all__ = [
     "EpochFinished",
     "Evaluated",
     "Message",
+    "MlflowCallback",
     "RunFinished",
     "RunStarted",
     "StepFinished",
     "TrainConfig",
     "TrainResult",
     "Trainer",
+    "WandbCallback",
     "compute_losses",
     "recipe",
     "simota",
@@ -47,6 +51,8 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "assign.simota": ("Assignment", "simota"),
+        "callbacks.mlflow_log": ("MlflowCallback",),
+        "callbacks.wandb_log": ("WandbCallback",),
         "config": ("TrainConfig",),
         "events": (
             "CheckpointSaved",
