@@ -78,6 +78,7 @@ FIXED: dict[str, dict[str, object]] = {
     "yolox_deploy.export": {
         **{"weights": None, "fp16": False, "bf16": False, "int8": False, "imgsz": None, "batch": 1},
     },
+    "yolox_deploy.train": {"model": "yolox_nano", "weights": None, "epochs": None, "callbacks": ()},
     "yolox_deploy.postprocess.postprocess": {"class_agnostic": False, "max_detections": None},
     "yolox_deploy.models.build_model": {"num_classes": 80},
     "yolox_deploy.evaluation.coco_ap": {"conf": 0.01, "iou": 0.65},

@@ -30,6 +30,7 @@ LATER_SETTINGS = {
     "box_loss": "iou",
     "iou_aware": False,
     "priors": None,
+    "cache": False,
     "architecture": asdict(Architecture()),
 }
 """What runs were trained with whose checkpoints are older than these settings."""
@@ -107,9 +108,11 @@ class TrainConfig:
             the classic ones. They travel in the checkpoint.
         precision: of the forward pass; None for fp16 on CUDA, bf16 on a CPU that is faster with it, else fp32.
         freeze_backbone: train the neck and the head alone.
-        eval_every: epochs between evaluations (each epoch in the plain ones).
+        eval_every: epochs between evaluations (each epoch in the plain ones); None for a twentieth of the run, at
+            least 1 and at most 10, and more where evaluating would take longer than training (`EpochPlan.eval_every`).
         patience: stop after so many evaluations without a better AP; None to go on.
         workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
+        cache: keep the decoded pictures in memory; see `caching`.
         device: "auto", "cpu", "cuda".
         seed: of weights, order, augmentation.
         augmentation: how pictures are changed.
@@ -140,9 +143,10 @@ class TrainConfig:
     priors: Path | None = None
     precision: Precision | None = None
     freeze_backbone: bool = False
-    eval_every: int = 10
+    eval_every: int | None = None
     patience: int | None = None
     workers: int | None = None
+    cache: bool = False
     device: str = "auto"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
