@@ -240,7 +240,7 @@ def test_a_loss_that_is_lost_in_one_process_ends_all(scenes: Path, tmp_path: Pat
     (code, text), (other_code, other) = finish(start(RUN, tmp_path, 0, 2))
     assert (code, other_code) == (1, 1)
     assert "TrainingError: another process of this job cannot go on; its own message says why" in text
-    assert "NonFiniteLossError: the loss is nan in step 1 (epoch 0)" in other
+    assert "NonFiniteLossError: the loss is nan in step 2 (epoch 1)" in other
     assert {path.name for path in (tmp_path / "run").glob("*.pt*")} == {"nonfinite_batch_rank1.pt"}
 
 

@@ -32,6 +32,7 @@ LATER_SETTINGS = {
     "box_loss": "iou",
     "iou_aware": False,
     "priors": None,
+    "cache": False,
     "architecture": asdict(Architecture()),
     "recipe": "paper",
     "optimizer": "sgd",
@@ -132,9 +133,11 @@ class TrainConfig:
         freeze_backbone, freeze_neck: keep these parts as `weights` have them, BatchNorm statistics included.
         batchnorm: "train" with the statistics of the batch and average these, or keep and use them, "frozen", in
             all layers.
-        eval_every: epochs between evaluations (each epoch in the plain ones).
+        eval_every: epochs between evaluations (each epoch in the plain ones); None for a twentieth of the run, at
+            least 1 and at most 10, and more where evaluating would take longer than training (`EpochPlan.eval_every`).
         patience: stop after so many evaluations without a better AP; None to go on.
         workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
+        cache: keep the decoded pictures in memory; see `caching`.
         device: "auto", "cpu", "cuda".
         seed: of weights, order, augmentation.
         augmentation: how pictures are changed.
@@ -175,9 +178,10 @@ class TrainConfig:
     freeze_backbone: bool = False
     freeze_neck: bool = False
     batchnorm: Literal["train", "frozen"] = "train"
-    eval_every: int = 10
+    eval_every: int | None = None
     patience: int | None = None
     workers: int | None = None
+    cache: bool = False
     device: str = "auto"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
