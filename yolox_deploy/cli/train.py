@@ -33,6 +33,14 @@ def train_command(
         str | None, typer.Option(help="Name in the zoo; not needed with [architecture] depth and width.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data set: COCO, VOC or YOLO text.")] = None,
+    train_annotations: Annotated[
+        Path | None, typer.Option(help="COCO JSON, folder of XML or text files, or list, by name.")
+    ] = None,
+    val_annotations: Annotated[
+        Path | None, typer.Option(help="The same to evaluate on. [default: a part of the others]")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Their pictures. [default: near them]")] = None,
+    val_images: Annotated[Path | None, typer.Option(help="Those to evaluate on. [default: --images]")] = None,
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
@@ -71,6 +79,10 @@ def train_command(
     options = {
         "model": model,
         "data": data,
+        "train_annotations": train_annotations,
+        "val_annotations": val_annotations,
+        "images": images,
+        "val_images": val_images,
         "weights": weights,
         "epochs": epochs,
         "batch": batch,
@@ -119,20 +131,27 @@ def _new_config(changes: dict[str, object]) -> TrainConfig:
     from yolox_deploy.training.recipes import recipe
 
     own = {"architecture.depth", "architecture.width"} <= changes.keys()
-    missing = [
-        f"--{name}" for name in ("model", "data") if name not in changes and not (own and name == "model")
-    ]
+    given = (
+        changes.keys()
+        | ({"model"} if own else set())
+        | ({"data"} if "train_annotations" in changes else set())
+    )
+    missing = [f"--{name}" for name in ("model", "data") if name not in given]
     if missing:
         raise UsageError(
             f"{' and '.join(missing)} not given; expected --model NAME (`yolox-deploy models` lists them) and "
-            "--data FOLDER, or --resume RUN"
+            "--data FOLDER (or --train-annotations FILE), or --resume RUN"
         )
-    model, data = changes.pop("model", None), Path(str(changes.pop("data")))
+    model, data = (_text(changes.pop(name, None)) for name in ("model", "data"))
     if changes.get("weights") == OFFICIAL_WEIGHTS:
         if model is None:
             raise UsageError("--weights official needs the name of a model: --model NAME")
-        changes["weights"] = fetch_weights(get_config(str(model)))
-    return recipe(None if model is None else str(model), data, **changes)
+        changes["weights"] = fetch_weights(get_config(model))
+    return recipe(model, data, **changes)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
@@ -156,18 +175,17 @@ def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
 
 def check_data(config: TrainConfig, *, headers: bool, as_json: bool = False) -> None:
     """Print what is found of a data set, before any time is spent on it; stop where training would."""
-    from yolox_deploy.data.checks import check_splits, require_same_classes
-    from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.data.checks import check_splits
+    from yolox_deploy.data.opening import open_splits
     from yolox_deploy.data.report import raise_for_errors
 
-    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
+    train, val = open_splits(**config.data_options)
     reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=headers)
     for line in (line for report in reports for line in report.to_lines(errors=False)):
         console().print(line, markup=False, soft_wrap=True)
     if as_json:
         print_json({name: asdict(report) for name, report in zip(("train", "val"), reports, strict=True)})
     raise_for_errors(*reports)
-    require_same_classes(train, val)
 
 
 def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -> None:

@@ -282,7 +282,7 @@ def dataset_from_rows(
         ring_offsets=_offsets(ring_counts),
         point_offsets=_offsets(point_counts),
         points=np.array(points).reshape(-1, 2),
-        problems=tally.problems() if tally else (),
+        problems=tally.problems(len(classes)) if tally else (),
     )
 
 

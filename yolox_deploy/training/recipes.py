@@ -15,7 +15,7 @@ from yolox_deploy.models.model_config import Architecture, ModelConfig
 from yolox_deploy.models.naming import configured, get_config, named
 from yolox_deploy.models.zoo import SIZE_DIVISOR
 from yolox_deploy.settings import changed, flatten, typed
-from yolox_deploy.training.config import Augmentation, Range, TrainConfig
+from yolox_deploy.training.config import DATA_OPTIONS, Augmentation, Range, TrainConfig
 from yolox_deploy.training.renamed import refuse_old_names
 
 SETTINGS = records.FileKind("expected a TOML file of settings such as `epochs = 50`")
@@ -36,12 +36,12 @@ _BASE = _Recipe(1.0, (0.1, 2.0), 1.0, (480, 800))
 """All other models. The paper weakens YOLOX-S like Tiny; the released code does not."""
 
 
-def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> TrainConfig:
+def recipe(model: str | ModelConfig | None, data: str | Path | None = None, **changes: object) -> TrainConfig:
     """The authors' settings for `model`, with `changes` made as by `override`.
 
     Args:
         model: name in the zoo or a configuration of your own; None where `changes` state a depth and a width.
-        data: folder of the data set.
+        data: folder of the data set; None where `changes` name its annotations.
         changes: by name; those of the augmentation and the architecture in mappings, or by dotted names.
 
     Raises:
@@ -56,7 +56,9 @@ def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> Tr
         raise UsageError("no model is named; expected one, or architecture.depth and architecture.width")
     chosen = next((found for name, found in _RECIPES.items() if network.name.startswith(name)), _BASE)
     augmentation = Augmentation(chosen.mosaic, chosen.mosaic_scale, chosen.mixup)
-    config = TrainConfig(network.name, data, multiscale=chosen.multiscale, augmentation=augmentation)
+    where = {name: new[name] for name in DATA_OPTIONS if name in new}
+    where |= {} if data is None else {"data": Path(data)}
+    config = TrainConfig(network.name, **where, multiscale=chosen.multiscale, augmentation=augmentation)
     return override(config, changes)
 
 
@@ -98,7 +100,9 @@ def from_dict(values: Mapping[str, Any]) -> TrainConfig:
     Raises:
         UsageError: the model or the data is not named, or what `override` raises.
     """
-    missing = {"model", "data"} - values.keys()
-    if missing:
+    named = {name for name in values if values[name] is not None}
+    needed = {"model", "data"} if "train_annotations" not in named else {"model"}
+    if missing := needed - named:
         raise UsageError(f"the settings do not name {' and '.join(sorted(missing))}; expected both")
-    return override(recipe(str(values["model"]), Path(values["data"])), values)
+    where = {name: values[name] for name in DATA_OPTIONS if name in named}
+    return override(recipe(str(values["model"]), **where), values)

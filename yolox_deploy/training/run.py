@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolox_deploy.data.checks import check_splits, require_same_classes
+from yolox_deploy.data.checks import check_splits
 from yolox_deploy.data.dataset import DetectionDataset
-from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data.opening import open_splits
 from yolox_deploy.data.priors import load_priors
 from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import CheckpointError, UsageError
@@ -23,12 +23,14 @@ from yolox_deploy.models.diagnosis import why_unknown
 from yolox_deploy.models.recognition import same_but_for_classes, shapes_of
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig
+from yolox_deploy.training.config import DATA_OPTIONS, LATER_SETTINGS, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
 from yolox_deploy.training.progress import Progress
 
-WHERE = frozenset(("accumulate", "data", "device", "out", "precision", "weights", "workers"))
+WHERE = frozenset(("accumulate", "device", "out", "precision", "weights", "workers", *DATA_OPTIONS)) - {
+    "val_share"
+}
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
 MAY_CHANGE = WHERE | HOW_LONG
 """Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
@@ -150,20 +152,19 @@ def _is_folded(weights: Mapping[str, Tensor]) -> bool:
 def open_data(
     config: TrainConfig, progress: Progress, *, checked: bool
 ) -> tuple[DetectionDataset, DetectionDataset]:
-    """The pictures of `config.data` to train on and those to evaluate on.
+    """The pictures to train on and those to evaluate on, with the same classes.
 
     What is not `checked` yet is checked as far as that is cheap (annotations, missing files) and reported on.
 
     Raises:
-        InputError: they cannot be read or trained on, or differ in their classes.
+        InputError: they cannot be read or trained on.
     """
-    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
+    train, val = open_splits(**config.data_options)
     if not checked:
         reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=False)
         for line in (line for report in reports for line in report.to_lines(errors=False)):
             progress.message(line)
         raise_for_errors(*reports)
-    require_same_classes(train, val)
     return train, val
 
 
