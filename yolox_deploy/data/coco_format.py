@@ -82,7 +82,8 @@ def _categories(file: Path, items: Sequence[Any], tally: Tally) -> dict[Key, str
             meaning = "categories have the id of another one"
             tally.fail("repeated_category_id", meaning, f"id {key}: {categories[key]} and {name}")
     if not categories:
-        raise InputError(f"{file} has no categories")
+        faults = "".join(f"\n  {problem}" for problem in tally.problems(0))
+        raise InputError(f"{file} has no categories{faults}")
     return categories
 
 

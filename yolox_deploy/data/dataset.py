@@ -177,6 +177,10 @@ class DetectionDataset:
         rings = range(int(self.ring_offsets[row]), int(self.ring_offsets[row + 1]))
         return tuple(self.points[self.point_offsets[ring] : self.point_offsets[ring + 1]] for ring in rings)
 
+    def outlines(self, row: int) -> list[list[float]]:
+        """The rings of an object, each flat, in the fewest digits that give the same float32."""
+        return [ring.ravel().astype(str).astype(np.float64).tolist() for ring in self._rings(row)]
+
     def to_coco(self) -> dict[str, Any]:
         """The data set as a COCO dictionary, for `yolox_deploy.evaluation.coco.score`.
 

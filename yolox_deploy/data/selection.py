@@ -1,13 +1,26 @@
-"""Parts of a data set as data sets: some pictures, or all pictures with some objects."""
+"""Parts of a data set as data sets: some pictures, or all pictures with some objects; and their names."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset
+
+
+def relative_names(dataset: DetectionDataset) -> list[str]:
+    """The names of the pictures from the data set's folder, with / between their parts: alike wherever that lies."""
+    folder = os.path.abspath(dataset.folder)
+    names = (os.fsdecode(name) for name in dataset.file_names.tolist())
+    return [
+        (os.path.relpath(name, folder) if os.path.isabs(name) else os.path.normpath(name)).replace(
+            os.sep, "/"
+        )
+        for name in names
+    ]
 
 
 def select(dataset: DetectionDataset, pictures: NDArray[np.int64]) -> DetectionDataset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.report import EXAMPLES, Problem
-from yolox_deploy.data.selection import select, without_objects
+from yolox_deploy.data.selection import relative_names, select, without_objects
 from yolox_deploy.errors import InputError, UsageError
 
 VAL_SHARE = 0.2
@@ -39,7 +38,8 @@ def split_by_seed(dataset: DetectionDataset, share: float = VAL_SHARE, seed: int
         raise InputError(f"{dataset.source} has one picture and no split; expected two or more")
     count = min(max(round(share * len(dataset)), 1), len(dataset) - 1)
     hashes = [
-        hashlib.sha256(f"{seed}:{name}".encode(errors="surrogateescape")).digest() for name in _names(dataset)
+        hashlib.sha256(f"{seed}:{name}".encode(errors="surrogateescape")).digest()
+        for name in relative_names(dataset)
     ]
     order = sorted(range(len(dataset)), key=lambda index: (hashes[index], index))
     chosen = np.zeros(len(dataset), np.bool_)
@@ -98,18 +98,6 @@ def match_classes(train: DetectionDataset, val: DetectionDataset) -> DetectionDa
     )
 
 
-def _names(dataset: DetectionDataset) -> list[str]:
-    """With / between their parts, from the data set's folder: alike wherever that lies."""
-    folder = os.path.abspath(dataset.folder)
-    names = (os.fsdecode(name) for name in dataset.file_names.tolist())
-    return [
-        (os.path.relpath(name, folder) if os.path.isabs(name) else os.path.normpath(name)).replace(
-            os.sep, "/"
-        )
-        for name in names
-    ]
-
-
 def _foreign(train: DetectionDataset, val: DetectionDataset, rows: NDArray[np.int64]) -> Problem:
     names = [val.class_names[index] for index in np.unique(val.classes[rows])]
     lower = {name.casefold(): name for name in train.class_names}
@@ -117,6 +105,6 @@ def _foreign(train: DetectionDataset, val: DetectionDataset, rows: NDArray[np.in
         f"{name} (there is {lower[name.casefold()]})" if name.casefold() in lower else name for name in names
     ]
     meaning = (
-        f"objects are of classes that {train.source} does not have: use the same names, or take them out"
+        f"classes, of {len(rows)} objects, are not in {train.source}: use the same names, or take them out"
     )
-    return Problem("foreign_class", "error", len(rows), tuple(examples[:EXAMPLES]), meaning)
+    return Problem("foreign_class", "error", len(names), tuple(examples[:EXAMPLES]), meaning)
