@@ -1,46 +1,27 @@
-"""Every layout that labelling tools leave opens as it is, converts to every format and back, and trains."""
+"""Every layout that labelling tools leave opens as it is and converts to every format and back."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from tests.data import layouts_of_tools as tools
 from yolox_deploy.data import DetectionDataset, check_splits, open_dataset
 from yolox_deploy.data.convert import FORMATS, convert
 from yolox_deploy.data.opening import open_splits
-from yolox_deploy.training import Trainer
-from yolox_deploy.training.recipes import recipe
 
-
-def _load(name: str) -> ModuleType:
-    """Tests are imported by path; a module beside this one has to be, too."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tools: Any = _load("layouts_of_tools")
 every_layout = pytest.mark.parametrize("layout", tools.LAYOUTS)
 
 
 @pytest.fixture(scope="module")
-def shots(shared: Path) -> Any:
+def shots(shared: Path) -> tools.Shots:
     return tools.take_shots(shared / "real/coco_mini")
 
 
 @pytest.fixture(scope="module")
-def folders(shots: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(shots: tools.Shots, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of each layout."""
     root = tmp_path_factory.mktemp("layouts")
     for name, build in tools.LAYOUTS.items():
@@ -73,7 +54,7 @@ def ids(data: DetectionDataset) -> dict[str, int]:
 
 
 @every_layout
-def test_it_opens_as_it_is(folders: dict[str, Path], shots: Any, layout: str) -> None:
+def test_it_opens_as_it_is(folders: dict[str, Path], shots: tools.Shots, layout: str) -> None:
     train, val = open_splits(folders[layout])
     crowds = layout in tools.WITH_CROWDS
     expected = {
@@ -110,31 +91,3 @@ def test_it_converts_without_loss(folders: dict[str, Path], tmp_path: Path, layo
         assert new.class_names == old.class_names
         assert ids(new) == ids(old)
         assert new.category_ids == old.category_ids
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Pictures of 64 pixels are too small for several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-TRAINED = [
-    "COCO", "Roboflow COCO", "Roboflow YOLO", "Roboflow VOC", "Ultralytics YOLO", "CVAT COCO",
-    "CVAT COCO, train and validation", "Label Studio COCO", "Label Studio YOLO", "labelImg VOC",
-    "VOC without ImageSets", "images and annots",
-]  # fmt: skip
-
-
-@pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("layout", TRAINED)
-def test_it_trains(folders: dict[str, Path], tmp_path: Path, layout: str) -> None:
-    config = recipe(
-        "yolox_nano", folders[layout], out=tmp_path / "run", epochs=1, batch=4, imgsz=(64, 64), multiscale=None,
-        workers=0, device="cpu", precision="fp32",
-    )  # fmt: skip
-    result = Trainer(config).fit()
-    assert result.epochs == 1
-    assert result.best.is_file()

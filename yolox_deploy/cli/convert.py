@@ -37,7 +37,7 @@ def convert_command(
     for line in (line for report in reports.values() for line in report.to_lines()):
         console().print(line, markup=False, soft_wrap=True)
     if as_json:
-        print_json({"out": str(out), **{part: asdict(report) for part, report in reports.items()}})
+        print_json({"out": str(out)} | {str(part): asdict(report) for part, report in reports.items()})
         return
     typer.echo(
         f"{', '.join(f'{part} {report.pictures}' for part, report in reports.items())} pictures: {out}"
