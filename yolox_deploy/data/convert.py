@@ -71,7 +71,7 @@ def convert(
     with new_folder(Path(out)) as folder:
         parts = {part: _usable(data, report) for part, data in _read(Path(source), images, val, seed).items()}
         reports = {part: check_dataset(data, pictures=False) for part, data in parts.items()}
-        raise_for_errors(*map(_fatal, reports.values()))
+        raise_for_errors(*map(_fatal, reports.values()), use="converted")
         report.step("writing")
         _WRITERS[to](parts, folder, link)
     return reports

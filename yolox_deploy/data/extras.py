@@ -23,6 +23,8 @@ KIND = records.FileKind(
     "remove it, or convert the data set again", schema="yolox-deploy/extras", version=1, beside=()
 )
 
+Box = tuple[float, float, float, float]
+
 _TOLERANCE = 0.01  # pixels, by which a label file may differ; it has fewer digits
 
 
@@ -31,7 +33,7 @@ class KeptObject:
     """One object; the fields as of `ObjectRow`."""
 
     class_id: int
-    box: tuple[float, float, float, float]
+    box: Box
     area: float
     crowd: bool = False
     difficult: bool = False
@@ -80,6 +82,13 @@ def save_extras(extras: Extras, root: Path) -> None:
     write_text(root / FILE_NAME, json.dumps(content, separators=(",", ":")) + "\n")
 
 
+def clipped(box: Box, size: tuple[int, int]) -> Box:
+    """(x, y, w, h) inside a picture of (height, width): what text says of boxes that reach far out of it."""
+    height, width = size
+    x, y = min(max(box[0], 0.0), width), min(max(box[1], 0.0), height)
+    return x, y, min(max(box[0] + box[2], x), width) - x, min(max(box[1] + box[3], y), height) - y
+
+
 def restored(
     rows: Iterable[PictureRow], extras: Extras | None, root: Path, folder: Path, tally: Tally
 ) -> Iterator[PictureRow]:
@@ -104,7 +113,7 @@ def _restored(row: PictureRow, kept: KeptPicture, tally: Tally) -> PictureRow:
     ]
     found = [item for item in row.objects if not item.crowd]
     told = [item for item in objects if not item.crowd]
-    if len(found) == len(told) and all(map(_is_same, found, told)):
+    if len(found) == len(told) and all(map(_is_same, found, told, [row.size] * len(told))):
         return row._replace(image_id=kept.image_id, objects=objects)
     meaning = f"pictures have other labels than when {FILE_NAME} was written: these labels are taken"
     tally.warn("changed_labels", meaning, row.file_name, severity="note")
@@ -112,6 +121,8 @@ def _restored(row: PictureRow, kept: KeptPicture, tally: Tally) -> PictureRow:
     return row._replace(image_id=kept.image_id, objects=[*row.objects, *crowds])
 
 
-def _is_same(first: ObjectRow, second: ObjectRow) -> bool:
-    pairs = zip(first.box, second.box, strict=True)
-    return first.class_id == second.class_id and all(abs(a - b) < _TOLERANCE for a, b in pairs)
+def _is_same(found: ObjectRow, told: ObjectRow, size: tuple[int, int]) -> bool:
+    boxes = (told.box, clipped(told.box, size))
+    return found.class_id == told.class_id and any(
+        all(abs(a - b) < _TOLERANCE for a, b in zip(found.box, box, strict=True)) for box in boxes
+    )

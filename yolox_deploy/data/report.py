@@ -65,8 +65,8 @@ class DatasetReport:
         return [summary, *map(str, told)]
 
 
-def raise_for_errors(*reports: DatasetReport) -> None:
-    """Stop if training would fail or learn nonsense.
+def raise_for_errors(*reports: DatasetReport, use: str = "trained on") -> None:
+    """Stop if training, or another `use`, would fail or come to nonsense.
 
     Raises:
         InputError: there are errors; names all of them.
@@ -74,7 +74,7 @@ def raise_for_errors(*reports: DatasetReport) -> None:
     lines: list[str] = []
     for report in reports:
         errors = [f"  {problem}" for problem in report.problems if problem.severity == "error"]
-        lines += [f"{report.source} cannot be trained on:", *errors] if errors else []
+        lines += [f"{report.source} cannot be {use}:", *errors] if errors else []
     if lines:
         raise InputError("\n".join(lines))
 

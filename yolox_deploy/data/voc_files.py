@@ -87,10 +87,11 @@ def parse_voc(path: Path) -> VocFile:
         if not name or not math.isfinite(sum(corners)):
             malformed.append(f"object {position} has name {name!r} and box {tuple(corners)}")
             continue
-        x1, x2 = sorted(corners[::2])
-        y1, y2 = sorted(corners[1::2])
-        if corners != [x1, y1, x2, y2]:
+        x1, y1, x2, y2 = corners
+        # Inclusive corners: a box of less than a pixel has xmax below xmin.
+        if x2 < x1 - 1 or y2 < y1 - 1:
             swapped.append(where)
+            (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))
         crowd = _is_set(item, "crowd")
         box = x1 - 1, y1 - 1, x2 - (x1 - 1), y2 - (y1 - 1)
         objects.append(VocObject(name, box, _is_set(item, "difficult") and not crowd, crowd))

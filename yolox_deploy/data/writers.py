@@ -11,11 +11,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 from yolox_deploy.data.dataset import DetectionDataset
-from yolox_deploy.data.extras import Extras, KeptObject, KeptPicture, save_extras
+from yolox_deploy.data.extras import Extras, KeptObject, KeptPicture, clipped, save_extras
 from yolox_deploy.data.pairs import ROLES
 from yolox_deploy.data.report import EXAMPLES
 from yolox_deploy.data.selection import relative_names
 from yolox_deploy.data.split_names import PartName, part_of
+from yolox_deploy.data.yolo_format import MOST_SHARE
 from yolox_deploy.errors import InputError
 from yolox_deploy.files import write_text
 
@@ -144,9 +145,11 @@ def _coco(data: DetectionDataset, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _yolo_row(item: KeptObject, size: tuple[int, int]) -> str:
-    """Twelve digits keep a box to a millionth of a pixel."""
+    """Twelve digits keep a box to a millionth of a pixel; shares far over 1 would be taken for pixels."""
     height, width = size
     x, y, w, h = item.box
+    if max(abs(x), abs(x + w), w) > width * MOST_SHARE or max(abs(y), abs(y + h), h) > height * MOST_SHARE:
+        x, y, w, h = clipped(item.box, size)
     shares = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
     return " ".join([str(item.class_id), *(f"{share:.12g}" for share in shares)]) + "\n"
 

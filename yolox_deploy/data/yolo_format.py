@@ -24,7 +24,7 @@ from yolox_deploy.sources import IMAGE_SUFFIXES
 _MOST_FOLDERS = 4
 """So many folders at the beginning of listed names may be others than here."""
 
-_LIMIT = 2.0  # rounding lets shares reach a little over 1; more is pixels
+MOST_SHARE = 2.0  # rounding lets shares reach a little over 1; more is pixels
 
 
 class DataYaml(NamedTuple):
@@ -264,7 +264,7 @@ def _row(line: str, size: tuple[int, int], keypoints: int) -> ObjectRow:
     if not (0 <= label < 2**31 and label.is_integer()):
         raise ValueError(f"class {label} is not a whole number from 0")
     # Written so that NaN fails too.
-    if not all(abs(value) <= _LIMIT for value in values):
+    if not all(abs(value) <= MOST_SHARE for value in values):
         raise ValueError(f"{line[:60]!r} is not in shares of the picture, 0 to 1")
     if len(values) == 4:
         cx, cy, w, h = values
