@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from yolox_deploy.data.coco_layouts import picture_folders
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
 from yolox_deploy.data.layouts import find_layout, read_splits
-from yolox_deploy.data.pairs import find_pairs
+from yolox_deploy.data.pairs import Paired, find_pairs
+from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import PartName
-from yolox_deploy.data.splits import VAL_SHARE, Splits
+from yolox_deploy.data.splits import VAL_SHARE, Splits, with_problems
 from yolox_deploy.data.voc_files import VocFiles
-from yolox_deploy.data.voc_format import read_voc, read_xml
+from yolox_deploy.data.voc_format import Pair, read_voc, read_xml
 from yolox_deploy.data.yolo_format import read_txt, read_yolo
 from yolox_deploy.data.yolo_layouts import class_names
 from yolox_deploy.errors import InputError, UsageError
@@ -40,7 +41,8 @@ def open_splits(
     Args:
         data: folder of a data set, see `layouts.open_dataset`; may be left out where annotations are named.
         train_annotations, val_annotations: in place of what the folder has: a COCO JSON, a folder of XML or of YOLO
-            text files, an image set of VOC, or a list of pictures. Without the second, a split is made by seed.
+            text files, an image set of VOC, or a list of pictures. Without the second, a split is made by seed. Of
+            pictures in another folder than their XML or text files, those without a file are left out.
         images, val_images: folders of their pictures; None for those near the annotations, or in `data`.
         val_share, seed: of the pictures, for validation, where they are not split; which ones.
 
@@ -121,15 +123,32 @@ def _read(annotations: Path, images: Path | None, part: PartName, xml: _XmlFolde
 def _read_folder(annotations: Path, images: Path | None, xml: _XmlFolders) -> DetectionDataset:
     """Their pictures are in `images`, else beside the files, else beside the folder."""
     for pictures in (images,) if images else (annotations, annotations.parent):
-        pairs = find_pairs(pictures, ".xml", annotations)
-        listed = [(item.picture, item.annotation) for item in pairs]
-        if listed:
-            return read_xml(listed, xml.names(), source=annotations, folder=pictures, files=xml.files)
-        pairs = find_pairs(pictures, ".txt", annotations)
-        listed = [(item.picture, item.annotation) for item in pairs]
-        if listed:
-            return read_txt(listed, class_names(annotations, annotations.parent), source=annotations)
+        for suffix in (".xml", ".txt"):
+            pairs = find_pairs(pictures, suffix, annotations)
+            if pairs:
+                listed, left_out = _annotated(pairs, pictures, annotations)
+                data = _read_pairs(listed, suffix, annotations, pictures, xml)
+                return with_problems(data, *data.problems, *left_out)
     raise InputError(
         f"no XML or text file in {annotations} has the name of a picture in {images or annotations.parent}; "
         "name the folder of the pictures with --images"
     )
+
+
+def _annotated(
+    pairs: Sequence[Paired], pictures: Path, annotations: Path
+) -> tuple[list[Pair], tuple[Problem, ...]]:
+    """All pictures of one folder; of those of another folder, the annotated ones: the rest may be another split's."""
+    kept = [item for item in pairs if item.annotation is not None or pictures == annotations]
+    names = [item.picture.name for item in pairs if item.annotation is None and pictures != annotations]
+    meaning = f"pictures in {pictures} have no file in {annotations}: left out"
+    problem = Problem("no_annotation", "warning", len(names), tuple(names[:EXAMPLES]), meaning)
+    return [(item.picture, item.annotation) for item in kept], (problem,) if names else ()
+
+
+def _read_pairs(
+    listed: Sequence[Pair], suffix: str, annotations: Path, pictures: Path, xml: _XmlFolders
+) -> DetectionDataset:
+    if suffix == ".xml":
+        return read_xml(listed, xml.names(), source=annotations, folder=pictures, files=xml.files)
+    return read_txt(listed, class_names(annotations, annotations.parent), source=annotations)
