@@ -222,6 +222,18 @@ def test_an_unknown_layout_says_what_is_there(
         assert expected in told
 
 
+def test_a_folder_in_a_folder(tmp_path: Path, yolo: Path, write_text: Write) -> None:
+    (tmp_path / "classes.txt").write_text("cat")
+    outer = tmp_path / "unpacked/animals"
+    outer.parent.mkdir()
+    yolo_parts = [yolo / name for name in ("images", "labels", "classes.txt")]
+    outer.mkdir()
+    for part in yolo_parts:
+        part.rename(outer / part.name)
+    write_text(tmp_path / "unpacked/__MACOSX/._x", "")
+    assert opened(tmp_path / "unpacked", "val") == ["animals/images/val/val.jpg"]
+
+
 def test_a_file_is_no_folder(tmp_path: Path, write_text: Write, coco_content: dict[str, Any]) -> None:
     file = write_text(tmp_path / "train.json", coco_content)
     with pytest.raises(InputError, match=r"train\.json is no folder; give it as --train-annotations"):

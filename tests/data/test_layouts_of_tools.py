@@ -9,7 +9,7 @@ import pytest
 
 from tests.data import layouts_of_tools as tools
 from yolox_deploy.data import DetectionDataset, check_splits, open_dataset
-from yolox_deploy.data.convert import FORMATS, convert
+from yolox_deploy.data.conversion import FORMATS, convert
 from yolox_deploy.data.opening import open_splits
 
 every_layout = pytest.mark.parametrize("layout", tools.LAYOUTS)
@@ -91,3 +91,10 @@ def test_it_converts_without_loss(folders: dict[str, Path], tmp_path: Path, layo
         assert new.class_names == old.class_names
         assert ids(new) == ids(old)
         assert new.category_ids == old.category_ids
+
+
+def test_the_page_has_a_row_for_each() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    table = page.partition("| tool, layout |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert sorted(rows) == sorted(tools.LAYOUTS)

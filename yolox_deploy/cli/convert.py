@@ -30,7 +30,7 @@ def convert_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Write a data set in another format. Boxes, classes and crowds stay; what is at fault is told and left out."""
-    from yolox_deploy.data.convert import convert
+    from yolox_deploy.data.conversion import convert
 
     with reporting() as progress:
         reports = convert(source, to, out, images=images, val=val, seed=seed, link=link, report=progress)

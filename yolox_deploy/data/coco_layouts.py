@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -56,7 +57,7 @@ def coco_files(part: PartName) -> list[str]:
 
 def candidates(folder: Path) -> list[Path]:
     """The COCO files in a folder and in those right below."""
-    places = [folder, *sorted(item for item in folder.iterdir() if item.is_dir() and item.name[0] != ".")]
+    places = [folder, *_below(folder)]
     files = (file for place in places for file in sorted(place.iterdir()) if file.suffix.lower() == ".json")
     return [file for file in files if file.is_file() and is_coco(file)]
 
@@ -88,7 +89,13 @@ def picture_folders(folder: Path, file: Path, part: PartName) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    return sorted(item for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
+    """The folders in it; no look at each of what may be many pictures."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(
+            Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+        )
 
 
 def _by_part(folder: Path, files: Sequence[Path]) -> dict[PartName, Path]:

@@ -97,6 +97,9 @@ def find_layout(folder: Path) -> Layout:
         )
     finders = (find_yaml,) if folder.is_file() else _FINDERS
     found = next((layout for find in finders if (layout := find(folder)) is not None), None)
+    if found is None and folder.is_dir():
+        inner = _only_folder(folder)
+        found = find_paired(folder) if inner is None else find_layout(inner)
     if found is None:
         raise InputError(
             f"{folder} is laid out in no way known here: {_seen(folder)}; {_CURE}. Known are {_LAYOUTS}"
@@ -114,11 +117,17 @@ def find_paired(folder: Path) -> Layout | None:
 
 
 _FINDERS: tuple[Callable[[Path], Layout | None], ...] = (
-    find_usual_coco, find_voc, find_yaml, find_usual_yolo, find_lists, find_any_coco, find_paired,
+    find_usual_coco, find_voc, find_yaml, find_usual_yolo, find_lists, find_any_coco,
 )  # fmt: skip
 """From those that know names to those that look at every file."""
 
 _CURE = "name the files with --train-annotations, --val-annotations and --images"
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """Archives are often unpacked into a folder of their own name, which holds that folder alone."""
+    names = [item for item in folder.iterdir() if item.name[0] != "." and item.name != "__MACOSX"]
+    return names[0] if len(names) == 1 and names[0].is_dir() else None
 
 
 def _val_part(parts: Mapping[PartName, Part]) -> PartName | None:

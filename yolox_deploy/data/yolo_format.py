@@ -57,7 +57,8 @@ def read_yolo(
     """
     pictures = [path for item in sources for path in _pictures(item)]
     if not pictures:
-        raise InputError(f"no pictures in {', '.join(map(str, sources))}")
+        places = ", ".join(map(str, sources))
+        raise InputError(f"no pictures in {places}; put them there, or correct the folders in {source}")
     labels = _label_files(pictures)
     if not any(labels):
         expected = _in_labels(pictures[0])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from yolox_deploy.data import DetectionDataset, open_dataset
-from yolox_deploy.data.convert import convert
+from yolox_deploy.data.conversion import convert
 from yolox_deploy.data.opening import open_splits
 from yolox_deploy.errors import InputError, UsageError
 
