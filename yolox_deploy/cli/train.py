@@ -94,8 +94,7 @@ def train_command(
     changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
-    if resume:
-        require("torch", "train")
+    loggers = _loggers(log or [])
     from yolox_deploy.training.start import prepare, resume_of
 
     prepared = prepare(changes, resume=resume_of(resume), check="pictures" if check_only else None, tell=tell)
@@ -110,7 +109,7 @@ def train_command(
 
     if devices > 1 and "LOCAL_RANK" not in os.environ:  # which torchrun sets in the processes that it starts
         raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, prepared.config.device))
-    _train(prepared, _loggers(log or []), as_json=as_json)
+    _train(prepared, loggers, as_json=as_json)
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from yolox_deploy.data.report import DatasetReport
-from yolox_deploy.errors import CheckpointError, UsageError
+from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.model_config import ModelConfig
 from yolox_deploy.models.naming import get_config
 from yolox_deploy.models.weights import fetch_weights
@@ -233,6 +233,7 @@ def _new_config(changes: dict[str, Any]) -> TrainConfig:
 
 def _resumed_config(run: Path, changes: Mapping[str, object]) -> TrainConfig:
     """The settings in the last checkpoint of `run`, a folder or that file, with changes."""
+    require("torch", "train")
     from yolox_deploy.models.safe_load import safe_load
 
     last = run if run.suffix == ".pth" else run / "last.pth"
