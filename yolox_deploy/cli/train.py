@@ -167,6 +167,8 @@ def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> Non
         print_json({**result.figures, **paths, **counts})
         return
     what = "the untouched weights" if result.is_untouched else f"best of {result.epochs} epochs"
+    if result.best_epoch:
+        what += f": epoch {result.best_epoch}"
     title = f"{config.model} in {config.out}, {what}"
     print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
     if result.is_untouched:
