@@ -111,8 +111,7 @@ def train_command(
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
         changes["recipe"] = "paper"
-    if resume:
-        require("torch", "train")
+    loggers = _loggers(log or [])
     from yolox_deploy.training.start import prepare, resume_of
 
     prepared = prepare(
@@ -133,7 +132,7 @@ def train_command(
 
     if devices > 1 and "LOCAL_RANK" not in os.environ:  # which torchrun sets in the processes that it starts
         raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, prepared.config.device))
-    _train(prepared, _loggers(log or []), as_json=as_json)
+    _train(prepared, loggers, as_json=as_json)
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
@@ -191,6 +190,8 @@ def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> Non
         print_json({**result.figures, **paths, **counts})
         return
     what = "the untouched weights" if result.is_untouched else f"best of {result.epochs} epochs"
+    if result.best_epoch:
+        what += f": epoch {result.best_epoch}"
     title = f"{config.model} in {config.out}, {what}"
     print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
     if result.is_untouched:

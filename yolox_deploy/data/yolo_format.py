@@ -103,7 +103,7 @@ def read_data_yaml(file: Path) -> DataYaml:
         InputError: it is no YAML, has no names, or their number is not its `nc`.
         MissingExtraError: PyYAML is not installed.
     """
-    yaml = require("yaml", "train")
+    yaml = require("yaml", "eval")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

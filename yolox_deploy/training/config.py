@@ -143,10 +143,10 @@ class TrainConfig:
         batchnorm: "train" with the statistics of the batch and average these, or keep and use them, "frozen", in
             all layers.
         eval_every: epochs between evaluations (each epoch in the plain ones); None for a twentieth of the run, at
-            least 1 and at most 10, and more where evaluating would take longer than training (`EpochPlan.eval_every`).
-        patience: stop after so many evaluations without a better AP; None to go on.
+            least 1 and at most 10, and more where evaluating would take longer than training.
+        patience: stop after so many evaluations without a better AP of the run's own; None to go on.
         workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
-        cache: keep the decoded pictures in memory; see `caching`.
+        cache: keep the decoded pictures in memory, for sets that fit.
         device: "auto", "cpu", "cuda".
         seed: of weights, order, augmentation.
         augmentation: how pictures are changed.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from yolox_deploy.data.opening import open_splits
 from yolox_deploy.data.report import DatasetReport, raise_for_errors
 from yolox_deploy.data.splits import Splits
-from yolox_deploy.errors import CheckpointError, UsageError
+from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.model_config import ModelConfig
 from yolox_deploy.models.naming import get_config
 from yolox_deploy.models.weights import fetch_weights
@@ -248,6 +248,7 @@ def _named(changes: dict[str, Any]) -> tuple[str | ModelConfig | None, Path | No
 
 def _resumed_config(run: Path, changes: Mapping[str, object]) -> TrainConfig:
     """The settings in the last checkpoint of `run`, a folder or that file, with changes."""
+    require("torch", "train")
     from yolox_deploy.models.safe_load import safe_load
 
     last = run if run.suffix == ".pth" else run / "last.pth"
