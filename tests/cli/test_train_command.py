@@ -23,7 +23,7 @@ from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 TINY = ("--model", "yolox-nano", "--batch", 4, "--imgsz", 64, "--workers", 0, "--device", "cpu")
 ALONE = {"OMP_NUM_THREADS": "1"}
-FILES = {"best.pth", "last.pth", "steps.csv", "epochs.csv", "curves.png", "train_batch_0.jpg"}
+FILES = {"best.pth", "last.pth", "steps.csv", "epochs.csv", "curves.png", "train_batch_1.jpg"}
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -76,6 +76,7 @@ def finished(scenes: Path, run: Any, tmp_path_factory: pytest.TempPathFactory) -
         (("--resume", "run/best.pth"), "resumed from its last.pth; found run/best.pth"),
         (("--data", "nothing"), "no data set folder at nothing"),
         (("--devices", 0), "--devices"),
+        (("--log", "notebook"), "--log notebook: expected mlflow or wandb"),
         (("--recipe", "finetune"), "the recipe finetune is for a run from weights"),
         (("--recipe", "best"), "recipe is best; expected auto, paper or finetune"),
     ],
@@ -191,13 +192,14 @@ def test_checking_compares_the_classes_of_both_splits(call: Call, scenes: Path, 
     file.write_text(file.read_text().replace('"cup"', '"mug"'))
     code, _, err = call("--model", "yolox_s", "--data", other, "--check-only")
     assert code == 2
-    assert "cup, mug in one alone" in err
+    assert "are not in" in err
+    assert "(mug)" in err
 
 
 def test_a_run_leaves_checkpoints_logs_and_pictures(finished: tuple[Path, Any]) -> None:
     out, done = finished
     assert {path.name for path in out.iterdir()} >= FILES
-    assert len((out / "epochs.csv").read_text().splitlines()) == 2
+    assert len((out / "epochs.csv").read_text().splitlines()) == 3
     assert "12 pictures" in done.stderr
     assert "epoch 2/2  total " in done.stderr
     assert "AP50" in done.stdout
@@ -241,7 +243,42 @@ def test_a_run_goes_on_with_more_epochs_from_its_own_settings(
         "epoch",
         "1",
         "2",
+        "3",
     ]
+
+
+def test_resume_auto_goes_on_with_the_same_settings_alone(
+    finished: tuple[Path, Any], call: Call, scenes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "again"
+    shutil.copytree(finished[0], out)
+    arguments = (*TINY, "--data", scenes, "--epochs", 2, "--out", out, "--resume", "auto")
+    code, printed, err = call(*arguments)
+    assert code == 0, err
+    assert "best of 2 epochs" in printed
+    assert f"the run in {out} is finished: it has its 2 epochs" in err
+    code, _, err = call(*arguments, "--seed", 1)
+    assert code == 2
+    assert "cannot be resumed: seed was 0 and is 1 now" in err
+    assert call(*TINY, "--data", scenes, "--epochs", 1, "--out", tmp_path / "new", "--resume", "auto")[0] == 0
+
+
+def test_the_summary_names_the_untouched_weights_where_no_epoch_beat_them(
+    call: Call, scenes: Path, nano_weights: Path, tmp_path: Path
+) -> None:
+    options = ("--weights", nano_weights, "--epochs", 1, "--set", "learning_rate=3", "--cache")
+    code, out, err = call(*TINY, "--data", scenes, "--imgsz", "96x128", *options, "--out", tmp_path / "run")
+    assert code == 0, err
+    start = re.search(r"untouched weights: AP ([\d.]+)", err)
+    assert start is not None
+    assert "the untouched weights" in out
+    assert f"no epoch beat the weights it started from (AP {start[1]}): best.pth is these, untouched" in out
+    assert "16 pictures are in memory: " in err
+    with (tmp_path / "run" / "epochs.csv").open() as file:
+        header, *rows = (line.split(",") for line in file.read().splitlines())
+    assert header[:3] == ["epoch", "step", "total"]
+    assert "selector" not in header
+    assert [row[:2] for row in rows] == [["0", "0"], ["1", "3"]]
 
 
 def test_a_file_called_stop_ends_the_run_after_the_epoch(call: Call, scenes: Path, tmp_path: Path) -> None:

@@ -88,6 +88,17 @@ state = Trainer(config).learner.state()
 torch.save({"model": state["model"], "raw": state["raw"]}, folder / f"restored{os.environ['WORLD_SIZE']}{rank}.pt")
 """
 
+START = """
+from yolox_deploy.files import embedded_checkpoint
+from yolox_deploy.training.trainer import Trainer
+config = TrainConfig("yolox_nano", folder / "data", folder / "tuned", weights=embedded_checkpoint(), epochs=1,
+                     batch=4, imgsz=(64, 64), workers=0, precision="fp32", learning_rate=3.0)
+events = []
+result = Trainer(config, callbacks=[events.append]).fit()
+found = {"start": result.start_ap, "best": result.best_epoch, "figures": result.figures, "told": len(events)}
+torch.save(found, folder / f"start{rank}.pt")
+"""
+
 
 def start(code: str, *arguments: object) -> list[subprocess.Popen[str]]:
     """Two processes as torchrun would start them."""
@@ -203,6 +214,17 @@ def test_a_run_of_two_processes(scenes: Path) -> None:
     assert (kept["epoch"], kept["step"]) == (2, 6)
 
 
+def test_two_processes_evaluate_the_untouched_weights_first(scenes: Path) -> None:
+    for code, text in finish(start(START, scenes)):
+        assert code == 0, text
+    one, other = (torch.load(scenes / f"start{rank}.pt", weights_only=True) for rank in range(2))
+    assert (one["told"] > 0, other["told"]) == (True, 0), "callbacks are for the main process"
+    assert {**one, "told": 0} == other
+    assert (one["best"], one["start"]) == (0, one["figures"]["AP"])
+    kept = torch.load(scenes / "tuned" / "best.pth", weights_only=True)
+    assert (kept["epoch"], kept["start_ap"]) == (0, one["start"])
+
+
 def test_a_dead_process_ends_the_job(scenes: Path) -> None:
     """Long before the time is up that a process waits for another."""
     processes = start(RUN, scenes, 4, 0)
@@ -240,7 +262,7 @@ def test_a_loss_that_is_lost_in_one_process_ends_all(scenes: Path, tmp_path: Pat
     (code, text), (other_code, other) = finish(start(RUN, tmp_path, 0, 2))
     assert (code, other_code) == (1, 1)
     assert "TrainingError: another process of this job cannot go on; its own message says why" in text
-    assert "NonFiniteLossError: the loss is nan in step 1 (epoch 0)" in other
+    assert "NonFiniteLossError: the loss is nan in step 2 (epoch 1)" in other
     assert {path.name for path in (tmp_path / "run").glob("*.pt*")} == {"nonfinite_batch_rank1.pt"}
 
 

@@ -23,7 +23,7 @@ FACTS = {
     "config": to_dict(recipe("yolox_nano", Path("data"))),
     "steps": 10,
 }
-STATE = RunState(epoch=2, step=20, best_ap=0.25, stale=1, figures={"AP": 0.25})
+STATE = RunState(epoch=2, step=20, best_ap=0.25, best_epoch=1, own_ap=0.25, stale=1, figures={"AP": 0.25})
 
 
 @pytest.fixture
@@ -109,11 +109,25 @@ def test_a_failed_write_leaves_the_old_file(last: Path) -> None:
 
 def test_the_best_is_kept() -> None:
     state = RunState()
-    assert state.note({"AP": 0.0})
-    assert not state.note({"AP": 0.0})
+    assert state.note(1, {"AP": 0.0})
+    assert not state.note(2, {"AP": 0.0})
     assert state.stale == 1
-    assert state.note({"AP": 0.2, "AP50": 0.5})
+    assert state.note(3, {"AP": 0.2, "AP50": 0.5})
     assert (state.stale, state.best_ap, state.figures) == (0, 0.2, {"AP": 0.2, "AP50": 0.5})
+    assert (state.best_epoch, state.start_ap) == (3, None)
+
+
+def test_patience_goes_by_the_runs_own_best_not_by_the_weights_at_its_start() -> None:
+    state = RunState()
+    assert state.note(0, {"AP": 0.5})
+    assert state.stale == 0
+    assert [state.note(epoch, {"AP": 0.1 * epoch}) for epoch in (1, 2, 3)] == [False] * 3
+    assert (state.stale, state.best_epoch, state.best_ap, state.start_ap) == (0, 0, 0.5, 0.5)
+    assert not state.note(4, {"AP": 0.25})
+    assert state.stale == 1
+    assert state.is_impatient(1)
+    assert not state.is_impatient(2)
+    assert not state.is_impatient(None)
 
 
 def test_another_class_count_starts_new_predictors(last: Path) -> None:

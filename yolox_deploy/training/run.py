@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from yolox_deploy.data.checks import check_splits, require_same_classes
 from yolox_deploy.data.dataset import DetectionDataset
-from yolox_deploy.data.layouts import open_dataset
 from yolox_deploy.data.priors import load_priors
-from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.files import replacing
 from yolox_deploy.models import build_model
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig
+from yolox_deploy.training.config import DATA_OPTIONS, LATER_SETTINGS, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
 from yolox_deploy.training.pretrained import load_pretrained
-from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.restoring import FOLDED, is_folded, restore_batchnorm
 
-WHERE = frozenset(("accumulate", "data", "device", "out", "precision", "weights", "workers"))
+WHERE = frozenset(
+    ("accumulate", "cache", "device", "out", "precision", "weights", "workers", *DATA_OPTIONS)
+) - {"val_share"}
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
 AT_THE_START = frozenset(("match_classes", "restore_batchnorm"))
 MAY_CHANGE = WHERE | HOW_LONG | AT_THE_START
@@ -41,7 +39,11 @@ class RunState:
     Attributes:
         epoch: finished ones, evaluation included.
         step: finished optimiser steps of the whole run.
-        best_ap: the highest AP so far.
+        best_ap: the highest AP so far, that of the weights it started from among them.
+        best_epoch: which had it; 0 for those weights, None where version 0.1.0 found it.
+        start_ap: the AP of those weights; None where it was not measured.
+        own_ap: the highest AP of the run's own epochs. Patience goes by it: small sets seldom beat good weights
+            at once, and a run under them still learns.
         stale: evaluations since then.
         figures: of the best evaluation.
     """
@@ -49,16 +51,37 @@ class RunState:
     epoch: int = 0
     step: int = 0
     best_ap: float = -math.inf
+    best_epoch: int | None = None
+    start_ap: float | None = None
+    own_ap: float = -math.inf
     stale: int = 0
     figures: dict[str, float] = field(default_factory=dict)
 
-    def note(self, figures: dict[str, float]) -> bool:
-        """Take in an evaluation; whether it is the best so far."""
-        if figures["AP"] > self.best_ap:
-            self.best_ap, self.stale, self.figures = figures["AP"], 0, figures
+    def note(self, epoch: int, figures: dict[str, float]) -> bool:
+        """Take in the evaluation of `epoch`, 0 for the weights at the start; whether it is the best so far."""
+        found = figures["AP"]
+        if epoch == 0:
+            self.start_ap = found
+        else:
+            self.stale = 0 if found > self.own_ap else self.stale + 1
+            self.own_ap = max(self.own_ap, found)
+        if found > self.best_ap:
+            self.best_ap, self.best_epoch, self.figures = found, epoch, figures
             return True
-        self.stale += 1
         return False
+
+    def is_impatient(self, patience: int | None) -> bool:
+        """Whether so many evaluations, None for any number, brought the run nothing."""
+        return patience is not None and self.stale >= patience
+
+    def why_finished(self, config: TrainConfig) -> str:
+        """What to say of a run that has nothing left to train."""
+        why = f"it has its {self.epoch} epochs; more by --epochs"
+        if self.is_impatient(config.patience):
+            why = (
+                f"{self.stale} evaluations brought no better AP; more by --patience, or --resume {config.out}"
+            )
+        return f"the run in {config.out} is finished: {why}"
 
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
@@ -81,6 +104,8 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
         UsageError: it is of a run with other settings, classes or pictures; names what differs.
     """
     content = safe_load(path)
+    if isinstance(content, dict) and "best_ap" in content:
+        content = {"best_epoch": None, "start_ap": None, "own_ap": content["best_ap"], **content}  # of 0.1.0
     names = [item.name for item in fields(RunState)]
     if not isinstance(content, dict) or not {*names, *facts, "raw", "optimizer"} <= content.keys():
         raise CheckpointError(
@@ -99,28 +124,10 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
     return RunState(**{name: content[name] for name in names}), content
 
 
-def open_data(
-    config: TrainConfig, progress: Progress, *, checked: bool
-) -> tuple[DetectionDataset, DetectionDataset]:
-    """The pictures of `config.data` to train on and those to evaluate on.
-
-    What is not `checked` yet is checked as far as that is cheap (annotations, missing files) and reported on.
-
-    Raises:
-        InputError: they cannot be read or trained on, or differ in their classes.
-    """
-    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
-    if not checked:
-        reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=False)
-        for line in (line for report in reports for line in report.to_lines(errors=False)):
-            progress.message(line)
-        raise_for_errors(*reports)
-    require_same_classes(train, val)
-    return train, val
-
-
-def new_learner(config: TrainConfig, job: Job, train: DetectionDataset, progress: Progress) -> Learner:
-    """A model with random weights, or those that `config` names; `progress` is told what was taken of them.
+def new_learner(
+    config: TrainConfig, job: Job, train: DetectionDataset, tell: Callable[[str], None]
+) -> Learner:
+    """A model with random weights, or those that `config` names; `tell` is told what was taken of them.
 
     Raises:
         CheckpointError, InputError: the weights, the priors or a picture of `train` cannot be read.
@@ -129,24 +136,24 @@ def new_learner(config: TrainConfig, job: Job, train: DetectionDataset, progress
     if config.weights is not None:
         names = train.class_names if config.match_classes else None
         for message in load_pretrained(model, config.weights, names):
-            progress.message(message)
+            tell(message)
     if config.priors is not None:
         fitted = torch.from_numpy(load_priors(config.priors, config.size))
         model.load_state_dict({"head.priors": fitted}, strict=False)
     if config.weights is not None and is_folded(model.state_dict()):
         if config.restore_batchnorm:
-            _restore_together(model, config, job, train, progress)
+            _restore_together(model, config, job, train, tell)
         else:
-            progress.message(FOLDED)
+            tell(FOLDED)
     return Learner(model, config, job)
 
 
 def _restore_together(
-    model: YOLOX, config: TrainConfig, job: Job, train: DetectionDataset, progress: Progress
+    model: YOLOX, config: TrainConfig, job: Job, train: DetectionDataset, tell: Callable[[str], None]
 ) -> None:
     """Measure in the main process, and give all the result: sums of another order would round otherwise."""
     if job.is_main:
-        progress.message(restore_batchnorm(model, train, config.size, config.seed))
+        tell(restore_batchnorm(model, train, config.size, config.seed))
     model.load_state_dict(job.share(model.state_dict()))
 
 
@@ -154,8 +161,6 @@ def resumed_learner(
     config: TrainConfig, job: Job, last: Path, facts: Mapping[str, Any]
 ) -> tuple[Learner, RunState]:
     """The model as the checkpoint `last` holds it, and how far its run had come; `facts` as for `load_last`.
-
-    A run that ended for want of patience gets it anew.
 
     Raises:
         UsageError: the processes of the job find different checkpoints, or what `load_last` raises.
@@ -167,8 +172,6 @@ def resumed_learner(
             f"rank {job.rank} finds a {last} of step {state.step}, and rank 0, which writes it, one of step {step}; "
             "machines that train together have to share the folder of the run"
         )
-    if config.patience is not None and state.stale >= config.patience:
-        state.stale = 0
     learner = Learner(_build(config, len(facts["class_names"])), config, job)
     learner.restore(content)
     return learner, state
