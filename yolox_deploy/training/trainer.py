@@ -75,7 +75,7 @@ class Trainer:
             peak=scaled_learning_rate(config.batch, config.learning_rate),
             total=config.epochs * self.plan.steps,
             warmup=int(config.warmup * self.plan.steps),
-            flat=config.plain * self.plan.steps,
+            flat=config.flat * self.plan.steps,
         )
         self.facts = {
             "model_name": config.model,
