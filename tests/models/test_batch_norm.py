@@ -72,7 +72,11 @@ def test_only_training_on_many_pixels_differs() -> None:
     theirs = nn.BatchNorm2d(4)
     theirs.load_state_dict(ours.state_dict())
     assert ours.state_dict().keys() == theirs.state_dict().keys()
-    for tensor in (noise((2, 4, 160, 160)).contiguous(), noise((2, 4, 8, 8)), noise((2, 4, 160, 160)).double()):
+    for tensor in (
+        noise((2, 4, 160, 160)).contiguous(),
+        noise((2, 4, 8, 8)),
+        noise((2, 4, 160, 160)).double(),
+    ):
         one, other = (copy.deepcopy(norm).to(tensor.dtype) for norm in (ours, theirs))
         assert torch.equal(one(tensor), other(tensor))
     assert torch.equal(ours.eval()(noise((2, 4, 160, 160))), theirs.eval()(noise((2, 4, 160, 160))))
@@ -86,5 +90,7 @@ def test_a_network_answers_the_same_in_both_layouts() -> None:
     exact = copy.deepcopy(model).double()
     with torch.no_grad():
         expected = exact(images.double())
-        found = model.to(memory_format=torch.channels_last)(images.contiguous(memory_format=torch.channels_last))
+        found = model.to(memory_format=torch.channels_last)(
+            images.contiguous(memory_format=torch.channels_last)
+        )
     assert float((found - expected).square().mean().sqrt()) < 1e-3
