@@ -44,3 +44,14 @@ def test_a_folder_that_holds_something_is_refused_first(
     assert (code, out) == (2, "")
     assert "is not empty" in err
     assert [path.name for path in full.iterdir()] == ["mine.txt"]
+
+
+def test_inspect_compares_by_ap_on_them(call: Any, toy_model: Any, picture: Path, tmp_path: Path) -> None:
+    model, folder = toy_model(tmp_path / "toy.onnx", FOUND), tmp_path / "labels"
+    assert call("predict", picture, "--model", model, "--no-images", "--save-txt", folder)[0] == 0
+    drawn = tmp_path / "drawn"
+    options = ["--data", folder, "--split", "train", "--out", drawn, "--json"]
+    code, out, err = call("inspect", model, *options)
+    assert code == 0, err
+    assert json.loads(out)["trials"][0]["ap"] > 0.9
+    assert [path.stem for path in drawn.iterdir()] == [picture.stem]

@@ -29,7 +29,8 @@ def to_coco(pictures: Sequence[Prelabelled], class_names: Sequence[str]) -> dict
     """
     ids = range(1, len(class_names) + 1)
     names = _relative([picture.path for picture in pictures])
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, (picture, name) in enumerate(zip(pictures, names, strict=True), start=1):
         height, width = picture.size
         images.append({"id": image_id, "file_name": name, "width": width, "height": height})

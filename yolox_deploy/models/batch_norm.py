@@ -29,7 +29,9 @@ class BatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         mean, variance = statistics_of(input)
         self._follow(mean, variance, input.numel() // input.shape[1])
-        normalised: Tensor = _Normalise.apply(input, self.weight, self.bias, mean, variance, self.eps)
+        normalised: Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+            input, self.weight, self.bias, mean, variance, self.eps
+        )
         return normalised
 
     @torch.no_grad()
