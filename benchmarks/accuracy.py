@@ -5,39 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Accuracy, Row
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy.evaluation.annotated import Split, annotated
 from yolox_deploy.types import Report
+
+if TYPE_CHECKING:
+    from yolox_deploy.data.dataset import DetectionDataset
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Pictures with COCO annotations; `max_drop` is the AP (0-1) that reduced precision may cost."""
+    """Pictures with annotations; `max_drop` is the AP (0-1) that reduced precision may cost."""
 
-    images: Path
-    annotations: Path
+    dataset: DetectionDataset
     max_drop: float
 
     @classmethod
-    def of(cls, images: Path | None, annotations: Path | None, max_drop: float) -> Truth | None:
-        """None without annotations.
-
-        Raises:
-            UsageError: annotations without pictures.
-            InputError: there is no such file.
-            MissingExtraError: faster-coco-eval is not installed.
-        """
-        if annotations is None:
-            return None
-        if images is None or not images.is_dir():
-            raise UsageError("annotations need the folder of pictures that they describe: add --images DIR")
-        if not annotations.is_file():
-            raise InputError(f"no annotation file at {annotations}")
-        require("faster_coco_eval", "eval")
-        return cls(images, annotations, max_drop)
+    def of(
+        cls,
+        images: str | Path | None,
+        annotations: str | Path | None,
+        max_drop: float,
+        *,
+        data: str | Path | None = None,
+        split: Split = "val",
+    ) -> Truth | None:
+        """None without annotations, which are taken and refused as by `evaluation.annotated.annotated`."""
+        dataset = annotated(images, annotations, data, split)
+        return None if dataset is None else cls(dataset, max_drop)
 
 
 def check_truth(candidates: Sequence[ModelUnderTest], truth: Truth) -> None:
@@ -47,12 +46,12 @@ def check_truth(candidates: Sequence[ModelUnderTest], truth: Truth) -> None:
         InputError: the annotations or a picture that they name cannot be read.
         UsageError: a file's classes and those of the annotations differ.
     """
-    from yolox_deploy.evaluation.coco import read_annotations
+    from yolox_deploy.evaluation.coco import annotations_of
 
     for candidate in {candidate.path: candidate for candidate in candidates}.values():
         with candidate.open(Protocol()) as detector:
             names = detector.class_names
-        read_annotations(truth.images, truth.annotations, names)
+        annotations_of(truth.dataset, names)
 
 
 def measure_accuracy(
@@ -91,10 +90,8 @@ def is_reference(other: Row, row: Row) -> bool:
 
 
 def _evaluate(candidate: ModelUnderTest, truth: Truth) -> Accuracy:
-    from yolox_deploy.evaluation import coco_ap
-    from yolox_deploy.evaluation.coco import read_annotations
+    from yolox_deploy.evaluation.coco import dataset_ap
 
     with candidate.open(Protocol()) as detector:
-        figures = coco_ap(detector, truth.images, truth.annotations)
-        images = len(read_annotations(truth.images, truth.annotations, detector.class_names).images)
-    return Accuracy(figures, images)
+        figures = dataset_ap(detector, truth.dataset)
+    return Accuracy(figures, len(truth.dataset))

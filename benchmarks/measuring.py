@@ -32,6 +32,7 @@ from yolox_deploy.benchmarks.startup import measure_startup
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.timing import overhead_us
 from yolox_deploy.errors import UsageError
+from yolox_deploy.evaluation.annotated import Split
 from yolox_deploy.types import SILENT, Report
 
 
@@ -41,7 +42,7 @@ class BenchOptions:
 
     Attributes:
         protocol: how latency is measured.
-        images: folder or glob of pictures; None for generated ones.
+        images: folder or glob of pictures; None for those of `truth`, else generated ones.
         truth: what AP is measured against; None leaves it out.
         startup: measure loading, first inference and memory in a process for each file.
         peaks: measure the machine's matrix-multiply peak.
@@ -69,6 +70,8 @@ def bench(
     threads: Sequence[int] = (),
     images: str | Path | None = None,
     annotations: str | Path | None = None,
+    data: str | Path | None = None,
+    split: Split = "val",
     max_ap_drop: float = 0.01,
     startup: bool = True,
     peaks: bool = True,
@@ -98,6 +101,8 @@ def bench(
         threads: CPU threads of one inference; several are measured one after the other.
         images: folder or glob of pictures; None for generated ones.
         annotations: COCO file of the folder `images`: each row gets the AP of its file.
+        data: folder of a COCO, VOC or YOLO data set, or its `data.yaml`, in place of `images` and `annotations`.
+        split: of `data`: "train" or "val".
         max_ap_drop: AP (0-1) that a row may lose against its model's float32 row before it is struck out.
         startup: also measure loading, the first inference and memory, in a fresh process for each file.
         peaks: also measure the machine's matrix-multiply peak.
@@ -116,7 +121,7 @@ def bench(
     """
     protocol = protocol or Protocol()
     pictures = None if images is None else Path(images)
-    truth = Truth.of(pictures, None if annotations is None else Path(annotations), max_ap_drop)
+    truth = Truth.of(images, annotations, max_ap_drop, data=data, split=split)
     if baseline is not None:
         check_comparable(baseline, protocol, machine.describe())
     files, names = files_and_names(models)
@@ -154,7 +159,7 @@ def measure(
     protocol, truth, candidates = options.protocol, options.truth, plan.candidates
     if truth is not None:
         check_truth(candidates, truth)
-    pictures = load_pictures(options.images, protocol)
+    pictures = load_pictures(options.images, protocol, None if truth is None else truth.dataset)
     startups = [_startup(candidate, options, report) for candidate in candidates]
     peaks = _peaks(candidates, options, report)
     overhead = overhead_us()

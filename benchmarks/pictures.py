@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.benchmarks.protocol import Protocol
+from yolox_deploy.evaluation.annotated import picture_paths
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.images import load_image
 from yolox_deploy.sources import image_paths
+
+if TYPE_CHECKING:
+    from yolox_deploy.data.dataset import DetectionDataset
 
 Image = NDArray[np.uint8]
 
@@ -36,14 +41,21 @@ class Pictures:
     decoding_ms: tuple[float, ...] = ()
 
 
-def load_pictures(images: str | Path | None, protocol: Protocol) -> Pictures:
+def load_pictures(
+    images: str | Path | None, protocol: Protocol, dataset: DetectionDataset | None = None
+) -> Pictures:
     """As many pictures as the protocol asks for: those of a folder or glob, or generated ones without.
+
+    Args:
+        dataset: whose pictures are taken where `images` is None.
 
     Raises:
         InputError: as `from_folder`.
     """
     if images is not None:
         return from_folder(images, protocol.images)
+    if dataset is not None:
+        return _from_files(list(picture_paths(dataset)), protocol.images, dataset.folder)
     return generated(protocol.images, protocol.seed)
 
 
@@ -53,7 +65,10 @@ def from_folder(source: str | Path, count: int) -> Pictures:
     Raises:
         InputError: there is no picture, or one cannot be read.
     """
-    paths = image_paths(source)
+    return _from_files(image_paths(source), count, source)
+
+
+def _from_files(paths: list[Path], count: int, source: str | Path) -> Pictures:
     if len(paths) > count:
         paths = [paths[index * len(paths) // count] for index in range(count)]
     images, times = [], []

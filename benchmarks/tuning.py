@@ -15,6 +15,7 @@ from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.ways import ways
 from yolox_deploy.errors import GateError
+from yolox_deploy.evaluation.annotated import Split
 from yolox_deploy.files import check_writable
 from yolox_deploy.host import usable_cores
 from yolox_deploy.models.published import model_path
@@ -43,6 +44,8 @@ def tune(
     protocol: Protocol | None = None,
     images: str | Path | None = None,
     annotations: str | Path | None = None,
+    data: str | Path | None = None,
+    split: Split = "val",
     max_ap_drop: float = 0.01,
     threads: Sequence[int] = (),
     device: str = "auto",
@@ -62,6 +65,8 @@ def tune(
         annotations: COCO file of the folder `images`: ways that lose more than `max_ap_drop` AP (0-1) against
             float32 are out. Without, and where no float32 row was measured, only float32 and files whose own proof
             was passed are in.
+        data: folder of a COCO, VOC or YOLO data set, or its `data.yaml`, in place of `images` and `annotations`.
+        split: of `data`: "train" or "val".
         threads: to try; empty for the powers of two up to the number of cores.
         device: as of `Detector`.
         imgsz: side or (H, W) in pixels for files that leave it free.
@@ -76,7 +81,7 @@ def tune(
     """
     paths = [model_path(file) for file in listed(files)]
     pictures = None if images is None else Path(images)
-    truth = Truth.of(pictures, None if annotations is None else Path(annotations), max_ap_drop)
+    truth = Truth.of(images, annotations, max_ap_drop, data=data, split=split)
     for path in paths:
         check_writable(tuned_path(path), "the cache (YOLOX_DEPLOY_CACHE moves it)")
     counts = tuple(threads) or _powers_of_two(usable_cores())

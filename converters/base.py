@@ -29,7 +29,7 @@ class ExportOptions:
         nms: put non-maximum suppression into the graph (implies `decode`); its thresholds are `conf`, `iou`
             and `max_detections` a class.
         uint8_input: take (B, H, W, 3) uint8 and convert in the graph.
-        calib: folder of images for INT8 calibration.
+        calib: pictures for INT8 calibration: a folder, or the files themselves.
         float_layers: parts of layer names that INT8 leaves in floating point.
         compute_capability: of the GPU to build a TensorRT engine for, (8, 6); None for the one present.
         max_batch: upper end of the TensorRT profile where `batch` is None.
@@ -47,7 +47,7 @@ class ExportOptions:
     iou: float = Thresholds.iou
     max_detections: int = 300
     uint8_input: bool = False
-    calib: Path | None = None
+    calib: Path | tuple[Path, ...] | None = None
     float_layers: tuple[str, ...] = ()
     compute_capability: tuple[int, int] | None = None
     max_batch: int = 8
@@ -165,7 +165,9 @@ class Target:
         if options.precision != "int8" and options.calib is not None:
             raise UsageError("pictures for calibration are for INT8 only: add --int8, or leave --calib out")
         if options.precision == "int8" and options.calib is None:
-            raise UsageError("--int8 needs pictures to calibrate on: add --calib DIR (64 or more are good)")
+            raise UsageError(
+                "--int8 needs pictures to calibrate on: add --calib DIR (64 or more are good), or --data DIR"
+            )
 
     def _check_silent(self, options: ExportOptions) -> None:
         """Refuse what would be taken and have no effect."""

@@ -17,11 +17,10 @@ from typing import Any
 
 from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
-from yolox_deploy.converters.calibration import MOST_PICTURES, CalibrationSet
+from yolox_deploy.converters.calibration import MOST_PICTURES, CalibrationSet, calibration_pictures
 from yolox_deploy.converters.onnx_nms import add_nms, describe
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, require
 from yolox_deploy.host import no_telemetry
-from yolox_deploy.sources import image_paths
 
 COUNTED_TYPES = ("f32", "f16", "i8", "u8")
 
@@ -128,7 +127,7 @@ def quantize(model: Any, info: ArtifactInfo, options: ExportOptions) -> tuple[An
     """
     if options.calib is None:
         raise UsageError("INT8 needs pictures to calibrate on: add --calib DIR")
-    pictures = min(len(image_paths(options.calib)), MOST_PICTURES)
+    pictures = len(calibration_pictures(options.calib))
     convolutions = [node.get_friendly_name() for node in model.get_ops() if _is_convolution(node)]
     kept = [name for name in convolutions if any(part in name for part in options.float_layers)]
     if len(kept) == len(convolutions):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -258,4 +259,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        found = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough; Python would write the rest once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        found = 0
+    sys.exit(found)

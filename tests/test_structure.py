@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,10 @@ def test_a_folder_without_the_house_is_a_usage_error(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "has no folder yolox_deploy" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    run(tmp_path, {})
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(COUNTER))} {shlex.quote(str(tmp_path))} | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

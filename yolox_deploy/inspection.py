@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.artifact import ArtifactInfo, write_sidecar
-from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
+from yolox_deploy.errors import ArtifactError, RuntimeFailure
+from yolox_deploy.evaluation.annotated import Split, annotated, picture_paths
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.foreign.conventions import stated_size
 from yolox_deploy.models.published import model_path
@@ -83,6 +84,8 @@ def inspect(
     images: str | Path | None = None,
     *,
     annotations: str | Path | None = None,
+    data: str | Path | None = None,
+    split: Split = "val",
     backend: str | None = None,
     override: Mapping[str, Any] | None = None,
     report: Report = SILENT,
@@ -93,6 +96,8 @@ def inspect(
         path: the model file.
         images: a picture, a folder or a glob; None for three photographs of the package.
         annotations: COCO file of the folder `images`: the conventions are then compared by AP.
+        data: folder of a COCO, VOC or YOLO data set, or its `data.yaml`, in place of `images` and `annotations`.
+        split: of `data`: "train" or "val".
         backend: a backend's name, where another than the suffix's default is wanted.
         override: conventions that are known, as `Detector` takes them; they are not varied.
         report: told of each convention.
@@ -102,9 +107,11 @@ def inspect(
         InputError: there is no picture in `images`.
         UsageError: annotations without a folder of pictures, or an unknown convention.
     """
-    if annotations is not None and images is None:
-        raise UsageError("annotations need the pictures they describe: add --images DIR")
-    pictures = image_paths(images) if images is not None else packaged_photographs()
+    dataset = annotated(images, annotations, data, split)
+    if dataset is not None:
+        pictures = list(picture_paths(dataset))
+    else:
+        pictures = image_paths(images) if images is not None else packaged_photographs()
     path = model_path(path)
     with open_runtime(path, backend, imgsz=stated_size(override or {})) as runtime:
         facts = Inspection(
@@ -116,7 +123,7 @@ def inspect(
             seems="",
         )
     stated = flatten(override or {})
-    attempts = Attempts(Path(path), backend, stated, pictures[:MOST_PICTURES], images, annotations, report)
+    attempts = Attempts(Path(path), backend, stated, pictures[:MOST_PICTURES], dataset, report)
     try:
         base, opened = attempts.first()
     except (ArtifactError, RuntimeFailure) as error:
@@ -135,7 +142,7 @@ def inspect(
         trials=ranked,
         override={**best.override, **stated},
         info=attempts.info(best.override),
-        pictures=len(pictures) if annotations is not None else len(attempts.pictures),
+        pictures=len(pictures) if dataset is not None else len(attempts.pictures),
     )
 
 

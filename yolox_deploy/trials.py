@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from yolox_deploy.foreign.pixels import PIXELS, scalings
 from yolox_deploy.foreign.structure import ROW_ORDERS
 from yolox_deploy.images import load_opaque
 from yolox_deploy.types import Detections, InputConvention, OutputConvention, Report
+
+if TYPE_CHECKING:
+    from yolox_deploy.data.dataset import DetectionDataset
 
 CLEARLY_BETTER = 1.1, 0.01
 """A factor and a sum by which the AP of another convention has to be higher than that of the recognised one: on a
@@ -86,15 +89,14 @@ class Attempts:
 
     Attributes:
         stated: conventions that are known, and not varied.
-        images, annotations: the folder and its COCO file where AP is to be compared.
+        dataset: what AP is to be compared on, or None.
     """
 
     path: Path
     backend: str | None
     stated: Fields
     pictures: Sequence[Path]
-    images: str | Path | None
-    annotations: str | Path | None
+    dataset: DetectionDataset | None
     report: Report
 
     def first(self) -> tuple[Trial, DetectorInfo]:
@@ -164,19 +166,17 @@ class Attempts:
             found = [(detector.predict(image), image.shape) for image in pictures]
             grey = np.full((*size, convention.picture_channels), convention.pad_value, np.uint8)
             in_grey = len(detector.predict(grey))
-            ap = None if self.annotations is None else self._ap(detector)
+            ap = None if self.dataset is None else self._ap(detector, self.dataset)
         sound = np.concatenate([plausible(detections, shape) for detections, shape in found])
         scores = np.concatenate([detections.scores for detections, _ in found])
         share = float(sound.mean()) if len(sound) else None
         trial = Trial(name, fields, len(scores), share, float(scores[sound].sum()) / len(found), in_grey, ap)
         return trial, opened
 
-    def _ap(self, detector: Detector) -> float:
-        from yolox_deploy.evaluation import coco_ap
+    def _ap(self, detector: Detector, dataset: DetectionDataset) -> float:
+        from yolox_deploy.evaluation.coco import dataset_ap
 
-        assert self.images is not None
-        assert self.annotations is not None
-        return coco_ap(detector, self.images, self.annotations, report=self.report)["AP"]
+        return dataset_ap(detector, dataset, report=self.report)["AP"]
 
     @contextmanager
     def _open(self, fields: Mapping[str, Any]) -> Iterator[Detector]:

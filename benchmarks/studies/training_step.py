@@ -98,8 +98,10 @@ def fused_update(model: YOLOX) -> Callable[[], None]:
     return update
 
 
-def make_way(case: Case, way: str) -> Callable[[int], tuple[float, ...]]:
-    """A function that trains one step the way `way` and returns the milliseconds of `PARTS`."""
+def make_way(
+    case: Case, way: str, change: Callable[[nn.Module], None] = lambda model: None
+) -> Callable[[int], tuple[float, ...]]:
+    """A function that trains one step the way `way` and returns the milliseconds of `PARTS`; `change` its model."""
     import torch
 
     from yolox_deploy.models import build_model
@@ -111,6 +113,7 @@ def make_way(case: Case, way: str) -> Callable[[int], tuple[float, ...]]:
     for module in model.modules():
         if isinstance(module, torch.nn.SiLU):
             module.inplace = way == "plain"
+    change(model)
     model.to(memory_format=layout)  # type: ignore[call-overload]
     size, targets = (case.size, case.size), make_targets(case)
     images = (255 * torch.rand(case.batch, 3, *size)).contiguous(memory_format=layout)

@@ -24,6 +24,7 @@ from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.ways import usable_entries, variants
 from yolox_deploy.cli.bench import bench_command, choose_protocol, parse_share
 from yolox_deploy.cli.common import numbers
+from yolox_deploy.cli.predict import predict_command
 from yolox_deploy.cli.tune import tune_command
 from yolox_deploy.errors import GateError, MissingExtraError, RegressionError, UsageError
 
@@ -240,3 +241,34 @@ def test_int8_of_other_pictures_is_another_file(tmp_path: Path) -> None:
     second = pictures_tag(tmp_path)
     (tmp_path / "b.jpg").write_bytes(b"1")
     assert len({first, second, pictures_tag(tmp_path)}) == 3
+
+
+@pytest.fixture(scope="module")
+def labelled(toy: Path, tmp_path_factory: pytest.TempPathFactory, photographs: list[Path]) -> Path:
+    """YOLO text of what the model itself finds in two photographs, as the training split."""
+    folder = tmp_path_factory.mktemp("labelled") / "set"
+    options = ["--model", toy, "--no-images", "--save-txt", folder]
+    result = call(predict_command, *photographs[:2], *options)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_ap_is_measured_on_a_data_set_of_any_format(toy: Path, labelled: Path, tmp_path: Path) -> None:
+    options = ["--data", labelled, "--split", "train", "--json"]
+    result = call(bench_command, toy, "--quick", "--latency-only", *options)
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.stdout)["rows"][0]
+    assert row["accuracy"]["figures"]["AP"] == pytest.approx(1)
+    assert row["accuracy"]["images"] == 2
+    assert row["subject"]["images"] == "2 pictures of labelled0/set"
+    file = tmp_path / "toy.onnx"
+    file.write_bytes(toy.read_bytes())
+    result = call(tune_command, file, "--threads", "1", *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["choice"]["figures"]["AP"] == pytest.approx(1)
+
+
+def test_a_split_that_no_data_set_has_is_refused(toy: Path, labelled: Path) -> None:
+    result = call(bench_command, toy, "--quick", "--data", labelled, "--split", "test")
+    assert isinstance(result.exception, UsageError)
+    assert "expected train or val" in str(result.exception)

@@ -63,6 +63,14 @@ def test_to_coco_is_what_was_read(read: Read, coco_content: Content) -> None:
     assert [row["id"] for row in found["annotations"]] == [1, 2, 3]
 
 
+def test_a_box_with_an_area_of_0_is_trained_on(read: Read, coco_content: Content) -> None:
+    """The authors' code drops it, whatever the box is."""
+    before = read(copy.deepcopy(coco_content)).objects(0).boxes
+    for item in coco_content["annotations"]:
+        item["area"] = 0
+    np.testing.assert_array_equal(read(coco_content).objects(0).boxes, before)
+
+
 def test_sizes_come_from_the_pictures_where_the_file_has_none(
     tmp_path: Path, read: Read, coco_content: Content, write_picture: Write
 ) -> None:

@@ -114,7 +114,10 @@ def test_a_failed_gate_exits_5_and_keeps_the_old_file(
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 5
-    assert "differs too much from PyTorch and was not kept: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "differs too much from PyTorch and was not kept: " in said
+    assert "(limits: max_error 0" in said
+    assert "{" not in said
     assert out.read_bytes() == b"the file of yesterday"
     assert list(tmp_path.iterdir()) == [out]
 
@@ -163,6 +166,9 @@ def test_accuracy_is_compared_where_annotations_are_given(
     assert parity["photographs"] == 6
     assert 0.5 < parity["ap"] == pytest.approx(parity["ap_reference"], abs=0.0005)
     assert parity_rows(parity)[-1][0].startswith("AP (PyTorch")
+    again = {"data": scene_data["annotations"].parent.parent, "split": "val"}
+    other = export("yolox_nano", weights=nano_weights, out=out, **again).parity
+    assert (other["ap"], other["photographs"]) == (parity["ap"], 6)
     monkeypatch.setattr(
         "yolox_deploy.exporter.gate.AP_LOSS", {"fp32": -0.1}
     )  # asks for more than the checkpoint has
@@ -170,6 +176,19 @@ def test_accuracy_is_compared_where_annotations_are_given(
     with pytest.raises(GateError, match="ap_reference"):
         export("yolox_nano", weights=nano_weights, out=out, **scene_data)
     assert out.read_bytes() == b"the file of yesterday"
+
+
+def test_int8_is_calibrated_on_the_training_split(
+    scene_data: dict[str, Path], nano_weights: Path, tmp_path: Path
+) -> None:
+    data = scene_data["annotations"].parent.parent
+    options = {"int8": True, "imgsz": (96, 128), "verify": False, "weights": nano_weights}
+    made = export("yolox_nano", out=tmp_path / "a.onnx", data=data, **options)
+    by_folder = export("yolox_nano", out=tmp_path / "b.onnx", calib=data / "train", **options)
+    assert made.info.precision == "int8"
+    assert made.path.stat().st_size == pytest.approx(by_folder.path.stat().st_size, rel=1e-3)
+    with pytest.raises(UsageError, match="--int8 needs pictures"):
+        export("yolox_nano", out=tmp_path / "c.onnx", **options)
 
 
 @pytest.mark.usefixtures("quick_export")
@@ -231,6 +250,8 @@ def test_the_file_may_be_called_as_the_graph_it_is_made_from(tmp_path: Path, nam
         ({"unit8_input": True}, "unknown option of an export 'unit8_input'.*did you mean 'uint8_input'"),
         ({"precision": "fp16"}, "unknown option of an export 'precision'"),
         ({"annotations": "a.json"}, "add --images DIR"),
+        ({"data": "set", "annotations": "a.json"}, "--data names a whole data set: give it alone"),
+        ({"data": "set", "images": "."}, "--data names a whole data set: give it alone"),
         ({"out": "nano.xml"}, r"--to onnx writes \.onnx files; --out is nano\.xml"),
         ({"out": "."}, r"--to onnx writes \.onnx files"),
         ({"model": "yolox_nono"}, "did you mean yolox_nano"),

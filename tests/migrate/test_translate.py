@@ -96,9 +96,9 @@ def test_the_sizes_of_the_zoo_are_their_recipes(
         )
     migration = migrate(write(text + DEFAULT_MODEL.replace("{0}", str(size == "nano"))))
     assert migration.network.model == f"yolox_{size}"
-    assert migration.settings.keys() == {"model", "data", "out", "recipe", "epochs"}
+    assert migration.settings.keys() == {"model", "data", "out", "recipe", "epochs", "last_phase"}
     assert lines_told(migration) == []
-    usual = recipe(f"yolox_{size}", Path("datasets/COCO"), out=Path("runs/mine"))
+    usual = recipe(f"yolox_{size}", Path("datasets/COCO"), out=Path("runs/mine"), last_phase="release")
     assert loaded(migration, tmp_path) == usual
 
 
@@ -145,7 +145,7 @@ def test_every_setting_is_carried_over(write: Write, tmp_path: Path) -> None:
         (480, 640),
         (416, 544),
     )
-    assert (config.plain, config.warmup, config.eval_every, config.ema_decay) == (7, 2, 1, 0)
+    assert (config.flat, config.warmup, config.eval_every, config.ema_decay) == (7, 2, 1, 0)
     assert (config.learning_rate, config.momentum, config.weight_decay) == (0.02, 0.937, 1e-3)
     assert (config.workers, config.seed, config.batch) == (8, 42, 16)
     augmentation = config.augmentation
@@ -197,7 +197,7 @@ def test_the_schedule_fits_into_the_run(
     write: Write, tmp_path: Path, lines: str, plain: int, warmup: float, line: str | None
 ) -> None:
     config, told = both(migrate(write(lines)), tmp_path)
-    assert (config.plain, config.warmup) == (plain, warmup)
+    assert (config.flat, config.warmup) == (plain, warmup)
     assert any(line in item for item in told) if line else told == []
 
 

@@ -120,6 +120,18 @@ def test_short_runs_have_short_ends(epochs: int, plain: int, warmup: float) -> N
     assert (given.plain, given.warmup) == (0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "given", "plain", "flat"),
+    [(300, None, 16, 15), (300, 0, 1, 0), (4, 3, 4, 3), (4, 4, 4, 4), (2, None, 1, 0)],
+)
+def test_the_last_phase_of_the_release(epochs: int, given: int | None, plain: int, flat: int) -> None:
+    """Mosaic is closed where `epoch + 1 == max_epoch - no_aug_epochs` there: for 16 epochs of 300, and 1 for 0."""
+    config = recipe("yolox_s", DATA, epochs=epochs, plain_epochs=given, warmup_epochs=0, last_phase="release")
+    assert (config.plain, config.flat) == (plain, flat)
+    paper = replace(config, last_phase="paper")
+    assert (paper.plain, paper.flat) == (flat, flat)
+
+
 def test_texts_become_the_type_of_their_setting() -> None:
     texts = {
         "epochs": "50",
@@ -129,6 +141,7 @@ def test_texts_become_the_type_of_their_setting() -> None:
         "imgsz": "480x640",
         "multiscale": "320,640",
         "plain_epochs": "none",
+        "last_phase": "release",
         "precision": "bf16",
         "freeze_backbone": "true",
         "box_loss": "giou",
@@ -146,6 +159,7 @@ def test_texts_become_the_type_of_their_setting() -> None:
         recipe="paper",
         epochs=50,
         learning_rate=0.002,
+        last_phase="release",
         imgsz=(480, 640),
         multiscale=(320, 640),
         precision="bf16",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,12 @@ def test_order_changes_with_the_epoch() -> None:
 def test_last_epochs_are_plain() -> None:
     items = list(itertools.chain.from_iterable(plan(8, 4, plain=2).remaining(0)))
     assert [strong for _, _, strong in items] == [True] * 8 + [False] * 16
+
+
+def test_the_release_has_one_plain_epoch_more() -> None:
+    of = plan(8, 4, plain=1)
+    of = replace(of, config=replace(of.config, last_phase="release"))
+    assert [of.is_plain(epoch) for epoch in range(3)] == [False, True, True]
 
 
 @pytest.mark.parametrize("step", [0, 1, 3, 4, 11, 12])

@@ -17,6 +17,11 @@ def test_one_size_for_ten_steps() -> None:
     assert sizes != [size_of_step(step, (640, 640), (448, 832), seed=2) for step in range(2000)]
 
 
+def test_the_first_ten_steps_have_a_drawn_size_too() -> None:
+    """The authors' code draws after ten steps for the first time."""
+    assert len({size_of_step(0, (640, 640), (448, 832), seed=seed) for seed in range(50)}) > 5
+
+
 def test_the_width_keeps_its_proportion() -> None:
     assert size_of_step(0, (320, 640), (320, 320), seed=0) == (320, 640)
     assert size_of_step(0, (320, 480), (160, 160), seed=0) == (160, 224)

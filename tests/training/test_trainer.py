@@ -166,6 +166,7 @@ def test_rates_follow_the_schedule(
 ) -> None:
     schedule = Trainer(config).schedule
     assert (schedule.total, schedule.flat) == (12, 3)
+    assert Trainer(replace(config, last_phase="release")).schedule == schedule
     assert whole[2].rates == {step + 1: yolox_warmup_cosine(schedule, step) for step in range(12)}
 
 

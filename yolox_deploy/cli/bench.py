@@ -10,7 +10,7 @@ import typer
 
 from yolox_deploy.cli import options
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import ALL, command_line, names_in, numbers, parse_size, reporting
+from yolox_deploy.cli.common import ALL, command_line, names_in, numbers, parse_size, reporting, split_name
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def bench_command(
     calib: options.Calib = None,
     images: options.Images = None,
     annotations: options.Annotations = None,
+    data: options.Data = None,
+    split: options.SplitName = "val",
     max_ap_drop: options.MaxApDrop = 0.01,
     quick: Annotated[bool, typer.Option("--quick", help="3 s for each row and scope.")] = False,
     mlperf: Annotated[
@@ -96,6 +98,8 @@ def bench_command(
             threads=numbers(threads),
             images=images,
             annotations=annotations,
+            data=data,
+            split=split_name(split),
             max_ap_drop=max_ap_drop,
             startup=not latency_only,
             peaks=not latency_only,

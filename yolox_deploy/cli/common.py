@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import typer
 
@@ -36,6 +36,17 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise UsageError(f"the size is {text!r}; expected N or HxW in pixels, such as 640 or 480x640")
     return int(match[1]), int(match[2] or match[1])
+
+
+def split_name(text: str) -> Literal["train", "val"]:
+    """The split of a data set that --split names.
+
+    Raises:
+        UsageError: it is neither train nor val.
+    """
+    if text not in ("train", "val"):
+        raise UsageError(f"--split {text}: expected train or val")
+    return cast("Literal['train', 'val']", text)
 
 
 def read_class_names(file: Path | None) -> tuple[str, ...] | None:

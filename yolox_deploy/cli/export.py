@@ -17,6 +17,7 @@ from yolox_deploy.cli.common import (
     print_table,
     read_class_names,
     reporting,
+    split_name,
 )
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
@@ -58,7 +59,7 @@ def export_command(
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision.")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit integers; needs --calib.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit integers; needs --calib or --data.")] = False,
     imgsz: Annotated[
         str | None, typer.Option(help="N or HxW, multiples of 32. [default: as trained]")
     ] = None,
@@ -86,6 +87,8 @@ def export_command(
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the proof; the file says so.")] = False,
     images: Annotated[Path | None, typer.Option(help="Folder of pictures to compare on.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare AP too.")] = None,
+    data: options.Data = None,
+    split: options.SplitName = "val",
     as_json: options.AsJson = False,
 ) -> None:
     """Export a model and prove the file equal to PyTorch. It gets its name only then."""
@@ -114,6 +117,8 @@ def export_command(
             verify=not no_verify,
             images=images,
             annotations=annotations,
+            data=data,
+            split=split_name(split),
             report=progress,
             decode=decode,
             nms=nms,

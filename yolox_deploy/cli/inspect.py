@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, overrides, print_json, print_table, reporting
+from yolox_deploy.cli.common import console, overrides, print_json, print_table, reporting, split_name
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.settings import text
 
@@ -25,6 +26,8 @@ def inspect_command(
         Path | None, typer.Option(help="Pictures to try it on [default: three of the package].")
     ] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare by AP.")] = None,
+    data: options.Data = None,
+    split: options.SplitName = "val",
     save: Annotated[
         bool,
         typer.Option("--save", help="Keep the best in MODEL.json, so that every command opens it right."),
@@ -45,6 +48,8 @@ def inspect_command(
             model,
             images,
             annotations=annotations,
+            data=data,
+            split=split_name(split),
             backend=backend,
             override=overrides(names, imgsz=imgsz, settings=override),
             report=progress,
@@ -56,7 +61,7 @@ def inspect_command(
     if found.info is None:
         raise ArtifactError(f"{model}: no convention opens it: {found.seems}")
     if not no_images:
-        drawn = draw_best(found, images, out)
+        drawn = draw_best(found, _pictures(images, data, split), out)
         console().print(f"{drawn} pictures with the best boxes in {out}", soft_wrap=True)
     if save:
         console().print(f"kept in {found.save()}; every command opens {model} so from now on", soft_wrap=True)
@@ -102,17 +107,26 @@ def print_inspection(found: Inspection) -> None:
     typer.echo(f"open it with: {given or 'no option'}; --save keeps that beside the file")
 
 
-def draw_best(found: Inspection, images: Path | None, folder: Path) -> int:
+def _pictures(images: Path | None, data: Path | None, split: str) -> Sequence[Path]:
+    """Those that are drawn of what was tried."""
+    from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.evaluation.annotated import picture_paths
+    from yolox_deploy.files import packaged_photographs
+    from yolox_deploy.sources import image_paths
+
+    if data is not None:
+        return picture_paths(open_dataset(data, split_name(split)), MOST_DRAWN)
+    return (image_paths(images) if images is not None else packaged_photographs())[:MOST_DRAWN]
+
+
+def draw_best(found: Inspection, paths: Sequence[Path], folder: Path) -> int:
     """Write pictures with what the best convention finds; returns how many."""
     import warnings
 
     from yolox_deploy.detector import Detector
     from yolox_deploy.drawing import write_picture
-    from yolox_deploy.files import packaged_photographs
     from yolox_deploy.images import load_image
-    from yolox_deploy.sources import image_paths
 
-    paths = (image_paths(images) if images is not None else packaged_photographs())[:MOST_DRAWN]
     assert found.info is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -40,6 +40,11 @@ Images = Annotated[Path | None, typer.Option(help="Folder of pictures [default: 
 Annotations = Annotated[
     Path | None, typer.Option(help="COCO file of --images: AP of the same file in the same row.")
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a COCO, VOC or YOLO data set, or its data.yaml, in their place."),
+]
+SplitName = Annotated[str, typer.Option("--split", help="Of --data: train or val.")]
 MaxApDrop = Annotated[
     float, typer.Option(min=0, max=1, help="AP (0-1) a row may lose against its model's float32 row.")
 ]

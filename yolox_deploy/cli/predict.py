@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,13 @@ def predict_command(
     iou: options.Iou = Thresholds.iou,
     out: Annotated[Path, typer.Option(help="Folder for the annotated pictures.")] = Path("predictions"),
     save_json: Annotated[Path | None, typer.Option(help="Write all detections to this JSON file.")] = None,
+    save_coco: Annotated[
+        Path | None, typer.Option(help="Write a COCO file that labelling tools import, to be corrected.")
+    ] = None,
+    save_txt: Annotated[
+        Path | None,
+        typer.Option(help="The same as YOLO text: a new folder with images, labels, class names."),
+    ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Draw no pictures.")] = False,
     class_agnostic: options.ClassAgnostic = False,
     max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
@@ -42,34 +50,46 @@ def predict_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Detect objects in pictures. Those that cannot be read are named; the others are done all the same."""
+    from yolox_deploy.data.prelabels import Prelabelled, to_coco, write_yolo
     from yolox_deploy.detector import Detector
+    from yolox_deploy.files import check_writable, new_folder, write_text
     from yolox_deploy.sources import image_paths
 
     _refuse_swapped(source, model)
     paths = [path for item in source for path in image_paths(item)]
     targets = [None if no_images else out / name for name in output_names(paths)]
     _keep_sources(paths, targets)
-    with Detector(
-        model,
-        backend=backend,
-        device=device,
-        conf=conf,
-        iou=iou,
-        class_agnostic=class_agnostic,
-        max_detections=max_detections,
-        threads=threads,
-        override=overrides(names, legacy, imgsz, override),
-    ) as detector:
-        records, failures = [], []
+    if save_coco is not None:
+        check_writable(save_coco, f"--save-coco {save_coco}")
+    with (
+        new_folder(save_txt) if save_txt is not None else nullcontext() as folder,
+        Detector(
+            model,
+            backend=backend,
+            device=device,
+            conf=conf,
+            iou=iou,
+            class_agnostic=class_agnostic,
+            max_detections=max_detections,
+            threads=threads,
+            override=overrides(names, legacy, imgsz, override),
+        ) as detector,
+    ):
+        records, failures, found = [], [], []
         for path, target in progress(list(zip(paths, targets, strict=True)), "detecting"):
             try:
-                detections = _predict_one(detector, path, target)
+                detections, size = _predict_one(detector, path, target)
             except InputError as error:
                 failures.append(str(error))
                 continue
             records.append({"image": str(path), **detections.to_dict()})
+            found.append(Prelabelled(path, size, detections))
             if not as_json:
                 typer.echo(f"{path}: {summary(detections)}")
+        if folder is not None:
+            write_yolo(folder, found, detector.class_names)
+        if save_coco is not None:
+            write_text(save_coco, json.dumps(to_coco(found, detector.class_names), indent=1))
     _report(records, failures, save_json, as_json)
     if not no_images and records:
         console().print(f"{len(records)} annotated pictures in {out}")
@@ -122,7 +142,8 @@ def summary(detections: Detections) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing found"
 
 
-def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
+def _predict_one(detector: Any, path: Path, target: Path | None) -> tuple[Detections, tuple[int, int]]:
+    """What is found in a picture, and its height and width."""
     from yolox_deploy.drawing import write_picture
     from yolox_deploy.images import load_image
 
@@ -130,7 +151,7 @@ def _predict_one(detector: Any, path: Path, target: Path | None) -> Detections:
     detections: Detections = detector.predict(image)
     if target is not None:
         write_picture(target, detections.plot(load_image(image)))
-    return detections
+    return detections, (image.shape[0], image.shape[1])
 
 
 def _report(records: list[Any], failures: list[str], save_json: Path | None, as_json: bool) -> None:

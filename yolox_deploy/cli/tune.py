@@ -10,7 +10,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.bench import choose_protocol
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import numbers, parse_size, print_json, reporting
+from yolox_deploy.cli.common import numbers, parse_size, print_json, reporting, split_name
 
 
 def tune_command(
@@ -19,6 +19,8 @@ def tune_command(
     ],
     images: options.Images = None,
     annotations: options.Annotations = None,
+    data: options.Data = None,
+    split: options.SplitName = "val",
     max_ap_drop: options.MaxApDrop = 0.01,
     threads: options.ThreadCounts = None,
     device: options.Device = "auto",
@@ -42,6 +44,8 @@ def tune_command(
             protocol=choose_protocol(quick=not thorough, mlperf=False),
             images=images,
             annotations=annotations,
+            data=data,
+            split=split_name(split),
             max_ap_drop=max_ap_drop,
             threads=numbers(threads),
             device=device,

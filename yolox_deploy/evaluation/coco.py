@@ -76,7 +76,21 @@ def coco_ap(
         MissingExtraError: faster-coco-eval is not installed.
     """
     require("faster_coco_eval", "eval")
-    data = read_annotations(images_dir, annotations, detector.class_names)
+    from yolox_deploy.data.coco_format import read_coco
+
+    return dataset_ap(detector, read_coco(annotations, images_dir), conf=conf, iou=iou, report=report)
+
+
+def dataset_ap(
+    detector: Predictor,
+    dataset: DetectionDataset,
+    *,
+    conf: float = 0.01,
+    iou: float = 0.65,
+    report: Report = SILENT,
+) -> dict[str, float]:
+    """The same on a data set that was opened, of whatever format."""
+    data = annotations_of(dataset, detector.class_names)
     return score(data.content, answers(detector, data, conf=conf, iou=iou, report=report))
 
 

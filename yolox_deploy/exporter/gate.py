@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yolox_deploy.converters.base import Converted
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import ArtifactError, DeviceError, MissingExtraError, RuntimeFailure, UsageError
-from yolox_deploy.evaluation import coco_ap
+from yolox_deploy.evaluation.annotated import picture_paths
+from yolox_deploy.evaluation.coco import dataset_ap
 from yolox_deploy.exporter.parity import verify
 from yolox_deploy.exporter.source_model import SourceModel
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.runtimes.registry import open_runtime
 from yolox_deploy.sources import image_paths
+
+if TYPE_CHECKING:
+    from yolox_deploy.data.dataset import DetectionDataset
 
 MOST_PICTURES = 64
 """Pictures of a given folder that an export is compared on; more only take longer."""
@@ -32,25 +37,34 @@ class Evidence:
     Attributes:
         wanted: False records that the comparison was skipped on request.
         pictures: photographs; those of the package where empty.
-        images, annotations: folder and COCO file to compare AP on, or None.
+        dataset: to compare AP on, or None.
     """
 
     wanted: bool = True
     pictures: tuple[Path, ...] = ()
-    images: Path | None = None
-    annotations: Path | None = None
+    dataset: DetectionDataset | None = None
 
     @classmethod
-    def build(cls, wanted: bool, images: str | Path | None, annotations: str | Path | None) -> Evidence:
+    def build(
+        cls,
+        wanted: bool,
+        images: str | Path | Sequence[Path] | None,
+        dataset: DetectionDataset | None,
+    ) -> Evidence:
         """Check the arguments before any work is done.
+
+        Args:
+            images: a folder or glob, or the pictures themselves; those of `dataset` where it is given.
 
         Raises:
             InputError: there is no picture in `images`.
         """
+        if dataset is not None:
+            return cls(wanted, picture_paths(dataset, MOST_PICTURES), dataset)
         if images is None:
             return cls(wanted)
-        file = Path(annotations) if annotations is not None else None
-        return cls(wanted, tuple(image_paths(images)[:MOST_PICTURES]), Path(images), file)
+        paths = image_paths(images) if isinstance(images, str | Path) else images
+        return cls(wanted, tuple(paths[:MOST_PICTURES]))
 
 
 def prove(
@@ -76,7 +90,7 @@ def prove(
         raise MissingExtraError(
             f"the exported file is proven by running it: {error} (or skip the proof with --no-verify)"
         ) from error
-    if evidence.annotations is not None:
+    if evidence.dataset is not None:
         parity |= compare_accuracy(backend, converted, source_model, evidence)
         parity["passed"] = parity["passed"] and parity["ap"] >= parity["ap_reference"] - parity["ap_limit"]
     return parity
@@ -109,13 +123,13 @@ def check_comparable(source_model: SourceModel) -> None:
         UsageError: random weights, which have no accuracy, or a checkpoint that does not tell its network.
     """
     if source_model.weights is None:
-        raise UsageError("random weights have no accuracy to compare; leave --annotations out")
+        raise UsageError("random weights have no accuracy to compare; leave --annotations or --data out")
     from yolox_deploy.models import read_checkpoint
 
     if read_checkpoint(source_model.weights).config is None:
         raise UsageError(
             f"{source_model.weights} does not tell its network by its weights, so PyTorch cannot be evaluated with it; "
-            "leave --annotations out"
+            "leave --annotations or --data out"
         )
 
 
@@ -124,8 +138,7 @@ def compare_accuracy(
 ) -> dict[str, float]:
     """AP of the file and of its checkpoint in PyTorch, on the same pictures at the same size."""
     assert source_model.weights is not None
-    assert evidence.images is not None
-    assert evidence.annotations is not None
+    assert evidence.dataset is not None
     known = {"class_names": source_model.class_names, "input": source_model.input}
     network = {
         "imgsz": converted.info.input_size,
@@ -134,7 +147,7 @@ def compare_accuracy(
     nms = converted.info.graph_nms
     thresholds = {"iou": nms["iou"]} if nms else {}  # a graph's own suppression counts every label of a point
     with Detector(converted.path, backend=backend) as detector:
-        found = coco_ap(detector, evidence.images, evidence.annotations, **thresholds)["AP"]
+        found = dataset_ap(detector, evidence.dataset, **thresholds)["AP"]
     checkpoint = source_model.weights
     if checkpoint.suffix not in (".pth", ".pt"):  # as in best.pth.tar: the suffix names the backend
         checkpoint = Path(shutil.copyfile(checkpoint, converted.path.parent / "reference.pth"))
@@ -148,5 +161,5 @@ def compare_accuracy(
             multi_label=nms is not None,
         )
     with reference as detector:
-        expected = coco_ap(detector, evidence.images, evidence.annotations, **thresholds)["AP"]
+        expected = dataset_ap(detector, evidence.dataset, **thresholds)["AP"]
     return {"ap": found, "ap_reference": expected, "ap_limit": AP_LOSS[converted.info.precision]}

@@ -16,6 +16,7 @@ from yolox_deploy._version import __version__
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
 from yolox_deploy.errors import GateError, UsageError, refuse_unknown, require
+from yolox_deploy.evaluation.annotated import Split, annotated, picture_paths
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import SourceModel, load_source_model
 from yolox_deploy.models.model_config import Activation, Architecture, ModelConfig
@@ -73,6 +74,8 @@ def export(
     verify: bool = True,
     images: str | Path | None = None,
     annotations: str | Path | None = None,
+    data: str | Path | None = None,
+    split: Split = "val",
     report: Report = SILENT,
     **unknown: NoReturn,
 ) -> Artifact:
@@ -104,6 +107,9 @@ def export(
         verify: compare with PyTorch. Skipping it is recorded in the file.
         images: folder of pictures to compare on; None for those of `calib`, else the package's photographs.
         annotations: COCO file of `images`; AP is then compared too.
+        data: folder of a COCO, VOC or YOLO data set, or its `data.yaml`, in place of `images` and `annotations`; INT8
+            is calibrated on its training split where `calib` is None.
+        split: of `data`, to compare on: "train" or "val".
         report: told of each step.
 
     Returns:
@@ -127,7 +133,7 @@ def export(
         iou=iou,
         max_detections=max_detections,
         uint8_input=uint8_input,
-        calib=Path(calib) if calib is not None else None,
+        calib=_calibration(calib, data if int8 else None),
         float_layers=float_layers,
         compute_capability=compute_capability,
         max_batch=max_batch,
@@ -136,14 +142,13 @@ def export(
         report=report,
     )
     target.check(wanted)
-    if annotations is not None and images is None:
-        raise UsageError("annotations need the pictures they describe: add --images DIR")
-    if annotations is not None and wanted.nms and wanted.conf > EVALUATION_CONF:
+    dataset = annotated(images, annotations, data, split)
+    if dataset is not None and wanted.nms and wanted.conf > EVALUATION_CONF:
         raise UsageError(
             f"AP needs scores from {EVALUATION_CONF} on: add --conf {EVALUATION_CONF}, or leave --nms out"
         )
     # INT8 needs many pictures to be judged, and those of the calibration are at hand.
-    evidence = Evidence.build(verify, images if images is not None else wanted.calib, annotations)
+    evidence = Evidence.build(verify, images if images is not None else wanted.calib, dataset)
     require("torch", "export")
     report.step("loading the weights")
     architecture = Architecture(depth, width, depthwise, activation)
@@ -155,7 +160,7 @@ def export(
             f"--uint8-input takes pixels as they are, and {source_model.weights} is legacy: its pixels are normalised "
             "outside the graph; leave --uint8-input out (or add --no-legacy, where it is none)"
         )
-    if annotations is not None:
+    if dataset is not None:
         check_comparable(source_model)
     config = source_model.network.config
     if wanted.nms and config.selector:
@@ -195,6 +200,16 @@ def store_info(converted: Converted) -> None:
         write_metadata(converted.path, converted.info)
     else:
         write_sidecar(converted.path, converted.info, present_files(converted.path)[1:])
+
+
+def _calibration(calib: str | Path | None, data: str | Path | None) -> Path | tuple[Path, ...] | None:
+    """The pictures for INT8: the folder `calib`, else some of the training split of `data`."""
+    if calib is not None or data is None:
+        return None if calib is None else Path(calib)
+    from yolox_deploy.converters.calibration import MOST_PICTURES
+    from yolox_deploy.data.layouts import open_dataset
+
+    return picture_paths(open_dataset(data, "train"), MOST_PICTURES)
 
 
 def _precision(**flags: bool) -> str:
@@ -258,9 +273,16 @@ def _convert_with_proof(
 
 
 def _failure(target: Target, parity: Mapping[str, Any]) -> str:
-    shown = {key: value for key, value in parity.items() if key not in ("verified", "passed")}
-    figures = ", ".join(f"{key} {value}" for key, value in shown.items())
-    return f"the {target.name} file differs too much from PyTorch and was not kept: {figures}"
+    judged = parity.get("typed_onnx", parity)
+    found, limits = _figures(judged), _figures(judged.get("limits", {}))
+    return (
+        f"the {target.name} file differs too much from PyTorch and was not kept: {found} (limits: {limits})"
+    )
+
+
+def _figures(values: Mapping[str, Any]) -> str:
+    """The numbers among `values`, by name."""
+    return ", ".join(f"{key} {value:.4g}" for key, value in values.items() if type(value) in (int, float))
 
 
 def _publish(converted: Converted, path: Path) -> None:

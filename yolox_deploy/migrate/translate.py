@@ -25,6 +25,7 @@ EMA_DECAY = 0.9998
 REFERENCE_BATCH = 64
 COMMENTS = {
     "imgsz": "height, width",
+    "last_phase": "the authors close mosaic one epoch before no_aug_epochs",
     "multiscale": "least and greatest height, in pixels",
     "learning_rate": "basic_lr_per_img × 64: for 64 pictures a step",
     "augmentation.hsv": "half of hsv_prob: of each of three shifts",
@@ -119,7 +120,12 @@ def migrate(path: Path) -> Migration:
     found = _converted(exp, code.values, base, leftovers)
     found |= _schedule(exp, found["epochs"], leftovers)
     settings: dict[str, Any] = {"model": network.model, **data_set.settings, "out": f"runs/{exp.name}"}
-    settings |= {"recipe": base.recipe, "epochs": found["epochs"], **_differing(found, base)}
+    settings |= {
+        "recipe": base.recipe,
+        "epochs": found["epochs"],
+        "last_phase": "release",
+        **_differing(found, base),
+    }
     settings |= {f"architecture.{name}": value for name, value in network.architecture.items()}
     size = _export_size(exp, found["imgsz"], leftovers)
     leftovers += _fixed(exp)
@@ -168,7 +174,7 @@ def _fallback(rule: _Rule, old: Mapping[str, Any], base: TrainConfig) -> Any:
 
 def _effective(config: TrainConfig) -> dict[str, Any]:
     """The settings of a run by dotted name, with what stands for None where that follows from others."""
-    own = {"imgsz": config.size, "plain_epochs": config.plain, "warmup_epochs": config.warmup}
+    own = {"imgsz": config.size, "plain_epochs": config.flat, "warmup_epochs": config.warmup}
     return flatten(asdict(config)) | own
 
 
@@ -176,7 +182,7 @@ def _differing(found: Mapping[str, Any], base: TrainConfig) -> dict[str, Any]:
     """What has to be said to get `found` from the recipe; None as the text "none", which TOML can hold."""
     usual = _effective(replace(base, epochs=found["epochs"], plain_epochs=0, warmup_epochs=0))
     short = replace(base, epochs=found["epochs"])
-    usual |= {"plain_epochs": short.plain, "warmup_epochs": short.warmup}
+    usual |= {"plain_epochs": short.flat, "warmup_epochs": short.warmup}
     if found["imgsz"] != usual["imgsz"]:
         del usual["multiscale"]  # another size would scale it
     differing = {name: value for name, value in found.items() if value != usual.get(name, ())}

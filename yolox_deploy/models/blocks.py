@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.models.batch_norm import BatchNorm2d
 
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
@@ -65,7 +66,7 @@ class ConvBlock(nn.Module):
             in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, groups=groups, bias=False
         )
         # A state dict does not hold eps: left to its default of 1e-5, official weights are silently wrong.
-        self.bn = nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+        self.bn = BatchNorm2d(out_channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
         self.act = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:

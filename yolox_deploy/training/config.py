@@ -22,6 +22,7 @@ Precision = Literal["fp32", "fp16", "bf16"]
 BoxLoss = Literal["iou", "giou"]
 Optimizer = Literal["sgd", "adamw"]
 Recipe = Literal["auto", "paper", "finetune"]
+LastPhase = Literal["paper", "release"]
 
 ASSIGNER_NAMES = ("simota", "simota_release", "center", "center3x3", "yolov3", "ota")
 """The names in `assigner_table.ASSIGNERS`, here so that settings are checked without torch."""
@@ -48,6 +49,7 @@ LATER_SETTINGS = {
     "restore_batchnorm": False,
     "match_classes": False,
     "val_share": 0.2,
+    "last_phase": "paper",
 }
 """What runs were trained with whose checkpoints are older than these settings."""
 
@@ -123,6 +125,8 @@ class TrainConfig:
             the proportion of `imgsz`; None for `imgsz` alone.
         plain_epochs: last epochs, without mosaic and MixUp and with the L1 loss; None for 15, or 15 % of fewer
             than 100 epochs.
+        last_phase: "paper" for so many plain epochs; "release" for one more before them, at a rate that still falls,
+            as the authors' code has it.
         warmup_epochs: epochs in which the rate rises; None for 5, or 5 % of fewer than 100 epochs.
         optimizer: "sgd" with Nesterov momentum, or "adamw".
         learning_rate: for 64 pictures a step and scaled linearly with `batch`; as it is without `scale_rate`.
@@ -169,6 +173,7 @@ class TrainConfig:
     imgsz: tuple[int, int] | None = None
     multiscale: tuple[int, int] | None = None
     plain_epochs: int | None = None
+    last_phase: LastPhase = "paper"
     warmup_epochs: float | None = None
     optimizer: Optimizer = "sgd"
     learning_rate: float = 0.01
@@ -233,9 +238,9 @@ class TrainConfig:
                 raise UsageError(
                     f"freeze_{part} without weights keeps a random {part}; name the weights to keep"
                 )
-        _require(self.plain <= self.epochs, self, "plain_epochs", f"0 to the {self.epochs} epochs of the run")
-        if not 0 <= self.warmup <= self.epochs - self.plain:
-            most = f"{self.epochs} epochs less {self.plain} plain ones"
+        _require(self.flat <= self.epochs, self, "plain_epochs", f"0 to the {self.epochs} epochs of the run")
+        if not 0 <= self.warmup <= self.epochs - self.flat:
+            most = f"{self.epochs} epochs less {self.flat} plain ones"
             raise UsageError(f"warmup_epochs is {self.warmup:g}; expected 0 to {most}")
 
     def _require_fitting_head(self) -> None:
@@ -261,7 +266,12 @@ class TrainConfig:
 
     @property
     def plain(self) -> int:
-        """Epochs at the end without mosaic and MixUp: `plain_epochs` or what stands for None."""
+        """Epochs at the end without mosaic and MixUp and with the L1 loss: those of `last_phase`."""
+        return min(self.flat + (self.last_phase == "release"), self.epochs)
+
+    @property
+    def flat(self) -> int:
+        """Epochs at the end at the lowest rate: `plain_epochs` or what stands for None."""
         share = round(min(self.epochs / LONG_RUN, 1) * PLAIN_EPOCHS)
         return share if self.plain_epochs is None else self.plain_epochs
 

@@ -152,7 +152,7 @@ class WarmupCosine:
     """When the learning rate has which value; lengths in iterations.
 
     It rises from 0 to `peak` as the square of time during `warmup`, falls as a cosine to `FLOOR_RATIO * peak`, and
-    stays there for the last `flat` iterations, which train without augmentation.
+    stays there for the last `flat` iterations.
 
     Raises:
         UsageError: the parts do not fit into `total`, or a value is negative.

@@ -51,7 +51,9 @@ MEGVII_SETTINGS = {
     "max_labels": Renamed("augmentation.max_objects"),
     "max_epoch": Renamed("epochs"),
     "warmup_epochs": Renamed("warmup_epochs"),
-    "no_aug_epochs": Renamed("plain_epochs"),
+    "no_aug_epochs": Renamed(
+        "plain_epochs", 'last_phase = "release" adds the epoch that theirs adds to them'
+    ),
     "basic_lr_per_img": Renamed("learning_rate", "× 64: the rate for 64 pictures a step"),
     "warmup_lr": Renamed(None, "warm-up begins at 0"),
     "min_lr_ratio": Renamed(None, "the cosine ends at 0.05 of the rate"),

@@ -84,7 +84,7 @@ class Trainer:
             peak=peak_rate(config),
             total=config.epochs * self.plan.steps,
             warmup=int(config.warmup * self.plan.steps),
-            flat=config.plain * self.plan.steps,
+            flat=config.flat * self.plan.steps,
         )
         with self.job.guard():
             self.learner, self.state, self.checkpoints, self.resumed = begin(

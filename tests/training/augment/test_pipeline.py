@@ -290,6 +290,12 @@ def test_picture_with_nothing_but_tiny_boxes_stays_as_it_is(photographs: Memory)
     np.testing.assert_allclose(rows(sample)[:, :4], np.array(tiny.boxes[0]) * ratio, rtol=1e-5)
 
 
+def test_boxes_without_a_side_are_never_trained_on(photographs: Memory) -> None:
+    """Where no other is left either: the authors' code keeps them then."""
+    flat = Memory(photographs.images, [[[10, 10, 10, 30], [5, 20, 25, 20]]] * 6)
+    assert not Augmenter(flat, SIZE, Augmentation(mosaic=0))(0, rng(0)).targets.any()
+
+
 def test_pictures_without_objects(photographs: Memory) -> None:
     empty = Memory(photographs.images, [[]] * 6)
     sample = Augmenter(empty, SIZE, Augmentation(mixup=1))(0, rng(0))
