@@ -18,16 +18,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from yolox_deploy import records
 from yolox_deploy.benchmarks.studies.finetuning_data import BUILDERS, Photographs, build
-
-if TYPE_CHECKING:
-    from yolox_deploy.training.trainer import Trainer
 
 RESULT = records.FileKind("remove it to train the arm again", foreign="is no result of an arm", beside=())
 Curve = tuple[tuple[int, float], ...]
@@ -93,45 +90,33 @@ def run_arm(
         steps: most steps.
     """
     from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
-    from yolox_deploy.training.planning import plan_run
-    from yolox_deploy.training.trainer import Trainer
+    from yolox_deploy.training.logs import read_log
+    from yolox_deploy.training.start import train
 
     folder = out / f"{task}-{arm}-s{seed}"
     done = folder / "result.json"
     if done.is_file():
         return records.load(Outcome, done, RESULT)
-    epochs = max(steps // -(-len(open_dataset(data, "train")) // BATCH), 1)
+    in_epoch = -(-len(open_dataset(data, "train")) // BATCH)
+    epochs = max(steps // in_epoch, 1)
     pace = {"batch": BATCH, "epochs": epochs, "eval_every": max(epochs // EVALUATIONS, 1)}
-    settings = {**pace, "seed": seed, "out": folder, **shared, **ARMS[arm]}
-    trainer = Trainer(plan_run("yolox_nano", data, **settings).config, checked=True)
-    before = untouched_ap(trainer)
-    result = trainer.fit()
-    rows = read_table(folder / "epochs.csv", EPOCH_COLUMNS)
-    first = epochs - int(rows[-1]["epoch"])  # epochs are counted from 0 or from 1
-    points = {0: before, **{int(row["epoch"]) + first: row["AP"] for row in rows}}
+    result = train(
+        data, "yolox_nano", resume="auto", **{**pace, "seed": seed, "out": folder, **shared, **ARMS[arm]}
+    )
+    curve = tuple((int(row["epoch"]), row["AP"]) for row in read_log(folder / "epochs.csv"))
     found = Outcome(
         task,
         arm,
         seed,
-        steps=epochs * trainer.plan.steps,
-        final=rows[-1]["AP"],
-        best=max(points.values()),
+        steps=epochs * in_epoch,
+        final=curve[-1][1],
+        best=result.figures["AP"],
         **{part: part_ap(result.last, data, part) for part in ("known", "new")},
-        curve=tuple(points.items()),
-        seconds=sum(row["seconds"] for row in read_table(folder / "steps.csv", STEP_COLUMNS)),
+        curve=curve,
+        seconds=sum(row["seconds"] for row in read_log(folder / "steps.csv")),
     )
     records.save(found, done, RESULT)
     return found
-
-
-def untouched_ap(trainer: Trainer) -> float:
-    """AP of the weights that a run begins with."""
-    from yolox_deploy.training.validation import evaluate
-
-    size, batch = trainer.config.size, trainer.config.batch
-    found = evaluate(trainer.learner.ema.model, trainer.val_set, size, trainer.job, batch=batch, workers=0)
-    return found.figures["AP"]
 
 
 def part_ap(weights: Path, data: Path, part: str) -> float:
