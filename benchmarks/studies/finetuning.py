@@ -99,9 +99,15 @@ def run_arm(
         return records.load(Outcome, done, RESULT)
     in_epoch = -(-len(open_dataset(data, "train")) // BATCH)
     epochs = max(steps // in_epoch, 1)
-    pace = {"batch": BATCH, "epochs": epochs, "eval_every": max(epochs // EVALUATIONS, 1)}
+    pace: dict[str, Any] = {"epochs": epochs, "eval_every": max(epochs // EVALUATIONS, 1)}
     result = train(
-        data, "yolox_nano", resume="auto", **{**pace, "seed": seed, "out": folder, **shared, **ARMS[arm]}
+        data,
+        "yolox_nano",
+        resume="auto",
+        batch=BATCH,
+        seed=seed,
+        out=folder,
+        **{**pace, **shared, **ARMS[arm]},
     )
     curve = tuple((int(row["epoch"]), row["AP"]) for row in read_log(folder / "epochs.csv"))
     found = Outcome(
@@ -156,8 +162,8 @@ def charts(outcomes: Sequence[Outcome]) -> dict[str, dict[str, list[tuple[float,
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for task in dict.fromkeys(one.task for one in outcomes):
         own = [one for one in outcomes if one.task == task]
-        by_arm = {arm: [one.curve for one in own if one.arm == arm] for arm in {one.arm: None for one in own}}
-        lines = {arm: mean_curve(curves) for arm, curves in by_arm.items()}
+        arms = dict.fromkeys(one.arm for one in own)
+        lines = {arm: mean_curve([one.curve for one in own if one.arm == arm]) for arm in arms}
         level = [one.untouched for one in own if one.arm == "finetune"]
         if level:
             end = max(line[-1][0] for line in lines.values())
@@ -170,8 +176,12 @@ def mean_curve(curves: Sequence[Curve]) -> list[tuple[float, float]]:
     """The mean of curves where all of them are, between their points along straight lines."""
     first, last = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
     epochs = sorted({epoch for curve in curves for epoch, _ in curve if first <= epoch <= last})
-    values = [np.interp(epochs, *zip(*curve, strict=True)) for curve in curves]
-    return list(zip(epochs, np.mean(values, axis=0).tolist(), strict=True))
+    means = [statistics.mean(_at(epoch, curve) for curve in curves) for epoch in epochs]
+    return list(zip(epochs, means, strict=True))
+
+
+def _at(epoch: int, curve: Curve) -> float:
+    return float(np.interp(epoch, [at for at, _ in curve], [value for _, value in curve]))
 
 
 def main(
