@@ -100,6 +100,8 @@ def test_fixed_signatures_keep_their_keywords_and_defaults(path: str) -> None:
         ("yolox_deploy.export", Thresholds()),
         ("yolox_deploy.converters.base.ExportOptions", Thresholds()),
         ("yolox_deploy.evaluation.coco_ap", Thresholds.evaluation()),
+        ("yolox_deploy.evaluation.evaluate", Thresholds.evaluation()),
+        ("yolox_deploy.evaluation.analysis.analyse", Thresholds.evaluation()),
         ("yolox_deploy.evaluation.streaming_ap", Thresholds.evaluation()),
     ],
 )

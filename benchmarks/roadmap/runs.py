@@ -21,8 +21,10 @@ from yolox_deploy.training.logs import read_log
 from yolox_deploy.training.splits import Splits
 
 RESULT = records.FileKind("remove it to train the row again", foreign="is no result of a run", beside=())
-MAY_DIFFER = frozenset(("out", "cache", "device", "workers", "accumulate"))
-"""Settings in which a finished run may differ from the one that is asked for."""
+MAY_DIFFER = frozenset(
+    ("out", "cache", "device", "workers", "accumulate", "match_classes", "restore_batchnorm")
+)
+"""Settings in which a finished run may differ from the one asked for; the last two concern weights to start from."""
 EVALUATIONS = 10
 """Evaluations in a run where nothing else is set; the plain epochs have one each besides."""
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from yolox_deploy import Detector, cli, export
+from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
@@ -76,6 +77,8 @@ def finished(scenes: Path, run: Any, tmp_path_factory: pytest.TempPathFactory) -
         (("--data", "nothing"), "no data set folder at nothing"),
         (("--devices", 0), "--devices"),
         (("--log", "notebook"), "--log notebook: expected mlflow or wandb"),
+        (("--recipe", "finetune"), "the recipe finetune is for a run from weights"),
+        (("--recipe", "best"), "recipe is best; expected auto, paper or finetune"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -87,6 +90,36 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     assert (code, out) == (2, "")
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_short_run_from_weights_is_fine_tuned(
+    call: Call, scenes: Path, nameless_weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    arguments = ("--data", scenes, "--weights", nameless_weights, "--epochs", 1, "--out", out)
+    code, _, err = call(*TINY, *arguments, "--set", "learning_rate=0.002", "--set", "optimizer=adamw")
+    assert code == 0, err
+    assert (
+        "recipe finetune: the run starts from weights, with 3 steps (1 epochs of 12 pictures, 4 at once)"
+        in err
+    )
+    assert "learning_rate=0.002 (stated), scale_rate=false, backbone_rate=0.1, neck_rate=0.1" in err
+    assert "are taken over by name: cup. New are ball" in err
+    kept = safe_load(out / "last.pth")
+    assert (kept["config"]["recipe"], kept["config"]["optimizer"]) == ("finetune", "adamw")
+    assert len(kept["optimizer"]["param_groups"]) == 9
+    for more in ((), ("--recipe", "auto")):
+        code, _, err = call("--resume", out, "--epochs", 1, *more)
+        assert code == 0, err
+        assert "recipe" not in err
+    code, _, err = call("--resume", out, "--recipe", "paper")
+    assert code == 2
+    assert "recipe was 'finetune' and is 'paper' now" in err
+
+
+def test_a_run_from_nothing_takes_the_papers_recipe(finished: tuple[Path, Any]) -> None:
+    assert "recipe paper: the run starts from random weights" in finished[1].stderr
+    assert "epochs=2 (stated), batch=4 (stated), optimizer=sgd, learning_rate=0.01" in finished[1].stderr
 
 
 def test_a_run_that_is_not_there_cannot_be_resumed(call: Call, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from yolox_deploy.errors import InputError, NonFiniteLossError, TrainingError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.models import build_model, load_checkpoint
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
@@ -461,7 +462,7 @@ def test_a_data_set_with_faults_is_refused_before_the_first_step(config: TrainCo
         Trainer(replace(config, data=tmp_path / "yolo"), callbacks=[recorder])
     assert "4 pictures" in recorder.messages[0]
     config = replace(config, data=tmp_path / "yolo")
-    assert Trainer(config, data=open_splits(config)).train_set.class_names == ("cat", "dog")
+    assert Trainer(config, data=open_splits(config.data)).train_set.class_names == ("cat", "dog")
 
 
 def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
@@ -475,13 +476,34 @@ def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
 def test_fine_tuning_tells_what_it_took(config: TrainConfig, scenes: Path, nameless_weights: Path) -> None:
     recorder = Recorder()
     trainer = Trainer(replace(config, weights=nameless_weights), callbacks=[recorder])
-    taken, anew, *_ = (message for message in recorder.messages if not message.startswith(str(scenes)))
+    taken, coco, new = (message for message in recorder.messages if not message.startswith(str(scenes)))
     assert "tensors come from" in taken
-    assert f"the data set has {len(CLASS_NAMES)}" in anew
+    assert "its 80 are COCO's" in coco
+    assert new.startswith("Its predictors of 1 classes are taken over by name: cup. New are ball, fish, key,")
     source = safe_load(nameless_weights)["model"]
     name = "backbone.backbone.stem.conv.conv.weight"
     assert torch.equal(trainer.learner.model.state_dict()[name], source[name])
     assert torch.equal(trainer.learner.ema.model.state_dict()[name], source[name])
+
+
+def test_a_folded_checkpoint_is_restored_or_said_to_be_folded(config: TrainConfig, tmp_path: Path) -> None:
+    state = build_model("yolox_nano", 6).state_dict()
+    for name in (name for name in state if name.endswith("bn.bias")):
+        state[name] += 0.1
+    torch.save(state, tmp_path / "folded.pth")
+    recorder = Recorder()
+    learner = Trainer(replace(config, weights=tmp_path / "folded.pth"), callbacks=[recorder]).learner
+    assert "it has statistics and filters of usual length again" in recorder.messages[-1]
+    images = torch.rand(2, 3, 64, 64) * 255
+    loaded = build_model("yolox_nano", 6).eval()
+    loaded.load_state_dict(state)
+    with torch.no_grad():
+        for model in (learner.model.eval(), learner.ema.model):
+            torch.testing.assert_close(model(images), loaded(images), rtol=1e-4, atol=1e-4)
+    left = replace(config, weights=tmp_path / "folded.pth", restore_batchnorm=False)
+    learner = Trainer(left, callbacks=[recorder]).learner
+    assert "stays so (restore_batchnorm=false)" in recorder.messages[-1]
+    assert all(torch.equal(value, state[name]) for name, value in learner.model.state_dict().items())
 
 
 def test_evaluation_disturbs_nothing(config: TrainConfig) -> None:
@@ -498,7 +520,6 @@ def test_evaluation_disturbs_nothing(config: TrainConfig) -> None:
 @pytest.mark.slow
 def test_evaluation_gives_the_figures_of_the_detector(shared: Path) -> None:
     from yolox_deploy.data.coco_format import read_coco
-    from yolox_deploy.models import build_model, load_checkpoint
 
     model = build_model("yolox_nano", 80).eval()
     load_checkpoint(model, shared / "real" / "yolox_nano.pth")

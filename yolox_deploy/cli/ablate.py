@@ -105,7 +105,7 @@ def _train_all(runs: Sequence[Run]) -> list[str]:
     from yolox_deploy.training.progress import RichProgress
     from yolox_deploy.training.splits import check_data, open_splits, require_sound
 
-    data = open_splits(runs[0].config)
+    data = open_splits(runs[0].config.data)
     require_sound(data, check_data(runs[0].config, data, "pictures", tell))
     keep_freed_memory()
     left = [run for run in runs if read_result(run) is None]

@@ -34,9 +34,12 @@ def train_command(
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="auto, paper or finetune: values that nobody states. [default: auto]")
+    ] = None,
     epochs: options.Epochs = None,
     batch: Annotated[
-        int | None, typer.Option(help="Pictures a step, over all devices. [default: 64]")
+        int | None, typer.Option(help="Pictures a step, over all devices. [default: the recipe's]")
     ] = None,
     accumulate: Annotated[int | None, typer.Option(help="Parts of a batch, for small memories.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes to train with, one a GPU.")] = 1,
@@ -69,7 +72,7 @@ def train_command(
     check_only: Annotated[bool, typer.Option("--check-only", help="Check the data set and end.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a model by the paper's recipe. Settings: the model's recipe, then --config, then options.
+    """Train a model by the paper's recipe, or fine-tune it. Settings: the recipe, then --config, then options.
 
     Ctrl-C saves and ends; --resume goes on. A file `stop` in the run's folder ends it after the epoch.
     """
@@ -77,6 +80,7 @@ def train_command(
         "model": model,
         "data": data,
         "weights": weights,
+        "recipe": recipe,
         "epochs": epochs,
         "batch": batch,
         "accumulate": accumulate,
@@ -94,10 +98,17 @@ def train_command(
     changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
+        changes["recipe"] = "paper"
     loggers = _loggers(log or [])
     from yolox_deploy.training.start import prepare, resume_of
 
-    prepared = prepare(changes, resume=resume_of(resume), check="pictures" if check_only else None, tell=tell)
+    prepared = prepare(
+        changes,
+        resume=resume_of(resume),
+        check="pictures" if check_only else None,
+        tell=tell,
+        processes=devices,
+    )
     if check_only and as_json:
         reports = zip(("train", "val"), prepared.reports, strict=True)
         print_json({name: asdict(report) for name, report in reports})

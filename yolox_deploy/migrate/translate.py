@@ -119,7 +119,7 @@ def migrate(path: Path) -> Migration:
     found = _converted(exp, code.values, base, leftovers)
     found |= _schedule(exp, found["epochs"], leftovers)
     settings = {"model": network.model, "data": data_set.folder, "out": f"runs/{exp.name}"}
-    settings |= {"epochs": found["epochs"], **_differing(found, base)}
+    settings |= {"recipe": base.recipe, "epochs": found["epochs"], **_differing(found, base)}
     settings |= {f"architecture.{name}": value for name, value in network.architecture.items()}
     size = _export_size(exp, found["imgsz"], leftovers)
     leftovers += _fixed(exp)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.errors import CheckpointError, TrainingError
 from yolox_deploy.models import get_config
 from yolox_deploy.training.config import TrainConfig, to_dict
@@ -90,7 +91,7 @@ class Beginning(NamedTuple):
 def begin(
     config: TrainConfig,
     job: Job,
-    class_names: Sequence[str],
+    train: DetectionDataset,
     steps: int,
     resume: Resume,
     tell: Callable[[str], None],
@@ -98,6 +99,7 @@ def begin(
     """A new model, or the one in the last checkpoint of `config.out`.
 
     Args:
+        train: the pictures to train on.
         steps: in an epoch.
         resume: as of `Trainer`.
         tell: told what was taken of weights.
@@ -107,7 +109,7 @@ def begin(
     """
     facts = {
         "model_name": config.model,
-        "class_names": list(class_names),
+        "class_names": list(train.class_names),
         "config": to_dict(config),
         "steps": steps,
     }
@@ -121,7 +123,7 @@ def begin(
             cure = ". To go on, put a sound one there; to begin anew, remove it" if last.is_file() else ""
             raise CheckpointError(f"{error}{cure}") from error
     else:
-        learner, state = new_learner(config, job, len(class_names), tell), RunState()
+        learner, state = new_learner(config, job, train, tell), RunState()
     if resume is True and state.is_impatient(config.patience):
         state.stale = 0
     kept = {**facts, "architecture": get_config(config.model).record()}

@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.priors import load_priors
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.files import replacing
-from yolox_deploy.models import build_model, read_checkpoint
-from yolox_deploy.models.diagnosis import why_unknown
-from yolox_deploy.models.recognition import same_but_for_classes, shapes_of
+from yolox_deploy.models import build_model
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
+from yolox_deploy.training.pretrained import load_pretrained
+from yolox_deploy.training.restoring import FOLDED, is_folded, restore_batchnorm
 
 WHERE = frozenset(("accumulate", "cache", "data", "device", "out", "precision", "weights", "workers"))
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
-MAY_CHANGE = WHERE | HOW_LONG
-"""Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
+AT_THE_START = frozenset(("match_classes", "restore_batchnorm"))
+MAY_CHANGE = WHERE | HOW_LONG | AT_THE_START
+"""Settings that a resumed run may have other values of: where, how long, how it began, not what it learns."""
 
 
 @dataclass
@@ -121,64 +122,37 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
     return RunState(**{name: content[name] for name in names}), content
 
 
-def load_pretrained(model: YOLOX, path: Path) -> list[str]:
-    """Copy the weights at `path` into `model`; class predictors for another number of classes stay new.
-
-    Returns:
-        Sentences on what was copied and what to expect.
+def new_learner(
+    config: TrainConfig, job: Job, train: DetectionDataset, tell: Callable[[str], None]
+) -> Learner:
+    """A model with random weights, or those that `config` names; `tell` is told what was taken of them.
 
     Raises:
-        CheckpointError: it cannot be read, or is of another model.
+        CheckpointError, InputError: the weights, the priors or a picture of `train` cannot be read.
     """
-    checkpoint = read_checkpoint(path)
-    own, shapes, found = model.state_dict(), shapes_of(checkpoint.state_dict), checkpoint.model_name
-    if not same_but_for_classes(shapes_of(own), shapes):
-        why = f"it looks like {found}; train that with --model {found}." if found else why_unknown(shapes)
-        raise CheckpointError(f"{path} does not fit {model.config.name}: {why}")
-    fitting = {key: value for key, value in checkpoint.state_dict.items() if value.shape == own[key].shape}
-    model.load_state_dict(fitting, strict=False)
-    fresh = sorted(own.keys() - fitting.keys())
-    messages = [f"{len(fitting)} of {len(own)} tensors come from {path}."]
-    messages += [f"{path}: {note}." for note in checkpoint.notes]
-    if checkpoint.is_legacy:
-        messages.append(
-            "They are from before YOLOX 0.1.1 (RGB, normalised) and learn to read BGR 0-255 first."
-        )
-    trained, now = checkpoint.config.activation if checkpoint.config else None, model.config.activation
-    if checkpoint.is_recorded and trained != now:
-        messages.append(
-            f"They were trained with {trained} and go on with {now}; --activation {trained} keeps it."
-        )
-    if fresh:
-        messages.append(
-            f"It predicts {checkpoint.num_classes} classes and the data set has {model.num_classes}: "
-            f"the class predictors start anew ({', '.join(fresh)})."
-        )
-    if _is_folded(fitting):
-        messages.append(
-            "BatchNorm of this checkpoint is folded into the convolutions: its statistics are lost and training "
-            "finds them again, so expect a slower start."
-        )
-    return messages
-
-
-def _is_folded(weights: Mapping[str, Tensor]) -> bool:
-    """Whether all BatchNorm statistics are those of no data: mean 0, one variance."""
-    means = [value for key, value in weights.items() if key.endswith("running_mean")]
-    variances = torch.cat([value for key, value in weights.items() if key.endswith("running_var")])
-    return not any(bool(mean.any()) for mean in means) and bool((variances == variances[0]).all())
-
-
-def new_learner(config: TrainConfig, job: Job, classes: int, tell: Callable[[str], None]) -> Learner:
-    """A model with random weights, or those that `config` names; `tell` is told what was taken of them."""
-    model = _build(config, classes)
+    model = _build(config, len(train.class_names))
     if config.weights is not None:
-        for message in load_pretrained(model, config.weights):
+        names = train.class_names if config.match_classes else None
+        for message in load_pretrained(model, config.weights, names):
             tell(message)
     if config.priors is not None:
         fitted = torch.from_numpy(load_priors(config.priors, config.size))
         model.load_state_dict({"head.priors": fitted}, strict=False)
+    if config.weights is not None and is_folded(model.state_dict()):
+        if config.restore_batchnorm:
+            _restore_together(model, config, job, train, tell)
+        else:
+            tell(FOLDED)
     return Learner(model, config, job)
+
+
+def _restore_together(
+    model: YOLOX, config: TrainConfig, job: Job, train: DetectionDataset, tell: Callable[[str], None]
+) -> None:
+    """Measure in the main process, and give all the result: sums of another order would round otherwise."""
+    if job.is_main:
+        tell(restore_batchnorm(model, train, config.size, config.seed))
+    model.load_state_dict(job.share(model.state_dict()))
 
 
 def resumed_learner(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from yolox_deploy.data.checks import check_splits, require_same_classes
@@ -22,13 +23,13 @@ class Splits(NamedTuple):
     val: DetectionDataset
 
 
-def open_splits(config: TrainConfig) -> Splits:
-    """The pictures that `config` names.
+def open_splits(folder: Path) -> Splits:
+    """The pictures of a data set.
 
     Raises:
         InputError: they cannot be read.
     """
-    return Splits(open_dataset(config.data, "train"), open_dataset(config.data, "val"))
+    return Splits(open_dataset(folder, "train"), open_dataset(folder, "val"))
 
 
 def check_data(
@@ -60,6 +61,6 @@ def open_checked(config: TrainConfig, tell: Callable[[str], None]) -> Splits:
     Raises:
         InputError: they cannot be read or trained on, or the splits differ in their classes.
     """
-    data = open_splits(config)
+    data = open_splits(config.data)
     require_sound(data, check_data(config, data, "annotations", tell))
     return data

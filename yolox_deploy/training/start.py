@@ -19,7 +19,8 @@ from yolox_deploy.models.naming import get_config
 from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.events import Callback, Evaluated, Event, Message, TrainResult
-from yolox_deploy.training.recipes import from_dict, load_toml, override, recipe
+from yolox_deploy.training.planning import plan_run
+from yolox_deploy.training.recipes import from_dict, load_toml, override, plan_stated, read_settings
 from yolox_deploy.training.splits import Check, Splits, check_data, open_splits, require_sound
 
 if TYPE_CHECKING:
@@ -166,51 +167,64 @@ def prepare(
     resume: Resume = False,
     check: Check | None = None,
     tell: Callable[[str], Any],
+    processes: int = 1,
 ) -> Prepared:
     """Settle the settings, and open and check the data; nothing is written.
 
     Args:
         changes: stated settings, `model` and `data` among them.
         check: how far the data is looked at; None for as far as is left to do in this process.
-        tell: told what is found of the data.
+        tell: told what is found of the data, and which recipe trains on it.
+        processes: that will train together, where the environment does not name more.
 
     Raises:
         UsageError: settings that cannot work, or the folder of the run holds another.
-        InputError: the data cannot be read.
+        InputError: the data cannot be read, or cannot be trained on.
         CheckpointError: there is no run to go on with.
     """
     changes = dict(changes)
     goes_on = resume_of(changes.pop("resume", False)) or resume
+    how_far = check or _left_to_check(goes_on)
+    plan = None
     if isinstance(goes_on, Path):
         config, goes_on = _resumed_config(goes_on, changes), True
+        data = open_splits(config.data)
     else:
-        config = _new_config(changes)
-        if not goes_on and check is None and (config.out / "last.pth").is_file():
+        model, folder, changes = _named(changes)
+        # What cannot work with any number of pictures is refused before they are looked for.
+        out = plan_stated(model, folder, read_settings(changes), 1, None, processes).config.out
+        if not goes_on and check is None and (out / "last.pth").is_file():
             raise UsageError(
-                f"{config.out} holds another run; go on with it by --resume {config.out}, or name another folder by "
-                "--out"
+                f"{out} holds another run; go on with it by --resume {out}, or name another folder by --out"
             )
-    data = open_splits(config)
-    # A recipe that looks at the number of pictures, len(data.train), settles `config` here.
+        data = open_splits(folder)
+        plan = plan_run(model, folder, data.train, processes, **changes)
+        config = plan.config
     is_first = int(os.environ.get("RANK", 0)) == 0
-    reports = check_data(config, data, check or _left_to_check(goes_on), tell if is_first else _ignore)
-    return Prepared(config, data, reports, goes_on)
+    reports = check_data(config, data, how_far, tell if is_first else _ignore)
+    prepared = Prepared(config, data, reports, goes_on)
+    if plan is not None and is_first and check is None and how_far != "nothing":
+        prepared.require_sound()
+        for line in plan.to_lines():
+            tell(line)
+    return prepared
 
 
 def _ignore(text: str) -> None:
     """What another process tells already."""
 
 
-def _left_to_check(resume: bool | str) -> Check:
+def _left_to_check(resume: Resume) -> Check:
     """Headers of pictures take a while: they are read once, before a new run and its processes."""
     if "LOCAL_RANK" not in os.environ:  # else torchrun started this process
-        return "annotations" if resume is True else "pictures"
+        return "annotations" if resume is True or isinstance(resume, Path) else "pictures"
     from yolox_deploy.training.distributed import is_own_job
 
     return "nothing" if is_own_job() else "annotations"
 
 
-def _new_config(changes: dict[str, Any]) -> TrainConfig:
+def _named(changes: dict[str, Any]) -> tuple[str | ModelConfig | None, Path, dict[str, Any]]:
+    """The model and the data set of a new run, and its other settings."""
     own = {"architecture.depth", "architecture.width"} <= changes.keys()
     missing = [
         f"--{name}" for name in ("model", "data") if name not in changes and not (own and name == "model")
@@ -220,7 +234,6 @@ def _new_config(changes: dict[str, Any]) -> TrainConfig:
             f"{' and '.join(missing)} not given; expected --model NAME (`yolox-deploy models` lists them) and "
             "--data FOLDER, or --resume RUN"
         )
-    changes = dict(changes)
     model, data = changes.pop("model", None), Path(changes.pop("data"))
     if changes.get("weights") == OFFICIAL_WEIGHTS:
         if model is None:
@@ -228,7 +241,7 @@ def _new_config(changes: dict[str, Any]) -> TrainConfig:
         changes["weights"] = fetch_weights(
             model if isinstance(model, ModelConfig) else get_config(str(model))
         )
-    return recipe(model, data, **changes)
+    return model, data, changes
 
 
 def _resumed_config(run: Path, changes: Mapping[str, object]) -> TrainConfig:
@@ -246,6 +259,8 @@ def _resumed_config(run: Path, changes: Mapping[str, object]) -> TrainConfig:
     saved = content.get("config") if isinstance(content, dict) else None
     if not isinstance(saved, dict):
         raise CheckpointError(f"{last} holds no settings; start a new run from it with --weights {last}")
+    if changes.get("recipe") == "auto":
+        changes = {name: value for name, value in changes.items() if name != "recipe"}  # it is chosen
     return override(from_dict(saved), {**changes, "out": last.parent})
 
 

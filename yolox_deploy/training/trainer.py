@@ -10,7 +10,7 @@ from yolox_deploy.errors import TrainingError, require
 from yolox_deploy.training.augment.pipeline import Augmenter
 from yolox_deploy.training.caching import cache_splits
 from yolox_deploy.training.checkpoints import Resume, begin
-from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.training.config import TrainConfig, settled
 from yolox_deploy.training.distributed import join_job
 from yolox_deploy.training.drawings import draw_batch
 from yolox_deploy.training.events import (
@@ -30,7 +30,7 @@ from yolox_deploy.training.learner import size_of_step
 from yolox_deploy.training.loader import Batch, EpochPlan, Samples, stream, worker_count
 from yolox_deploy.training.logs import RunLog, mean_losses
 from yolox_deploy.training.loss_reading import LossReader
-from yolox_deploy.training.optimization import WarmupCosine, scaled_learning_rate, yolox_warmup_cosine
+from yolox_deploy.training.optimization import WarmupCosine, peak_rate, yolox_warmup_cosine
 from yolox_deploy.training.splits import Splits, open_checked
 from yolox_deploy.training.validation import draw_examples, evaluate
 
@@ -70,7 +70,8 @@ class Trainer:
         data: Splits | None = None,
     ) -> None:
         require("faster_coco_eval", "train")
-        self.config, self.stop = config, stop
+        self.config, self.stop = settled(config), stop
+        config = self.config
         self.job = join_job(config.device)
         log = RunLog(config.out)
         self.told = Callbacks(log, callbacks) if self.job.is_main else Callbacks()
@@ -79,15 +80,14 @@ class Trainer:
         self.plan = EpochPlan(config, len(self.train_set), self.job.rank, self.job.world)
         self.eval_every = self.plan.eval_every(len(self.val_set))
         self.schedule = WarmupCosine(
-            peak=scaled_learning_rate(config.batch, config.learning_rate),
+            peak=peak_rate(config),
             total=config.epochs * self.plan.steps,
             warmup=int(config.warmup * self.plan.steps),
             flat=config.plain * self.plan.steps,
         )
-        names = self.train_set.class_names
         with self.job.guard():
             self.learner, self.state, self.checkpoints, self.resumed = begin(
-                config, self.job, names, self.plan.steps, resume, self.told.message
+                config, self.job, self.train_set, self.plan.steps, resume, self.told.message
             )
         self.workers = worker_count(config.workers, self.job.device)
         if config.cache:
