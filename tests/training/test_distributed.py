@@ -80,6 +80,14 @@ torch.save({"items": items, "figures": result.figures, "model": state["model"], 
            folder / f"end{rank}.pt")
 """
 
+RESTORED = """
+from yolox_deploy.training.trainer import Trainer
+config = TrainConfig("yolox_nano", folder / "data", folder / f"restored{os.environ['WORLD_SIZE']}", imgsz=(64, 64),
+                     weights=folder / "folded.pth", epochs=1, batch=4, precision="fp32", workers=0)
+state = Trainer(config).learner.state()
+torch.save({"model": state["model"], "raw": state["raw"]}, folder / f"restored{os.environ['WORLD_SIZE']}{rank}.pt")
+"""
+
 START = """
 from yolox_deploy.files import embedded_checkpoint
 from yolox_deploy.training.trainer import Trainer
@@ -89,13 +97,6 @@ events = []
 result = Trainer(config, callbacks=[events.append]).fit()
 found = {"start": result.start_ap, "best": result.best_epoch, "figures": result.figures, "told": len(events)}
 torch.save(found, folder / f"start{rank}.pt")
-"""
-RESTORED = """
-from yolox_deploy.training.trainer import Trainer
-config = TrainConfig("yolox_nano", folder / "data", folder / f"restored{os.environ['WORLD_SIZE']}", imgsz=(64, 64),
-                     weights=folder / "folded.pth", epochs=1, batch=4, precision="fp32", workers=0)
-state = Trainer(config).learner.state()
-torch.save({"model": state["model"], "raw": state["raw"]}, folder / f"restored{os.environ['WORLD_SIZE']}{rank}.pt")
 """
 
 

@@ -31,6 +31,14 @@ def train_command(
         str | None, typer.Option(help="Name in the zoo; not needed with [architecture] depth and width.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data set: COCO, VOC or YOLO text.")] = None,
+    train_annotations: Annotated[
+        Path | None, typer.Option(help="COCO JSON, folder of XML or text files, or list, by name.")
+    ] = None,
+    val_annotations: Annotated[
+        Path | None, typer.Option(help="The same to evaluate on. [default: a part of the others]")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Their pictures. [default: near them]")] = None,
+    val_images: Annotated[Path | None, typer.Option(help="Those to evaluate on. [default: --images]")] = None,
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
@@ -79,6 +87,10 @@ def train_command(
     options = {
         "model": model,
         "data": data,
+        "train_annotations": train_annotations,
+        "val_annotations": val_annotations,
+        "images": images,
+        "val_images": val_images,
         "weights": weights,
         "recipe": recipe,
         "epochs": epochs,

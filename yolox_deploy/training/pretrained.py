@@ -20,6 +20,7 @@ from yolox_deploy.models.recognition import (
     shapes_of,
 )
 from yolox_deploy.models.yolox import YOLOX
+from yolox_deploy.training.legacy import read_pixels
 
 IN_ORDER = "match_classes=false takes them in their order"
 Sources = Sequence[int | None]
@@ -48,6 +49,8 @@ def load_pretrained(model: YOLOX, path: Path, class_names: Sequence[str] | None 
         why = f"it looks like {found}; train that with --model {found}." if found else why_unknown(shapes)
         raise CheckpointError(f"{path} does not fit {model.config.name}: {why}")
     weights, rows = dict(checkpoint.state_dict), list[str]()
+    if checkpoint.is_legacy:
+        weights |= read_pixels(weights)
     if class_names is not None:
         sources, rows = find_rows(class_names, checkpoint)
         weights |= _predictors(weights, sources, model.head.num_priors)
@@ -58,7 +61,8 @@ def load_pretrained(model: YOLOX, path: Path, class_names: Sequence[str] | None 
     messages += [f"{path}: {note}." for note in checkpoint.notes]
     if checkpoint.is_legacy:
         messages.append(
-            "They are from before YOLOX 0.1.1 (RGB, normalised) and learn to read BGR 0-255 first."
+            "They are from before YOLOX 0.1.1 (RGB, normalised): their first convolution is made to read BGR 0-255, "
+            "which changes what they see at the border of a picture alone."
         )
     trained, now = checkpoint.config.activation if checkpoint.config else None, model.config.activation
     if checkpoint.is_recorded and trained != now:
