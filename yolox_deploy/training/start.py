@@ -22,7 +22,7 @@ from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.training.config import DATA_OPTIONS, TrainConfig
 from yolox_deploy.training.events import Callback, Evaluated, Event, Message, TrainResult
 from yolox_deploy.training.planning import plan_run
-from yolox_deploy.training.recipes import from_dict, load_toml, override, read_settings
+from yolox_deploy.training.recipes import from_dict, load_toml, override, plan_stated, read_settings
 from yolox_deploy.training.splits import Check, check_data
 
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ def prepare(
     else:
         model, folder, changes = _named(changes)
         stated = read_settings(changes)
-        out = stated.get("out", TrainConfig.out)
+        # What cannot work with any number of pictures is refused before they are looked for.
+        out = plan_stated(model, folder, stated, 1, None, processes).config.out
         if not goes_on and check is None and (out / "last.pth").is_file():
             raise UsageError(
                 f"{out} holds another run; go on with it by --resume {out}, or name another folder by --out"
