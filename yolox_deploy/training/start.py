@@ -20,7 +20,7 @@ from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.events import Callback, Evaluated, Event, Message, TrainResult
 from yolox_deploy.training.planning import plan_run
-from yolox_deploy.training.recipes import from_dict, load_toml, override, read_settings
+from yolox_deploy.training.recipes import from_dict, load_toml, override, plan_stated, read_settings
 from yolox_deploy.training.splits import Check, Splits, check_data, open_splits, require_sound
 
 if TYPE_CHECKING:
@@ -191,7 +191,11 @@ def prepare(
         data = open_splits(config.data)
     else:
         model, folder, changes = _named(changes)
-        out = read_settings(changes).get("out", TrainConfig.out)
+        stated = read_settings(changes)
+        plan_stated(
+            model, folder, stated, 1, None, processes
+        )  # what cannot work is told before files are read
+        out = stated.get("out", TrainConfig.out)
         if not goes_on and check is None and (out / "last.pth").is_file():
             raise UsageError(
                 f"{out} holds another run; go on with it by --resume {out}, or name another folder by --out"
