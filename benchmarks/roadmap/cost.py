@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from itertools import islice, pairwise
 
-from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data.opening import open_splits
 from yolox_deploy.training.config import TrainConfig
 
 TIMED_STEPS = 4
@@ -28,7 +28,7 @@ def seconds_per_step(config: TrainConfig) -> float:
     from yolox_deploy.training.loader import EpochPlan, Samples, stream
 
     job = join_job(config.device)
-    dataset = open_dataset(config.data, "train")
+    dataset, _ = open_splits(**config.data_options)
     plan = EpochPlan(config, len(dataset))
     samples = Samples(Augmenter(dataset, config.size, config.augmentation), config.seed)
     batches = stream(samples, plan, step=0, workers=0, pin_memory=False)
@@ -48,4 +48,4 @@ def count_steps(config: TrainConfig) -> int:
     """Optimiser steps of a whole run."""
     from yolox_deploy.training.loader import EpochPlan
 
-    return config.epochs * EpochPlan(config, len(open_dataset(config.data, "train"))).steps
+    return config.epochs * EpochPlan(config, len(open_splits(**config.data_options)[0])).steps

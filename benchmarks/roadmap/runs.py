@@ -13,12 +13,12 @@ from typing import Any
 from yolox_deploy import records
 from yolox_deploy.benchmarks.roadmap.recipes import row_config
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, find_row, row_name
+from yolox_deploy.data.splits import Splits
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig, to_dict
 from yolox_deploy.training.events import Callback
 from yolox_deploy.training.logs import read_log
-from yolox_deploy.training.splits import Splits
 
 RESULT = records.FileKind("remove it to train the row again", foreign="is no result of a run", beside=())
 MAY_DIFFER = frozenset(

@@ -48,12 +48,14 @@ def main(
     import torch
 
     from yolox_deploy.data.coco_format import read_coco
+    from yolox_deploy.data.report import require_whole
     from yolox_deploy.exporter.source_model import load_source_model
     from yolox_deploy.training.assign.inspection import inspect_picture
 
     torch.set_num_threads(1)
     subject = load_source_model(None, weights, None)
     dataset = read_coco(annotations, images)
+    require_whole(dataset.source, dataset.problems)
     chosen = [i for i in range(len(dataset)) if len(dataset.objects(i).boxes)][:count]
     found = [
         compare(

@@ -1,7 +1,8 @@
-"""COCO files: what is read, that evaluation sees the same file, and what is said of a malformed one."""
+"""COCO files: what is read, that evaluation sees the same file, and what is mended or said of a malformed one."""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from yolox_deploy.data import DetectionDataset
 from yolox_deploy.data.coco_format import read_coco
+from yolox_deploy.data.report import require_whole
 from yolox_deploy.errors import InputError
-from yolox_deploy.evaluation.coco import METRICS, score
+from yolox_deploy.evaluation.coco import METRICS, annotations_of, score
 
 Write = Callable[..., Path]
 Content = dict[str, Any]
@@ -140,50 +142,199 @@ def test_no_file(tmp_path: Path) -> None:
 REMOVED = object()
 
 
-@pytest.mark.parametrize(
-    ("key", "field", "value", "message"),
-    [
-        ("annotations", "bbox", REMOVED, "annotations, id 1: 'bbox' is missing"),
-        ("annotations", "bbox", [1, 2, 3], r"annotations, id 1: bbox \[1, 2, 3\] is not x, y, w, h"),
-        ("annotations", "bbox", None, "id 1: bbox None is not x, y, w, h"),
-        ("annotations", "bbox", ["a", 2, 3, 4], "is not x, y, w, h"),
-        ("annotations", "bbox", [float("nan"), 2, 3, 4], "id 1: bbox .* is not finite"),
-        ("annotations", "bbox", [1, 2, float("inf"), 4], "is not finite"),
-        ("annotations", "bbox", [1, 1e308, 3, 1e308], "is not finite"),
-        ("annotations", "bbox", [10**400, 2, 3, 4], "id 1: "),
-        ("annotations", "area", float("nan"), "is not finite"),
-        ("annotations", "area", "large", "id 1: .*large"),
-        ("annotations", "image_id", REMOVED, "id 1: 'image_id' is missing"),
-        ("annotations", "image_id", None, "id 1: "),
-        ("annotations", "category_id", 4, "id 1: there is no category 4"),
-        ("annotations", "id", REMOVED, None),
-        ("annotations", "segmentation", None, None),
-        ("images", "file_name", REMOVED, "images, id 9: 'file_name' is missing"),
-        ("images", "id", REMOVED, "images, number 0: 'id' is missing"),
-        ("images", "id", "a", "images, id a: id is 'a'; expected a whole number"),
-        ("images", "id", float("inf"), "images, id inf: "),
-        ("images", "file_name", "\ud800.jpg", r"picture '\\ud800\.jpg': a name or number cannot be kept"),
-        ("images", "file_name", "long" * 2000, None),
-        ("images", "id", 5, "image id 5 occurs twice"),
-        ("images", "height", "tall", "images, id 9: .*tall"),
-        ("categories", "id", 3, "category id 3 occurs twice"),
-        ("categories", "name", REMOVED, "categories, id 7: 'name' is missing"),
-    ],
-)
-def test_malformed_entries_are_named(
-    read: Read, coco_content: Content, key: str, field: str, value: Any, message: str | None
-) -> None:
-    entry = coco_content[key][0]
+def changed(content: Content, key: str, field: str, value: Any) -> Content:
+    entry = content[key][0]
     if value is REMOVED:
         del entry[field]
     else:
         entry[field] = value
-    if message is None:
-        assert len(read(coco_content)) == 2
-        return
-    with pytest.raises(InputError, match=message) as caught:
-        read(coco_content)
-    assert "instances.json" in str(caught.value)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value", "message"),
+    [
+        ("annotations", "image_id", REMOVED, "id 1: 'image_id' is missing"),
+        ("annotations", "image_id", None, "id 1: image_id is None; expected a whole number or a text"),
+        ("annotations", "category_id", 7.5, "id 1: category_id is 7.5"),
+        ("images", "file_name", REMOVED, "id 9: 'file_name' is missing"),
+        ("images", "id", REMOVED, "number 0: 'id' is missing"),
+        ("images", "id", float("inf"), "id inf: id is inf"),
+        ("images", "id", 5, "id 5: nine.jpg and five.jpg"),
+        ("categories", "id", 3, "id 3: cat and dog"),
+        ("categories", "name", REMOVED, "id 7: 'name' is missing"),
+    ],
+)
+def test_malformed_entries_are_left_out_and_named(
+    read: Read, coco_content: Content, key: str, field: str, value: Any, message: str
+) -> None:
+    problem = next(item for item in read(changed(coco_content, key, field, value)).problems)
+    assert (problem.severity, problem.count) == ("error", 1)
+    assert message in problem.examples[0]
+    assert "yolox-deploy convert" in problem.meaning
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (REMOVED, "id 1: 'bbox' is missing"),
+        ([1, 2, 3], "id 1: bbox [1, 2, 3] is not x, y, w, h"),
+        (None, "id 1: bbox None is not x, y, w, h"),
+        ([], "id 1: bbox [] is not x, y, w, h"),
+        (["a", 2, 3, 4], "is not x, y, w, h"),
+        ([float("nan"), 2, 3, 4], "is not x, y, w, h"),
+        ([1, 2, float("inf"), 4], "is not x, y, w, h"),
+        ([1, 1e308, 3, 1e308], "is not x, y, w, h"),
+        ([10**400, 2, 3, 4], "id 1: "),
+    ],
+)
+def test_boxes_that_are_none_come_from_the_mask_or_are_named(
+    read: Read, coco_content: Content, value: Any, message: str
+) -> None:
+    content = changed(coco_content, "annotations", "bbox", value)
+    coco_content["annotations"][0]["segmentation"] = [[10, 11, 30, 10.5, 30, 40], [50, 20, 52, 20, 52, 22]]
+    data = read(copy.deepcopy(content))
+    np.testing.assert_array_equal(data.objects(1).boxes, [[10, 10.5, 52, 40]])
+    assert [(item.kind, item.severity) for item in data.problems] == [("box_from_mask", "warning")]
+    del content["annotations"][0]["segmentation"]
+    data = read(content)
+    assert len(data.objects(1).boxes) == 0
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity) == ("malformed_object", "error")
+    assert message in problem.examples[0]
+
+
+@pytest.mark.parametrize("area", [float("nan"), "large", [1]])
+def test_areas_that_are_none_come_from_the_box(read: Read, coco_content: Content, area: Any) -> None:
+    data = read(changed(coco_content, "annotations", "area", area))
+    assert data.areas.tolist() == [400, 600, 4000]
+    assert [(item.kind, item.severity) for item in data.problems] == [("unusable_area", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value"),
+    [
+        ("annotations", "id", REMOVED),
+        ("annotations", "segmentation", None),
+        ("images", "file_name", "long" * 2000),
+        ("images", "height", "tall"),
+        ("annotations", "image_id", "5"),
+        ("annotations", "category_id", 7.0),
+        ("images", "id", " 9 "),
+    ],
+)
+def test_what_can_be_understood_is(
+    read: Read, coco_content: Content, key: str, field: str, value: Any
+) -> None:
+    data = read(changed(coco_content, key, field, value))
+    assert (data.image_ids.tolist(), len(data.boxes), data.problems) == ([9, 5], 3, ())
+
+
+def test_a_name_that_no_file_can_have(read: Read, coco_content: Content) -> None:
+    with pytest.raises(InputError, match=r"picture '\\ud800\.jpg': a name or number cannot be kept"):
+        read(changed(coco_content, "images", "file_name", "\ud800.jpg"))
+
+
+def test_corners_in_the_wrong_order_are_swapped(read: Read, coco_content: Content) -> None:
+    data = read(changed(coco_content, "annotations", "bbox", [30, 40, -20, -30]))
+    np.testing.assert_array_equal(data.objects(1).boxes, [[10, 10, 30, 40]])
+    assert [(item.kind, item.examples) for item in data.problems] == [("swapped_corners", ("id 1",))]
+
+
+def test_ids_may_be_texts(read: Read, coco_content: Content) -> None:
+    for item in coco_content["images"]:
+        item["id"] = f"img_{item['id']}"
+    for item in coco_content["categories"]:
+        item["id"] = f"c{item['id']}"
+    for item in coco_content["annotations"]:
+        item |= {
+            "image_id": f"img_{item['image_id']}",
+            "category_id": f"c{item['category_id']}",
+            "id": f"a{item['id']}",
+        }
+    data = read(coco_content)
+    assert data.class_names == ("dog", "cat")
+    assert (data.category_ids, data.image_ids.tolist()) == ((1, 2), [2, 1])
+    np.testing.assert_array_equal(data.objects(1).boxes, [[10.25, 10, 30.25, 40]])
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity, problem.examples) == ("text_id", "note", ("img_9: 2", "img_5: 1"))
+
+
+def test_unknown_categories_are_counted_and_left_out(read: Read, coco_content: Content) -> None:
+    for item in coco_content["annotations"][:1]:
+        item["category_id"] = 4
+    data = read(copy.deepcopy(coco_content))
+    assert len(data.boxes) == 2
+    assert [(item.kind, item.severity, item.examples) for item in data.problems] == [
+        ("unknown_category", "warning", ("id 1: category 4",))
+    ]
+    for item in coco_content["annotations"][:2]:
+        item["category_id"] = 4
+    kinds = [(item.kind, item.severity, item.count) for item in read(coco_content).problems]
+    assert kinds == [("unknown_category", "warning", 2), ("mostly_left_out", "error", 2)]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_boxes_come_from_run_lengths(read: Read, coco_content: Content, compressed: bool) -> None:
+    masks = pytest.importorskip("pycocotools.mask")
+    picture = np.zeros((60, 80), np.uint8)
+    picture[12:40, 10:31] = 1
+    picture[50:52, 70] = 1
+    rle = masks.encode(np.asfortranarray(picture))
+    counts: Any = rle["counts"].decode()
+    if not compressed:
+        flat = picture.ravel(order="F")
+        counts = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), len(flat)]).tolist()
+    item = coco_content["annotations"][0]
+    del item["bbox"]
+    item["segmentation"] = {"size": [60, 80], "counts": counts}
+    data = read(coco_content)
+    assert [data.boxes[1].tolist()] == [list(map(float, masks.toBbox(rle)))]
+
+
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [
+        (("images\\nine.jpg", "images\\five.jpg"), "images"),
+        (("/home/ann/pictures/nine.jpg", "/home/ann/pictures/five.jpg"), "."),
+        (("C:\\data\\nine.jpg", "C:\\data\\five.jpg"), "."),
+        (("../upload/1/nine.jpg", "../upload/1/five.jpg"), "."),
+    ],
+)
+def test_names_of_another_machine_are_found_by_their_last_part(
+    tmp_path: Path,
+    read: Read,
+    coco_content: Content,
+    write_picture: Write,
+    names: tuple[str, str],
+    place: str,
+) -> None:
+    for item, name in zip(coco_content["images"], names, strict=True):
+        item["file_name"] = name
+        write_picture(tmp_path / place / name.replace("\\", "/").rpartition("/")[2])
+    data = read(coco_content)
+    assert all(data.path(index).is_file() for index in range(2))
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity, problem.count) == ("renamed_picture", "note", 2)
+
+
+def test_names_are_not_cut_where_two_pictures_share_the_rest(
+    tmp_path: Path, read: Read, coco_content: Content, write_picture: Write
+) -> None:
+    for item, folder in zip(coco_content["images"], "ab", strict=True):
+        item["file_name"] = f"{folder}/1.jpg"
+    write_picture(tmp_path / "1.jpg")
+    data = read(coco_content)
+    assert [data.name(0), data.name(1)] == ["a/1.jpg", "b/1.jpg"]
+
+
+def test_who_measures_is_told_or_stopped(read: Read, coco_content: Content) -> None:
+    data = read(changed(copy.deepcopy(coco_content), "annotations", "bbox", [30, 40, -20, -30]))
+    with pytest.warns(UserWarning, match=r"instances\.json: 1 boxes have negative sides"):
+        require_whole(data.source, data.problems)
+    data = read(changed(coco_content, "annotations", "image_id", None))
+    with pytest.raises(InputError, match=r"instances\.json has faults:\n  error: 1 objects are malformed"):
+        annotations_of(data, ("dog", "cat"))
 
 
 def test_objects_of_pictures_that_are_not_listed_are_left_out(read: Read, coco_content: Content) -> None:
@@ -227,9 +378,12 @@ def test_ids_beyond_64_bits(read: Read, coco_content: Content) -> None:
 
 @pytest.mark.parametrize("key", ["images", "annotations", "categories"])
 @pytest.mark.parametrize("entry", [None, 7, "text", [1]])
-def test_entries_that_are_no_objects_are_named(
+def test_entries_that_are_no_objects_are_left_out_and_named(
     read: Read, coco_content: Content, key: str, entry: Any
 ) -> None:
     coco_content[key].insert(1, entry)
-    with pytest.raises(InputError, match=f"{key}, number 1: "):
-        read(coco_content)
+    data = read(coco_content)
+    assert (len(data), len(data.class_names), len(data.boxes)) == (2, 2, 3)
+    (problem,) = data.problems
+    assert (problem.severity, problem.count) == ("error", 1)
+    assert problem.examples[0].startswith(("number 1: ", "id "))

@@ -169,50 +169,75 @@ def test_yolo_with_a_folder_a_split(tmp_path: Path, write_picture: Write, write_
     assert opened(tmp_path, "val") == ["valid/images/a.jpg"]
 
 
-def test_the_missing_split_of_a_known_layout_is_said(
-    tmp_path: Path,
-    yolo: Path,
-    write_text: Write,
-    write_voc: Any,
-    coco_content: dict[str, Any],
+def test_a_split_is_made_where_only_one_is_there(
+    tmp_path: Path, write_picture: Write, write_text: Write, write_voc: Any, coco_content: dict[str, Any]
 ) -> None:
-    def said(folder: Path, split: Split = "val") -> str:
-        with pytest.raises(InputError) as caught:
-            open_dataset(folder, split)
-        return str(caught.value).replace(str(folder), "X")
-
-    write_text(yolo / "data.yaml", "train: images/train\nnames: [cat]")
-    assert said(yolo) == "X/data.yaml has train but no val; add val: FOLDER"
-    write_text(tmp_path / "coco/annotations/instances_train2017.json", coco_content)
-    (tmp_path / "coco/images/val").mkdir(parents=True)
-    found = "annotations/instances_train2017.json"
-    assert (
-        said(tmp_path / "coco")
-        == f"X has train ({found}) but no val; expected X/{found.replace('train', 'val')}"
-    )
-    write_text(tmp_path / "roboflow/valid/_annotations.coco.json", coco_content)
-    assert said(tmp_path / "roboflow", "train").endswith(
-        "but no train; expected X/train/_annotations.coco.json"
-    )
-    write_voc(tmp_path / "voc", {"train": "1"})
-    assert said(tmp_path / "voc") == "X has train but no val; expected X/ImageSets/Main/val.txt"
-    (yolo / "data.yaml").unlink()
-    write_text(yolo / "classes.txt", "cat")
-    (yolo / "images/val").rename(yolo / "images/other")
-    assert said(yolo) == "X has train (images/train) but no val; expected one of images/val, val/images"
+    folders = [tmp_path / name for name in ("yolo", "yaml", "coco", "voc")]
+    for folder in folders[:2]:
+        for name in "abcde":
+            write_picture(folder / f"images/train/{name}.jpg")
+            write_text(folder / f"labels/train/{name}.txt", "0 0.5 0.5 0.5 0.5")
+    write_text(folders[0] / "classes.txt", "cat")
+    write_text(folders[1] / "data.yaml", "train: images/train\nnames: [cat]")
+    write_text(folders[2] / "annotations/instances_train2017.json", coco_content)
+    write_voc(folders[3], {"train": "1"})
+    write_text(folders[3] / "ImageSets/Main/train.txt", "1\n2\n3\n")
+    for folder, count in zip(folders, (5, 5, 2, 3), strict=True):
+        train, val = (open_dataset(folder, split) for split in SPLITS)
+        assert (len(train), len(val)) == (count - 1, 1), folder
+        problem = next(problem for problem in train.problems if problem.kind == "made_split")
+        assert str(problem).startswith(f"note: 1 of {count} pictures, chosen by seed 0, are for validation")
 
 
-def test_an_unknown_layout_says_what_was_looked_for(
-    tmp_path: Path, write_text: Write, coco_content: dict[str, Any]
+def test_nothing_to_train_on(tmp_path: Path, write_text: Write, coco_content: dict[str, Any]) -> None:
+    write_text(tmp_path / "valid/_annotations.coco.json", coco_content)
+    with pytest.raises(InputError, match=r"has val \(COCO\) but nothing to train on; .*--train-annotations"):
+        open_dataset(tmp_path, "train")
+
+
+def test_test_is_for_validation_where_there_is_no_other(yolo: Path, write_text: Write) -> None:
+    write_text(yolo / "data.yaml", "train: images/train\ntest: images/val\nnames: [cat]")
+    val = open_dataset(yolo, "val")
+    assert val.name(0).endswith("val.jpg")
+    assert [problem.kind for problem in val.problems] == ["test_as_val"]
+
+
+def test_an_unknown_layout_says_what_is_there(
+    tmp_path: Path, write_picture: Write, write_text: Write
 ) -> None:
     with pytest.raises(InputError, match=r"no data set folder at .*missing"):
         open_dataset(tmp_path / "missing", "train")
-    annotations = write_text(tmp_path / "train.json", coco_content)
-    for place, found in ((tmp_path, "is laid out in no way known here"), (annotations, "is no folder")):
-        with pytest.raises(InputError, match=found) as caught:
-            open_dataset(place, "train")
-        for expected in ("annotations/instances_train.json", "ImageSets/Main", "data.yaml", "images/train"):
-            assert expected in str(caught.value)
+    for number in range(7):
+        write_text(tmp_path / f"deep/down/{number}.json", "{}")
+    write_text(tmp_path / "readme.txt", "hello")
+    write_picture(tmp_path / "pictures/1.jpg")
+    with pytest.raises(InputError, match="is laid out in no way known here") as caught:
+        open_dataset(tmp_path, "train")
+    told = str(caught.value)
+    assert "7 JSON (deep/down/0.json, deep/down/1.json" in told
+    assert "deep/down/4.json, ...), 1 TXT (readme.txt)" in told
+    assert "pictures (1 files)" in told
+    assert "--train-annotations" in told
+    for expected in ("annotations/instances_train.json", "ImageSets/Main", "data.yaml", "images/train"):
+        assert expected in told
+
+
+def test_a_folder_in_a_folder(tmp_path: Path, yolo: Path, write_text: Write) -> None:
+    (tmp_path / "classes.txt").write_text("cat")
+    outer = tmp_path / "unpacked/animals"
+    outer.parent.mkdir()
+    yolo_parts = [yolo / name for name in ("images", "labels", "classes.txt")]
+    outer.mkdir()
+    for part in yolo_parts:
+        part.rename(outer / part.name)
+    write_text(tmp_path / "unpacked/__MACOSX/._x", "")
+    assert opened(tmp_path / "unpacked", "val") == ["animals/images/val/val.jpg"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path, write_text: Write, coco_content: dict[str, Any]) -> None:
+    file = write_text(tmp_path / "train.json", coco_content)
+    with pytest.raises(InputError, match=r"train\.json is no folder; give it as --train-annotations"):
+        open_dataset(file, "train")
     with pytest.raises(UsageError, match="no split 'test'"):
         open_dataset(tmp_path, "test")  # type: ignore[arg-type]
 

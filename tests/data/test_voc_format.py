@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,8 +61,12 @@ def test_class_names_are_those_of_all_splits(image_set: Path) -> None:
     assert data.class_names == ("bird", "cat", "dog")
     assert data.objects(0).classes.tolist() == [2, 1]
     assert read_voc([image_set], VOC_CLASS_NAMES).objects(0).classes.tolist() == [11, 7]
-    with pytest.raises(InputError, match=r"a\.xml has an object 'dog'; expected one of cat"):
-        read_voc([image_set], ["cat"])
+    data = read_voc([image_set], ["cat"])
+    assert [(item.kind, item.severity, item.count) for item in data.problems] == [
+        ("foreign_class", "error", 1)
+    ]
+    assert "other classes than cat" in data.problems[0].meaning
+    assert data.problems[0].examples == (f"{Path('JPEGImages/a.jpg')}: dog",)
 
 
 def test_pictures_are_found_by_their_stem(image_set: Path, write_picture: Write) -> None:
@@ -104,10 +109,28 @@ def test_sizes_come_from_the_pictures_where_the_file_has_none(
         (annotation(item("")), r"a\.xml: object 1 has name ''"),
     ],
 )
-def test_malformed_files_are_named(image_set: Path, write_text: Write, text: str, message: str) -> None:
+def test_malformed_files_are_left_out_and_named(
+    image_set: Path, write_text: Write, text: str, message: str
+) -> None:
     write_text(image_set.parents[2] / "Annotations/a.xml", text)
-    with pytest.raises(InputError, match=message):
-        read_voc([image_set])
+    data = read_voc([image_set])
+    problem = data.problems[0]
+    assert (problem.severity, problem.count) == ("error", 1)
+    assert re.search(message, problem.examples[0])
+    assert (
+        [data.path(index).stem for index in range(len(data))] == ["b c"]
+        if "not XML" in message
+        else ["a", "b c"]
+    )
+
+
+def test_corners_in_the_wrong_order_are_put_in_order(image_set: Path, write_text: Write) -> None:
+    write_text(image_set.parents[2] / "Annotations/a.xml", annotation(item("dog", (40, 50, 11, 21))))
+    data = read_voc([image_set])
+    np.testing.assert_array_equal(data.objects(0).boxes, [[10, 20, 40, 50]])
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity) == ("swapped_corners", "warning")
+    assert problem.examples == (f"{Path('Annotations/a.xml')}: object 1 (dog)",)
 
 
 def test_a_picture_without_annotation_file_has_no_objects(image_set: Path, write_picture: Write) -> None:
@@ -119,7 +142,7 @@ def test_a_picture_without_annotation_file_has_no_objects(image_set: Path, write
     assert data.size(0) == (33, 44)
     (problem,) = data.problems
     assert (problem.kind, problem.severity) == ("missing_annotation", "warning")
-    assert problem.examples == (str(Path("Annotations/a.xml")),)
+    assert problem.examples == (str(Path("JPEGImages/a.jpg")),)
 
 
 def test_a_missing_image_set_is_named(image_set: Path) -> None:

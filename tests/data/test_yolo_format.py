@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,18 +88,24 @@ def test_an_unreadable_picture_has_no_size(tmp_path: Path, pictures: Path) -> No
         ("0 0.5 0.5 inf 0.5", "is not in shares of the picture"),
     ],
 )
-def test_malformed_rows_are_named(
+def test_malformed_rows_are_left_out_and_named(
     tmp_path: Path, pictures: Path, write_text: Write, row: str, message: str
 ) -> None:
     write_text(tmp_path / "labels/train/a.txt", f"0 0.5 0.5 0.5 0.5\n{row}\n")
-    with pytest.raises(InputError, match=rf"a\.txt, line 2: .*{message}"):
-        read_yolo([pictures], NAMES, source=tmp_path)
+    data = read_yolo([pictures], NAMES, source=tmp_path)
+    assert len(data.objects(0).boxes) == 1
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity) == ("malformed_object", "error")
+    assert re.search(rf"a\.txt, line 2: .*{message}", problem.examples[0])
 
 
 def test_labels_that_are_no_text(tmp_path: Path, pictures: Path) -> None:
     (tmp_path / "labels/train/a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"cannot read .*a\.txt"):
-        read_yolo([pictures], NAMES, source=tmp_path)
+    data = read_yolo([pictures], NAMES, source=tmp_path)
+    assert [data.path(index).name for index in range(len(data))] == ["b.png", "c.jpg"]
+    (problem,) = data.problems
+    assert (problem.kind, problem.severity) == ("broken_annotation", "error")
+    assert re.search(r"cannot read .*a\.txt", problem.examples[0])
 
 
 def test_no_pictures_or_no_labels(tmp_path: Path, write_picture: Write) -> None:
@@ -138,8 +145,8 @@ def test_rows_of_poses_are_boxes_not_polygons(tmp_path: Path, pictures: Path, wr
     np.testing.assert_allclose(objects.boxes, [[30, 15, 50, 45], [36, 27, 44, 33]], rtol=1e-6)
     assert objects.polygons == ((), ())
     write_text(label, "0 0.1 0.2 0.3 0.2 0.3 0.6\n")
-    with pytest.raises(InputError, match=r"line 1: 7 numbers; expected class cx cy w h and 6 of keypoints"):
-        read_yolo([pictures], NAMES, source=tmp_path, keypoints=keypoints)
+    (problem,) = read_yolo([pictures], NAMES, source=tmp_path, keypoints=keypoints).problems
+    assert "line 1: 7 numbers; expected class cx cy w h and 6 of keypoints" in problem.examples[0]
 
 
 def test_linked_folders_are_entered_once(tmp_path: Path, pictures: Path) -> None:
@@ -167,10 +174,15 @@ def test_labels_beside_pictures_below_a_folder_called_images(
     assert len(read_yolo([folder], NAMES, source=tmp_path).objects(0).boxes) == 1
 
 
-def test_names_written_on_windows_are_recognised(tmp_path: Path, pictures: Path, write_text: Write) -> None:
-    listing = write_text(tmp_path / "train.txt", "images\\train\\a.jpg\n")
-    with pytest.raises(InputError, match=r"no label file .*backslashes do not separate folders here"):
-        read_yolo([listing], NAMES, source=tmp_path)
+@pytest.mark.parametrize(
+    "line", ["images\\train\\a.jpg", "data/images/train/a.jpg", "C:\\x\\images\\train\\a.jpg"]
+)
+def test_listed_names_are_found_from_a_folder_that_is_here(
+    tmp_path: Path, pictures: Path, write_text: Write, line: str
+) -> None:
+    data = read_yolo([write_text(tmp_path / "train.txt", f"{line}\n")], NAMES, source=tmp_path)
+    assert data.path(0) == pictures / "a.jpg"
+    assert len(data.objects(0).boxes) == 2
 
 
 def test_data_yaml_of_roboflow(tmp_path: Path, write_text: Write) -> None:

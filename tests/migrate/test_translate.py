@@ -11,7 +11,7 @@ import pytest
 from yolox_deploy.errors import InputError
 from yolox_deploy.migrate.text import commands, to_toml
 from yolox_deploy.migrate.translate import Migration, migrate
-from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.training.config import DATA_OPTIONS, TrainConfig
 from yolox_deploy.training.recipes import load_toml, recipe
 
 Write = Callable[..., Path]
@@ -63,7 +63,7 @@ def loaded(migration: Migration, folder: Path) -> TrainConfig:
     file = folder / "settings.toml"
     file.write_text(to_toml(migration))
     values = {name: value for name, value in load_toml(file).items() if not name.startswith("architecture.")}
-    return recipe(str(values.pop("model")), Path(str(values.pop("data"))), **values)
+    return recipe(str(values.pop("model")), **values)
 
 
 def lines_told(migration: Migration) -> list[str]:
@@ -423,7 +423,7 @@ RATES = {{"low": 0.001, "high": 0.01}}
         "train.json",
         "val_2.json",
     )
-    assert len(told) == 1  # the names of the annotations
+    assert told == []
 
 
 def test_what_cannot_be_told_is_told_with_its_line(write: Write, tmp_path: Path) -> None:
@@ -558,44 +558,48 @@ def test_the_authors_own_base_is_read_where_it_is_found(write: Write, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("lines", "folder", "links"),
+    ("lines", "named"),
     [
-        ("self.data_dir = 'sets/a'", "sets/a", []),
+        ("self.data_dir = 'sets/a'", {"data": "sets/a"}),
         (
             "self.data_dir = 'sets/a'\nself.train_ann = 'instances_train.json'\nself.val_ann = 'val.json'",
-            "sets/a",
-            [],
+            {"data": "sets/a"},
         ),
         (
             "self.data_dir = 'my sets'\nself.train_ann = 'a.json'\nself.val_ann = '/b/v.json'",
-            "datasets/mine_linked",
-            [
-                "mkdir -p datasets/mine_linked/annotations",
-                "ln -s \"$(realpath 'my sets/annotations/a.json')\" "
-                "datasets/mine_linked/annotations/instances_train.json",
-                'ln -s "$(realpath /b/v.json)" datasets/mine_linked/annotations/instances_val.json',
-                "ln -s \"$(realpath 'my sets/train2017')\" datasets/mine_linked/train",
-                "ln -s \"$(realpath 'my sets/val2017')\" datasets/mine_linked/val",
-            ],
+            {
+                "train_annotations": "my sets/annotations/a.json",
+                "val_annotations": "/b/v.json",
+                "images": "my sets/train2017",
+                "val_images": "my sets/val2017",
+            },
         ),
     ],
 )
-def test_the_data_set_is_found_or_laid_out(write: Write, lines: str, folder: str, links: list[str]) -> None:
+def test_the_data_set_is_found_or_named(write: Write, lines: str, named: dict[str, str]) -> None:
     migration = migrate(write(lines))
-    assert (migration.settings["data"], migration.data_set.links) == (folder, links)
-    assert bool(links) == any(
-        "finds a data set by the names in its folder" in line for line in lines_told(migration)
-    )
+    assert {name: migration.settings[name] for name in DATA_OPTIONS if name in migration.settings} == named
+    config = recipe(**migration.settings)
+    assert {name: str(value) for name, value in config.data_options.items() if name in named} == named
 
 
-def test_annotations_that_others_would_hide_are_linked(write: Write, tmp_path: Path) -> None:
+def test_annotations_that_others_would_hide_are_named(write: Write, tmp_path: Path) -> None:
     annotations = tmp_path / "set" / "annotations"
     annotations.mkdir(parents=True)
     names = f"self.data_dir = {str(tmp_path / 'set')!r}\nself.train_ann = 'instances_train.json'\n"
     names += "self.val_ann = 'val.json'"
-    assert not migrate(write(names)).data_set.links
+    assert migrate(write(names)).data_set.settings == {"data": str(tmp_path / "set")}
     (annotations / "instances_train2017.json").touch()
-    assert migrate(write(names)).data_set.links
+    assert "train_annotations" in migrate(write(names)).data_set.settings
+
+
+def test_pictures_are_measured_on_where_they_are(write: Write, tmp_path: Path) -> None:
+    """Theirs are in val2017 by default, whatever the folder of the data set has."""
+    lines = f"self.data_dir = {str(tmp_path / 'set')!r}"
+    (tmp_path / "set/annotations").mkdir(parents=True)
+    assert migrate(write(lines)).data_set.pictures == str(tmp_path / "set/val2017")
+    (tmp_path / "set/val").mkdir()
+    assert migrate(write(lines)).data_set.pictures == str(tmp_path / "set/val")
 
 
 def test_a_fork_is_read_by_the_names_that_it_shares(write: Write, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from yolox_deploy.data import open_dataset
+from yolox_deploy.data.splits import Splits
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.host import available_memory
 from yolox_deploy.synthetic import write_scenes
@@ -18,7 +19,6 @@ from yolox_deploy.training import TrainConfig, Trainer, caching
 from yolox_deploy.training.augment.pipeline import Augmenter
 from yolox_deploy.training.caching import CachedDataset, cache_splits
 from yolox_deploy.training.config import Augmentation
-from yolox_deploy.training.splits import Splits
 from yolox_deploy.training.validation import LetterboxedPictures, Picture
 
 SIZE = (96, 128)

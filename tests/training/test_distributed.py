@@ -88,6 +88,17 @@ state = Trainer(config).learner.state()
 torch.save({"model": state["model"], "raw": state["raw"]}, folder / f"restored{os.environ['WORLD_SIZE']}{rank}.pt")
 """
 
+START = """
+from yolox_deploy.files import embedded_checkpoint
+from yolox_deploy.training.trainer import Trainer
+config = TrainConfig("yolox_nano", folder / "data", folder / "tuned", weights=embedded_checkpoint(), epochs=1,
+                     batch=4, imgsz=(64, 64), workers=0, precision="fp32", learning_rate=3.0)
+events = []
+result = Trainer(config, callbacks=[events.append]).fit()
+found = {"start": result.start_ap, "best": result.best_epoch, "figures": result.figures, "told": len(events)}
+torch.save(found, folder / f"start{rank}.pt")
+"""
+
 
 def start(code: str, *arguments: object) -> list[subprocess.Popen[str]]:
     """Two processes as torchrun would start them."""
@@ -201,6 +212,17 @@ def test_a_run_of_two_processes(scenes: Path) -> None:
     kept = torch.load(scenes / "run" / "last.pth", weights_only=True)
     assert all(torch.equal(value, kept["raw"][name]) for name, value in one["raw"].items())
     assert (kept["epoch"], kept["step"]) == (2, 6)
+
+
+def test_two_processes_evaluate_the_untouched_weights_first(scenes: Path) -> None:
+    for code, text in finish(start(START, scenes)):
+        assert code == 0, text
+    one, other = (torch.load(scenes / f"start{rank}.pt", weights_only=True) for rank in range(2))
+    assert (one["told"] > 0, other["told"]) == (True, 0), "callbacks are for the main process"
+    assert {**one, "told": 0} == other
+    assert (one["best"], one["start"]) == (0, one["figures"]["AP"])
+    kept = torch.load(scenes / "tuned" / "best.pth", weights_only=True)
+    assert (kept["epoch"], kept["start_ap"]) == (0, one["start"])
 
 
 def test_a_dead_process_ends_the_job(scenes: Path) -> None:

@@ -100,6 +100,22 @@ def test_the_rest_of_a_run_is_its_end(step: int) -> None:
     assert list(of.remaining(step)) == list(of.remaining(0))[step:]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "stated", "val_pictures", "expected"),
+    [
+        *((epochs, None, 100, 1) for epochs in (1, 19, 39)),
+        *((100, None, 100, 5), (300, None, 100, 10), (1000, None, 100, 10)),
+        *((10, None, 200, 1), (10, None, 201, 2), (10, None, 5000, 25), (300, None, 5000, 25)),
+        *((10, 3, 5000, 3), (300, 1, 100, 1)),
+    ],
+)
+def test_evaluations_are_frequent_and_take_no_longer_than_training(
+    epochs: int, stated: int | None, val_pictures: int, expected: int
+) -> None:
+    config = TrainConfig("yolox_nano", Path("data"), epochs=epochs, batch=8, eval_every=stated)
+    assert EpochPlan(config, 100).eval_every(val_pictures) == expected
+
+
 def test_too_few_pictures() -> None:
     with pytest.raises(UsageError, match="4 processes train, with 3 pictures"):
         plan(3, 8, world=4)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from yolox_deploy.data.opening import open_splits
 from yolox_deploy.errors import InputError, NonFiniteLossError, TrainingError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.models import build_model, load_checkpoint
@@ -28,7 +29,6 @@ from yolox_deploy.training.events import Evaluated, Event, Message, RunFinished,
 from yolox_deploy.training.loader import Batch, stream
 from yolox_deploy.training.optimization import yolox_warmup_cosine
 from yolox_deploy.training.run import write_torch
-from yolox_deploy.training.splits import open_splits
 from yolox_deploy.training.validation import evaluate
 
 STEPS, EPOCHS = 3, 4

@@ -16,6 +16,7 @@ from yolox_deploy.cli import (
     ablate,
     assign,
     bench,
+    convert,
     data,
     demo,
     doctor,
@@ -46,7 +47,11 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "demo": demo.demo_command,
     },
     "Measure": {"eval": evaluate.eval_command, "bench": bench.bench_command, "tune": tune.tune_command},
-    "Train": {"train": train.train_command, "scenes": data.scenes_command},
+    "Train": {
+        "train": train.train_command,
+        "convert": convert.convert_command,
+        "scenes": data.scenes_command,
+    },
     "The paper": {
         "ablate": ablate.ablate_command,
         "assign": assign.assign_command,

@@ -101,12 +101,14 @@ def _train_all(runs: Sequence[Run]) -> list[str]:
     """Check the data, and train what is not finished; says beforehand what it costs. Returns why runs failed."""
     from yolox_deploy.benchmarks.roadmap.runs import read_result, run_to_end
     from yolox_deploy.cli.train import tell
+    from yolox_deploy.data.opening import open_splits
+    from yolox_deploy.data.report import raise_for_errors
     from yolox_deploy.host import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
-    from yolox_deploy.training.splits import check_data, open_splits, require_sound
+    from yolox_deploy.training.splits import check_data
 
-    data = open_splits(runs[0].config.data)
-    require_sound(data, check_data(runs[0].config, data, "pictures", tell))
+    data = open_splits(**runs[0].config.data_options)
+    raise_for_errors(*check_data(runs[0].config, data, "pictures", tell))
     keep_freed_memory()
     left = [run for run in runs if read_result(run) is None]
     console().print(f"{len(runs)} runs, {len(runs) - len(left)} of them finished")
@@ -178,7 +180,7 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     from yolox_deploy.benchmarks.roadmap import report
     from yolox_deploy.benchmarks.roadmap.runs import read_result
     from yolox_deploy.charts import draw_convergence
-    from yolox_deploy.data.layouts import open_dataset
+    from yolox_deploy.data.opening import open_splits
     from yolox_deploy.files import write_text
 
     results = [result for run in runs if (result := read_result(run)) is not None]
@@ -186,9 +188,9 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
         raise UsageError(f"no run in {out} is finished; train some first, without --report-only")
     finished = [run for run in runs if run.result_path.is_file()]
     latencies = _latencies(finished, out, threads, measure=latency)
-    classes = len(open_dataset(runs[0].config.data, "train").class_names)
-    figures = report.gather(runs, results, classes, latencies)
-    notes = _notes(runs, results, bool(latencies))
+    splits = open_splits(**runs[0].config.data_options)
+    figures = report.gather(runs, results, len(splits[0].class_names), latencies)
+    notes = _notes(runs, results, bool(latencies), [len(split) for split in splits])
     content = report.to_json(figures, results, notes)
     write_text(out / "ablation.json", json.dumps(content, indent=1))
     write_text(out / "ablation.md", report.to_markdown(figures, notes))
@@ -218,15 +220,15 @@ def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: 
     return dict(read(file, kept)) if file.is_file() else {}
 
 
-def _notes(runs: Sequence[Run], results: Sequence[RunResult], latency: bool) -> list[str]:
-    """What a reader has to know of the figures."""
-    from yolox_deploy.data.layouts import open_dataset
-
+def _notes(
+    runs: Sequence[Run], results: Sequence[RunResult], latency: bool, counts: Sequence[int]
+) -> list[str]:
+    """What a reader has to know of the figures; `counts` are of the pictures to train and to evaluate on."""
     config = runs[0].config
-    counts = [len(open_dataset(config.data, split)) for split in ("train", "val")]
+    data = config.data or config.train_annotations or config.out
     seeds = sorted({result.seed for result in results})
     notes = [
-        f"{config.data.name}: {counts[0]} pictures to train on, {counts[1]} to evaluate, at "
+        f"{data.name}: {counts[0]} pictures to train on, {counts[1]} to evaluate, at "
         f"{config.size[0]}x{config.size[1]}; {config.epochs} epochs of {results[0].steps // config.epochs} steps, "
         f"batch {config.batch}, learning rate {config.learning_rate} x batch / 64; seeds "
         + ", ".join(map(str, seeds)),

@@ -107,8 +107,10 @@ def annotated(paths: Sequence[Path], annotations: Path | None, boxes: Sequence[s
             )
         return [parse_boxes(boxes)]
     from yolox_deploy.data.coco_format import read_coco
+    from yolox_deploy.data.report import require_whole
 
     dataset = read_coco(annotations, paths[0].parent)
+    require_whole(dataset.source, dataset.problems)
     numbers = {dataset.path(index).name: index for index in range(len(dataset))}
     strangers = [path for path in paths if path.name not in numbers]
     if strangers:

@@ -33,6 +33,14 @@ def train_command(
         str | None, typer.Option(help="Name in the zoo; not needed with [architecture] depth and width.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data set: COCO, VOC or YOLO text.")] = None,
+    train_annotations: Annotated[
+        Path | None, typer.Option(help="COCO JSON, folder of XML or text files, or list, by name.")
+    ] = None,
+    val_annotations: Annotated[
+        Path | None, typer.Option(help="The same to evaluate on. [default: a part of the others]")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Their pictures. [default: near them]")] = None,
+    val_images: Annotated[Path | None, typer.Option(help="Those to evaluate on. [default: --images]")] = None,
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
@@ -81,6 +89,10 @@ def train_command(
     options = {
         "model": model,
         "data": data,
+        "train_annotations": train_annotations,
+        "val_annotations": val_annotations,
+        "images": images,
+        "val_images": val_images,
         "weights": weights,
         "recipe": recipe,
         "epochs": epochs,
@@ -104,8 +116,7 @@ def train_command(
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
         changes["recipe"] = "paper"
-    if resume:
-        require("torch", "train")
+    loggers = _loggers(log or [])
     from yolox_deploy.training.start import prepare, resume_of
 
     prepared = prepare(
@@ -126,7 +137,7 @@ def train_command(
 
     if devices > 1 and "LOCAL_RANK" not in os.environ:  # which torchrun sets in the processes that it starts
         raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, prepared.config.device))
-    _train(prepared, _loggers(log or []), as_json=as_json)
+    _train(prepared, loggers, as_json=as_json)
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
@@ -182,6 +193,8 @@ def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> Non
         print_json({**result.figures, **paths, **counts})
         return
     what = "the untouched weights" if result.is_untouched else f"best of {result.epochs} epochs"
+    if result.best_epoch:
+        what += f": epoch {result.best_epoch}"
     title = f"{config.model} in {config.out}, {what}"
     print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
     if result.is_untouched:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.picture_size import UNKNOWN, picture_size
-from yolox_deploy.data.report import EXAMPLES, DatasetReport, Problem
+from yolox_deploy.data.report import EXAMPLES, SEVERITIES, DatasetReport, Problem, Severity
 from yolox_deploy.errors import InputError
 from yolox_deploy.files import backslash_hint
 
@@ -69,23 +68,8 @@ def check_dataset(
         pictures=len(dataset),
         objects=int(trained.sum()),
         crowds=int(dataset.crowds.sum()),
-        problems=tuple(sorted(found, key=lambda problem: problem.severity)),
+        problems=tuple(sorted(found, key=lambda problem: SEVERITIES.index(problem.severity))),
     )
-
-
-def require_same_classes(train: DetectionDataset, val: DetectionDataset) -> None:
-    """Compare the classes of two splits, in their order.
-
-    Raises:
-        InputError: they differ.
-    """
-    if train.class_names != val.class_names:
-        differing = sorted(set(train.class_names) ^ set(val.class_names))
-        what = f"{', '.join(differing[:EXAMPLES])} in one alone" if differing else "their order differs"
-        raise InputError(
-            f"the classes of {train.source} ({len(train.class_names)}) and {val.source} "
-            f"({len(val.class_names)}) must be the same: {what}"
-        )
 
 
 def _check_classes(dataset: DetectionDataset, trained: NDArray[np.bool_]) -> Iterator[Problem]:
@@ -145,7 +129,7 @@ def _boxes_problem(
     kind: str,
     at: NDArray[np.bool_],
     meaning: str,
-    severity: Literal["error", "warning"] = "warning",
+    severity: Severity = "warning",
 ) -> Problem:
     rows = np.flatnonzero(at)
     examples = (
@@ -254,8 +238,6 @@ def _listing(folder: str) -> tuple[str, dict[str, bool]]:
         return os.path.realpath(folder), {entry.name: entry.is_symlink() for entry in entries}
 
 
-def _problem(
-    kind: str, severity: Literal["error", "warning"], found: Sequence[str], meaning: str
-) -> Iterator[Problem]:
+def _problem(kind: str, severity: Severity, found: Sequence[str], meaning: str) -> Iterator[Problem]:
     if found:
         yield Problem(kind, severity, len(found), tuple(found[:EXAMPLES]), meaning)

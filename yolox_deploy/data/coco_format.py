@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import math
-import os
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from yolox_deploy.data.coco_ids import Key, id_key, numbered
+from yolox_deploy.data.coco_objects import MALFORMED, object_row
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.data.picture_size import size_or_unknown
+from yolox_deploy.data.places import Place, locate
 from yolox_deploy.data.report import Tally
 from yolox_deploy.errors import InputError
 from yolox_deploy.records import ANNOTATIONS, read
 
 Content = dict[str, Any]
 
-_MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
-
 
 def read_coco(annotations: str | Path, images_dir: str | Path | Sequence[Path]) -> DetectionDataset:
     """Read a COCO annotation file; classes are numbered by ascending category id.
 
-    Masks in run-length encoding are left out, those of crowds and any others: only polygons are kept.
-    Where the file gives no height and width, the picture is asked. Objects of pictures that the file does not list
-    are left out, and so are masks that cannot be understood; both are counted in `problems`.
+    What is at fault is mended or left out, and counted in `problems`: all of it at once. Training stops at its errors;
+    who measures calls `report.require_whole`. Masks in run-length encoding are left out, those of crowds and any
+    others: only polygons are kept. A box that is missing or no box is taken from the mask, of either kind. Where the
+    file gives no height and width, the picture is asked. Ids may be texts: those that are no numbers get some.
 
     Args:
         annotations: `instances` JSON.
         images_dir: the folder that its file names are relative to; of several, the one that holds the pictures.
 
     Raises:
-        InputError: the file is not COCO's format; names the picture or annotation at fault.
+        InputError: the file is not COCO's format, or lists no pictures or categories.
     """
     file = Path(annotations)
     folders = [Path(images_dir)] if isinstance(images_dir, str | Path) else list(images_dir)
@@ -42,17 +42,20 @@ def read_coco(annotations: str | Path, images_dir: str | Path | Sequence[Path]) 
 def dataset_from_coco(content: Content, *, source: Path, folders: Sequence[Path]) -> DetectionDataset:
     """The same of what such a file holds; its list of annotations is taken out."""
     _check_keys(source, content)
-    categories = _categories(source, content["categories"])
-    ids = sorted(categories)
     tally = Tally()
-    objects = _objects_by_image(source, content, {key: index for index, key in enumerate(ids)}, tally)
-    folder = _folder_of_pictures(folders, content["images"])
+    categories = _categories(source, content["categories"], tally)
+    keys = list(numbered(categories))
+    images = _images(content["images"], tally)
+    classes = {key: index for index, key in enumerate(keys)}
+    # Taken out, so that a large file's are freed before its arrays are made.
+    objects = _objects_by_image(images, content.pop("annotations"), classes, tally)
+    place = locate(folders, [_name(item) for item in images.values()], tally)
     return dataset_from_rows(
-        _pictures(source, folder, content["images"], objects),
+        _pictures(place, images, objects, tally),
         source=source,
-        folder=folder,
-        class_names=[categories[category] for category in ids],
-        category_ids=ids,
+        folder=place.folder,
+        class_names=[categories[key] for key in keys],
+        category_ids=list(numbered(categories).values()),
         tally=tally,
     )
 
@@ -66,116 +69,105 @@ def _check_keys(file: Path, content: Any) -> None:
             raise InputError(f"{file} is not a COCO annotation file: it has no list {key!r}")
 
 
-def _folder_of_pictures(folders: Sequence[Path], images: Sequence[Any]) -> Path:
-    """The folder that holds most of a few pictures; the first one where none does: the checks report it."""
-    few = images[:: max(1, len(images) // 16)]
-    names = [str(item["file_name"]) for item in few if "file_name" in item]
-    return max(folders, key=lambda folder: sum(os.path.isfile(folder / name) for name in names))
-
-
-def _categories(file: Path, items: Sequence[Any]) -> dict[int, str]:
-    categories: dict[int, str] = {}
+def _categories(file: Path, items: Sequence[Any], tally: Tally) -> dict[Key, str]:
+    categories: dict[Key, str] = {}
     for position, item in enumerate(items):
         try:
-            category = _whole(item, "id")
-            name = str(item["name"])
-        except _MALFORMED as error:
-            raise _malformed(file, "categories", position, item, error) from error
-        if category in categories:
-            raise InputError(f"{file}: category id {category} occurs twice")
-        categories[category] = name
+            key, name = id_key(item, "id"), str(item["name"])
+        except MALFORMED as error:
+            meaning = "categories are malformed"
+            tally.fail("malformed_category", meaning, f"{entry(position, item)}: {reason(error)}")
+            continue
+        if categories.setdefault(key, name) != name:
+            meaning = "categories have the id of another one"
+            tally.fail("repeated_category_id", meaning, f"id {key}: {categories[key]} and {name}")
     if not categories:
-        raise InputError(f"{file} has no categories")
+        faults = "".join(f"\n  {problem}" for problem in tally.problems(0))
+        raise InputError(f"{file} has no categories{faults}")
     return categories
 
 
-def _whole(item: Content, key: str) -> int:
-    try:
-        return int(item[key])
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{key} is {item[key]!r}; expected a whole number") from None
+def _images(items: Sequence[Any], tally: Tally) -> dict[Key, Content]:
+    """The usable entries by id."""
+    images: dict[Key, Content] = {}
+    for position, item in enumerate(items):
+        try:
+            key, _ = id_key(item, "id"), item["file_name"]
+        except MALFORMED as error:
+            meaning = "pictures are malformed in the annotations"
+            tally.fail("malformed_picture", meaning, f"{entry(position, item)}: {reason(error)}")
+            continue
+        if key in images:
+            meaning = "pictures have the id of another one, and their objects cannot be told apart"
+            tally.fail("repeated_image_id", meaning, f"id {key}: {_name(images[key])} and {_name(item)}")
+        else:
+            images[key] = item
+    return images
+
+
+def _name(item: Content) -> str:
+    return str(item["file_name"])
 
 
 def _objects_by_image(
-    file: Path, content: Content, class_ids: dict[int, int], tally: Tally
-) -> dict[int, list[ObjectRow]]:
-    objects: dict[int, list[ObjectRow]] = {}
-    for position, item in enumerate(content["images"]):
+    images: Mapping[Key, Content], items: Sequence[Any], classes: Mapping[Key, int], tally: Tally
+) -> dict[Key, list[ObjectRow]]:
+    objects: dict[Key, list[ObjectRow]] = {key: [] for key in images}
+    for position, item in enumerate(items):
         try:
-            image_id = _whole(item, "id")
-        except _MALFORMED as error:
-            raise _malformed(file, "images", position, item, error) from error
-        if image_id in objects:
-            raise InputError(f"{file}: image id {image_id} occurs twice")
-        objects[image_id] = []
-    # Taken out, so that a large file's are freed before its arrays are made.
-    for position, item in enumerate(content.pop("annotations")):
-        try:
-            image_id, category = _whole(item, "image_id"), _whole(item, "category_id")
-            if image_id not in objects:
+            # Most ids are the numbers that they are compared by.
+            rows = objects.get(item["image_id"])
+            if rows is None:
+                rows = objects.get(id_key(item, "image_id"))
+            class_id = classes.get(item["category_id"])
+            if class_id is None:
+                class_id = classes.get(id_key(item, "category_id"))
+            if rows is None:
                 meaning = "objects belong to pictures that the file does not list: left out"
-                tally.warn("stray_object", meaning, f"{_entry(position, item)}: image {image_id}")
-                continue
-            if category not in class_ids:
-                raise ValueError(f"there is no category {category}")
-            rings = _rings(item)
-            if rings is None:
-                meaning = "masks are neither polygons x, y, x, y, ... nor run-length encoding: left out"
-                tally.warn("unusable_mask", meaning, _entry(position, item))
-            objects[image_id].append(_object(item, class_ids[category], rings or ()))
-        except _MALFORMED as error:
-            raise _malformed(file, "annotations", position, item, error) from error
+                tally.warn("stray_object", meaning, f"{entry(position, item)}: image {item['image_id']}")
+            elif class_id is None:
+                meaning = "objects are of a category that the file does not list: left out"
+                example = f"{entry(position, item)}: category {item['category_id']}"
+                tally.warn("unknown_category", meaning, example)
+                tally.lose()
+            else:
+                rows.append(object_row(item, class_id, tally, partial(entry, position, item)))
+        except MALFORMED as error:
+            meaning = "objects are malformed"
+            tally.fail("malformed_object", meaning, f"{entry(position, item)}: {reason(error)}")
+            tally.lose()
     return objects
 
 
-def _object(item: Content, class_id: int, rings: Sequence[Sequence[float]]) -> ObjectRow:
-    try:
-        x, y, width, height = map(float, item["bbox"])
-    except (TypeError, ValueError):
-        raise ValueError(f"bbox {item['bbox']} is not x, y, w, h") from None
-    area = width * height if item.get("area") is None else float(item["area"])
-    if not all(map(math.isfinite, (x + width, y + height, area))):
-        raise ValueError(f"bbox {item['bbox']} or area {area} is not finite")
-    return ObjectRow(class_id, (x, y, width, height), area, crowd=_is_crowd(item), rings=rings)
-
-
-def _is_crowd(item: Content) -> bool:
-    return bool(item.get("iscrowd", 0))
-
-
-def _rings(item: Content) -> Sequence[Sequence[float]] | None:
-    """The polygons of at least three points; none for crowds and run-length encoding; None if they are malformed."""
-    segmentation = item.get("segmentation")
-    if _is_crowd(item) or not isinstance(segmentation, list):
-        return ()
-    try:
-        rings = [array("f", ring) for ring in segmentation]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if any(len(ring) % 2 or not math.isfinite(sum(ring)) for ring in rings):
-        return None
-    return [ring for ring in rings if len(ring) >= 6]
-
-
 def _pictures(
-    file: Path, folder: Path, images: Sequence[Content], objects: dict[int, list[ObjectRow]]
+    place: Place, images: Mapping[Key, Content], objects: Mapping[Key, list[ObjectRow]], tally: Tally
 ) -> Iterator[PictureRow]:
-    for position, item in enumerate(images):
-        try:
-            image_id, name = _whole(item, "id"), str(item["file_name"])
-            size = int(item.get("height") or 0), int(item.get("width") or 0)
-        except _MALFORMED as error:
-            raise _malformed(file, "images", position, item, error) from error
+    numbers = numbered(images)
+    for key, item in images.items():
+        name = place.rename(_name(item))
+        size = _size(item)
         annotated = min(size) > 0
         if not annotated:
-            size = size_or_unknown(folder / name)
-        yield PictureRow(name, size, image_id, objects[image_id], measured=not annotated)
+            size = size_or_unknown(place.folder / name)
+        if isinstance(key, str):
+            meaning = "ids of pictures are no numbers: numbered in their order"
+            tally.warn("text_id", meaning, f"{key}: {numbers[key]}", severity="note")
+        yield PictureRow(name, size, numbers[key], objects[key], measured=not annotated)
 
 
-def _malformed(file: Path, key: str, position: int, item: Any, error: Exception) -> InputError:
-    what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return InputError(f"{file}: {key}, {_entry(position, item)}: {what}")
+def _size(item: Content) -> tuple[int, int]:
+    """As annotated; (0, 0) where it is not, or by no number."""
+    try:
+        return int(item.get("height") or 0), int(item.get("width") or 0)
+    except MALFORMED:
+        return 0, 0
 
 
-def _entry(position: int, item: Any) -> str:
+def reason(error: Exception) -> str:
+    """Why an entry is malformed."""
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def entry(position: int, item: Any) -> str:
+    """How to find an entry again."""
     return f"id {item['id']}" if isinstance(item, dict) and "id" in item else f"number {position}"

@@ -177,6 +177,10 @@ class DetectionDataset:
         rings = range(int(self.ring_offsets[row]), int(self.ring_offsets[row + 1]))
         return tuple(self.points[self.point_offsets[ring] : self.point_offsets[ring + 1]] for ring in rings)
 
+    def outlines(self, row: int) -> list[list[float]]:
+        """The rings of an object, each flat, in the fewest digits that give the same float32."""
+        return [ring.ravel().astype(str).astype(np.float64).tolist() for ring in self._rings(row)]
+
     def to_coco(self) -> dict[str, Any]:
         """The data set as a COCO dictionary, for `yolox_deploy.evaluation.coco.score`.
 
@@ -282,7 +286,7 @@ def dataset_from_rows(
         ring_offsets=_offsets(ring_counts),
         point_offsets=_offsets(point_counts),
         points=np.array(points).reshape(-1, 2),
-        problems=tally.problems() if tally else (),
+        problems=tally.problems(len(classes)) if tally else (),
     )
 
 

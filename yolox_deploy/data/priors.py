@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy import records
 from yolox_deploy.data.dataset import DetectionDataset
+from yolox_deploy.data.report import require_whole
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.files import write_text
 from yolox_deploy.preprocess import fit
@@ -67,8 +68,10 @@ def fit_to_dataset(
     `classic` are those to compare with, (3, 3, 2) too.
 
     Raises:
+        InputError: the annotations have faults.
         UsageError: fewer than nine different boxes.
     """
+    require_whole(dataset.source, dataset.problems)
     shapes = letterboxed_shapes(dataset, imgsz)
     priors = fit_priors(shapes, *SHAPE[:2], seed=seed)
     fits = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +11,12 @@ from yolox_deploy.errors import InputError
 EXAMPLES = 5
 """How many places a problem names."""
 
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""In the order in which they are told."""
+
+LEAVE_OUT = "mend them, or leave them out for good: yolox-deploy convert SRC --to coco --out DIR"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -17,14 +24,14 @@ class Problem:
 
     Attributes:
         kind: a fixed word to recognise it by, such as "missing_picture".
-        severity: an "error" stops training before it starts.
+        severity: an "error" stops training before it starts; a "note" is no fault, but good to know.
         count: how often it occurs.
         examples: the first few.
         meaning: what it is and what is done about it.
     """
 
     kind: str
-    severity: Literal["error", "warning"]
+    severity: Severity
     count: int
     examples: tuple[str, ...]
     meaning: str
@@ -58,8 +65,8 @@ class DatasetReport:
         return [summary, *map(str, told)]
 
 
-def raise_for_errors(*reports: DatasetReport) -> None:
-    """Stop if training would fail or learn nonsense.
+def raise_for_errors(*reports: DatasetReport, use: str = "trained on") -> None:
+    """Stop if training, or another `use`, would fail or come to nonsense.
 
     Raises:
         InputError: there are errors; names all of them.
@@ -67,9 +74,26 @@ def raise_for_errors(*reports: DatasetReport) -> None:
     lines: list[str] = []
     for report in reports:
         errors = [f"  {problem}" for problem in report.problems if problem.severity == "error"]
-        lines += [f"{report.source} cannot be trained on:", *errors] if errors else []
+        lines += [f"{report.source} cannot be {use}:", *errors] if errors else []
     if lines:
         raise InputError("\n".join(lines))
+
+
+def require_whole(source: object, problems: tuple[Problem, ...]) -> None:
+    """For those who measure on annotations: nothing may be missing in silence.
+
+    What a reader mended or left out on purpose is a `UserWarning`.
+
+    Raises:
+        InputError: the reader found errors; names all of them.
+    """
+    errors = [f"  {problem}" for problem in problems if problem.severity == "error"]
+    if errors:
+        raise InputError("\n".join([f"{source} has faults:", *errors]))
+    for problem in problems:
+        if problem.severity == "warning":
+            text = str(problem).removeprefix("warning: ")
+            warnings.warn(f"{source}: {text}", stacklevel=3)
 
 
 class Tally:
@@ -77,13 +101,26 @@ class Tally:
 
     def __init__(self) -> None:
         self._found: dict[str, Problem] = {}
+        self._lost = 0
 
-    def warn(self, kind: str, meaning: str, example: str) -> None:
+    def warn(self, kind: str, meaning: str, example: str, *, severity: Severity = "warning") -> None:
         """Count one more of a kind."""
-        known = self._found.get(kind, Problem(kind, "warning", 0, (), meaning))
+        known = self._found.get(kind, Problem(kind, severity, 0, (), meaning))
         examples = (*known.examples, example) if known.count < EXAMPLES else known.examples
         self._found[kind] = replace(known, count=known.count + 1, examples=examples)
 
-    def problems(self) -> tuple[Problem, ...]:
-        """What was counted so far."""
-        return tuple(self._found.values())
+    def fail(self, kind: str, meaning: str, example: str) -> None:
+        """Count one more of a kind that a person has to see; `meaning` says what is wrong, the cure is added."""
+        self.warn(kind, f"{meaning}: {LEAVE_OUT}", example, severity="error")
+
+    def lose(self, count: int = 1) -> None:
+        """Objects were left out that belong to pictures which stay."""
+        self._lost += count
+
+    def problems(self, kept: int) -> tuple[Problem, ...]:
+        """What was counted so far; an error more where fewer objects were `kept` than lost."""
+        found = tuple(self._found.values())
+        if self._lost <= kept:
+            return found
+        meaning = f"objects had to be left out and only {kept} are left: see the other lines for why"
+        return (*found, Problem("mostly_left_out", "error", self._lost, (), meaning))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree import ElementTree
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data.extras import Extras, load_extras, restored
 from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.data.report import Tally
+from yolox_deploy.data.voc_files import VocFile, VocFiles, tell_faults
 from yolox_deploy.errors import InputError
 from yolox_deploy.files import read_lines
 from yolox_deploy.sources import IMAGE_SUFFIXES
@@ -21,34 +21,31 @@ VOC_CLASS_NAMES = tuple(
 pottedplant|sheep|sofa|train|tvmonitor""".replace("\n", "").split("|")
 )
 
-
-class _Object(NamedTuple):
-    name: str
-    box: tuple[float, float, float, float]
-    difficult: bool
+Pair = tuple[Path, Path | None]
+"""A picture and its annotation file; None where it has none."""
 
 
 def read_voc(
-    image_sets: Sequence[Path], class_names: Sequence[str] | None = None, *, without: Sequence[Path] = ()
+    image_sets: Sequence[Path],
+    class_names: Sequence[str] | None = None,
+    *,
+    without: Sequence[Path] = (),
+    files: VocFiles | None = None,
 ) -> DetectionDataset:
     """Read the pictures that `ImageSets/Main/*.txt` files list, of one or several VOC folders.
 
-    VOC counts pixels from 1 and its corners are inclusive: 1 is subtracted from xmin and ymin, as other
-    readers do. Difficult objects are trained on, and in evaluation treated like COCO's crowds, which is a little
-    kinder than VOC's own way (see `DetectionDataset.to_coco`). A picture without an annotation file has no
-    objects; such pictures are counted in `problems`.
-
     Args:
         image_sets: files FOLDER/ImageSets/Main/NAME.txt, where FOLDER has Annotations and JPEGImages too.
-        class_names: None for `names_found` in the folders.
+        class_names: None for all those in the folders.
         without: image sets whose pictures are left out.
+        files: as of `read_xml`.
 
     Raises:
-        InputError: a file is missing or malformed, or has an object of another class; names the file.
+        InputError: an image set is missing, or what `read_xml` raises.
     """
+    files = files or VocFiles()
     roots = [image_set.parents[2] for image_set in image_sets]
-    names = tuple(class_names or names_found(roots))
-    folder = Path(os.path.commonpath(roots))
+    names = class_names or files.names(annotation_files(roots))
     excluded = {(image_set.parents[2], stem) for image_set in without for stem in picture_stems(image_set)}
     listed = [
         (root, stem) for root, item in zip(roots, image_sets, strict=True) for stem in picture_stems(item)
@@ -56,27 +53,55 @@ def read_voc(
     listed = [entry for entry in listed if entry not in excluded]
     if without and not listed:
         raise InputError(f"{image_sets[0]} lists no pictures but those of {without[0]}")
+    folder = Path(os.path.commonpath(roots))
+    source = image_sets[0] if len(image_sets) == 1 else folder
+    extras = load_extras(folder)
+    return read_xml(_pairs(listed), names, source=source, folder=folder, files=files, extras=extras)
+
+
+def read_xml(
+    pairs: Sequence[Pair],
+    class_names: Sequence[str],
+    *,
+    source: Path,
+    folder: Path,
+    files: VocFiles | None = None,
+    extras: Extras | None = None,
+) -> DetectionDataset:
+    """Read pictures with their XML files.
+
+    VOC counts pixels from 1 and its corners are inclusive: 1 is subtracted from xmin and ymin, as other
+    readers do. Difficult objects are trained on, and in evaluation treated like COCO's crowds, which is a little
+    kinder than VOC's own way (see `DetectionDataset.to_coco`). A picture without an annotation file has no
+    objects; such pictures are counted in `problems`, as is all that is at fault, which is mended or left out.
+
+    Args:
+        pairs: pictures and their files.
+        class_names: in the order of their indices.
+        source: to name in messages.
+        folder: what the names of the pictures are made relative to.
+        files: where parsed files are kept.
+        extras: what was kept beside the files, in `folder`.
+
+    Raises:
+        InputError: there are no pictures.
+    """
     tally = Tally()
+    class_ids = {name: index for index, name in enumerate(class_names)}
+    rows = _pictures(pairs, folder, class_ids, files or VocFiles(), tally)
     return dataset_from_rows(
-        _pictures(listed, folder, {name: index for index, name in enumerate(names)}, tally),
-        source=image_sets[0] if len(image_sets) == 1 else folder,
+        restored(rows, extras, folder, folder, tally),
+        source=source,
         folder=folder,
-        class_names=names,
+        class_names=class_names,
+        category_ids=None if extras is None else extras.ids_of(class_names),
         tally=tally,
     )
 
 
-def names_found(roots: Sequence[Path]) -> list[str]:
-    """The class names in all files of the folders' Annotations, sorted: the splits have the same.
-
-    Raises:
-        InputError: a file is malformed, or there is no object.
-    """
-    files = (file for root in sorted(set(roots)) for file in sorted((root / "Annotations").glob("*.xml")))
-    names = sorted({item.name for file in files for item in _objects(file, _parse(file))})
-    if not names:
-        raise InputError(f"no objects in {', '.join(str(root / 'Annotations') for root in roots)}")
-    return names
+def annotation_files(roots: Sequence[Path]) -> list[Path]:
+    """All XML files of VOC folders: the splits have the classes of all."""
+    return [file for root in sorted(set(roots)) for file in sorted((root / "Annotations").rglob("*.xml"))]
 
 
 def picture_stems(image_set: Path) -> list[str]:
@@ -87,24 +112,16 @@ def picture_stems(image_set: Path) -> list[str]:
     ]
 
 
-def _pictures(
-    listed: Sequence[tuple[Path, str]], folder: Path, class_ids: dict[str, int], tally: Tally
-) -> Iterator[PictureRow]:
-    files = {root: _picture_files(root / "JPEGImages") for root, _ in listed}
-    for image_id, (root, stem) in enumerate(listed, start=1):
-        path = root / "JPEGImages" / files[root].get(stem, f"{stem}.jpg")
+def _pairs(listed: Sequence[tuple[Path, str]]) -> list[Pair]:
+    pictures = cache(_picture_files)
+    pairs: list[Pair] = []
+    for root, stem in listed:
+        place = (root / "JPEGImages" / stem).parent
+        name = stem.rpartition("/")[2]
         annotation = root / "Annotations" / f"{stem}.xml"
-        objects, size = [], (0, 0)
-        if annotation.is_file():
-            tree = _parse(annotation)
-            objects = [_row(annotation, item, class_ids) for item in _objects(annotation, tree)]
-            size = _size(tree)
-        else:
-            meaning = "pictures have no annotation file: taken for pictures without objects"
-            tally.warn("missing_annotation", meaning, str(annotation.relative_to(folder)))
-        measured = min(size) <= 0
-        name = str(path.relative_to(folder))
-        yield PictureRow(name, size_or_unknown(path) if measured else size, image_id, objects, measured)
+        picture = place / pictures(place).get(name, f"{name}.jpg")
+        pairs.append((picture, annotation if annotation.is_file() else None))
+    return pairs
 
 
 def _picture_files(folder: Path) -> dict[str, str]:
@@ -113,40 +130,36 @@ def _picture_files(folder: Path) -> dict[str, str]:
     return {Path(name).stem: name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES}
 
 
-def _parse(file: Path) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(file).getroot()
-    except (OSError, ElementTree.ParseError) as error:
-        raise InputError(f"{file} is not XML ({error})") from error
+def _pictures(
+    pairs: Sequence[Pair], folder: Path, class_ids: Mapping[str, int], files: VocFiles, tally: Tally
+) -> Iterator[PictureRow]:
+    for image_id, (picture, annotation) in enumerate(pairs, start=1):
+        file = VocFile() if annotation is None else files[annotation]
+        name = _relative(picture, folder)
+        if annotation is None:
+            meaning = "pictures have no annotation file: taken for pictures without objects"
+            tally.warn("missing_annotation", meaning, name)
+        else:
+            tell_faults(file, _relative(annotation, folder), tally)
+        if file.broken is not None:
+            continue
+        measured = min(file.size) <= 0
+        size = size_or_unknown(picture) if measured else file.size
+        yield PictureRow(name, size, image_id, _rows(file, name, class_ids, tally), measured)
 
 
-def _size(tree: ElementTree.Element) -> tuple[int, int]:
-    """As annotated; some tools leave it out or write 0."""
-    try:
-        return int(tree.findtext("size/height", "0")), int(tree.findtext("size/width", "0"))
-    except ValueError:
-        return 0, 0
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path.absolute())
 
 
-def _objects(file: Path, tree: ElementTree.Element) -> Iterator[_Object]:
-    for position, item in enumerate(tree.iterfind("object"), start=1):
-        name = item.findtext("name", "").strip()
-        try:
-            x1, y1, x2, y2 = (
-                float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")
-            )
-        except ValueError:
-            raise InputError(
-                f"{file}: object {position} ({name}) has no bndbox of four numbers: xmin, ymin, xmax, ymax"
-            ) from None
-        if not name or not math.isfinite(x1 + x2 + y1 + y2):
-            raise InputError(f"{file}: object {position} has name {name!r} and box {x1, y1, x2, y2}")
-        box = x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1
-        yield _Object(name, box, item.findtext("difficult", "0").strip() == "1")
-
-
-def _row(file: Path, item: _Object, class_ids: dict[str, int]) -> ObjectRow:
-    if item.name not in class_ids:
-        raise InputError(f"{file} has an object {item.name!r}; expected one of {', '.join(class_ids)}")
-    area = item.box[2] * item.box[3]
-    return ObjectRow(class_ids[item.name], item.box, area, difficult=item.difficult)
+def _rows(file: VocFile, picture: str, class_ids: Mapping[str, int], tally: Tally) -> list[ObjectRow]:
+    rows = []
+    for item in file.objects:
+        if item.name not in class_ids:
+            meaning = f"objects are of other classes than {', '.join(class_ids)}"
+            tally.fail("foreign_class", meaning, f"{picture}: {item.name}")
+            tally.lose()
+            continue
+        area = item.box[2] * item.box[3]
+        rows.append(ObjectRow(class_ids[item.name], item.box, area, item.crowd, item.difficult))
+    return rows

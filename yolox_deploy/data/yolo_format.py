@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +12,19 @@ import cv2
 import numpy as np
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
+from yolox_deploy.data.extras import load_extras, restored
 from yolox_deploy.data.picture_size import size_or_unknown
+from yolox_deploy.data.places import SAMPLE
+from yolox_deploy.data.report import Tally
+from yolox_deploy.data.voc_format import Pair
 from yolox_deploy.errors import InputError, require
-from yolox_deploy.files import backslash_hint, read_lines
+from yolox_deploy.files import read_lines
 from yolox_deploy.sources import IMAGE_SUFFIXES
 
-_LIMIT = 2.0  # rounding lets shares reach a little over 1; more is pixels
+_MOST_FOLDERS = 4
+"""So many folders at the beginning of listed names may be others than here."""
+
+MOST_SHARE = 2.0  # rounding lets shares reach a little over 1; more is pixels
 
 
 class DataYaml(NamedTuple):
@@ -25,7 +32,7 @@ class DataYaml(NamedTuple):
 
     Attributes:
         names: of the classes.
-        splits: the folders or lists of train and val.
+        splits: the folders or lists of train, val and test.
         keypoints: numbers of a pose that follow the box in each row.
     """
 
@@ -39,9 +46,6 @@ def read_yolo(
 ) -> DetectionDataset:
     """Read pictures and their label files, found by `images` in the path replaced with `labels`, else beside them.
 
-    Rows are `class cx cy w h`, or `class x y x y x y ...`, a polygon whose extent is the box. A picture
-    without a label file has no objects.
-
     Args:
         sources: folders of pictures, subfolders too, or text files that list pictures.
         class_names: one name a class.
@@ -49,26 +53,46 @@ def read_yolo(
         keypoints: numbers that follow the box and are left out; with them, no row is a polygon.
 
     Raises:
-        InputError: a row is malformed; names the file and the line. Or there are no pictures or no labels.
+        InputError: there are no pictures or no labels.
     """
     pictures = [path for item in sources for path in _pictures(item)]
     if not pictures:
-        raise InputError(f"no pictures in {', '.join(map(str, sources))}")
+        places = ", ".join(map(str, sources))
+        raise InputError(f"no pictures in {places}; put them there, or correct the folders in {source}")
     labels = _label_files(pictures)
     if not any(labels):
         expected = _in_labels(pictures[0])
-        hint = backslash_hint(map(str, pictures[:1]))
-        raise InputError(
-            f"{source}: no label file for any of the pictures; expected {expected} and its like{hint}"
-        )
+        raise InputError(f"{source}: no label file for any of the pictures; expected {expected} and its like")
+    pairs = list(zip(pictures, labels, strict=True))
+    return read_txt(pairs, class_names, source=source, keypoints=keypoints)
+
+
+def read_txt(
+    pairs: Sequence[Pair], class_names: Sequence[str], *, source: Path, keypoints: int = 0
+) -> DetectionDataset:
+    """Read pictures with their label files.
+
+    Rows are `class cx cy w h`, or `class x y x y x y ...`, a polygon whose extent is the box. A picture
+    without a label file has no objects. Rows and files that are at fault are left out and counted in `problems`.
+
+    Args:
+        pairs: pictures and their files.
+        class_names, source, keypoints: as of `read_yolo`; what `convert` kept lies in the folder of `source`.
+
+    Raises:
+        InputError: there are no pictures.
+    """
+    tally = Tally()
+    folder = source if source.is_dir() else source.parent
+    extras = load_extras(folder)
+    rows = _picture_rows(pairs, keypoints, tally)
     return dataset_from_rows(
-        (
-            _picture(path, label, image_id, keypoints)
-            for image_id, (path, label) in enumerate(zip(pictures, labels, strict=True), 1)
-        ),
+        restored(rows, extras, folder, folder, tally),
         source=source,
-        folder=source if source.is_dir() else source.parent,
+        folder=folder,
         class_names=class_names,
+        category_ids=None if extras is None else extras.ids_of(class_names),
+        tally=tally,
     )
 
 
@@ -79,7 +103,7 @@ def read_data_yaml(file: Path) -> DataYaml:
         InputError: it is no YAML, has no names, or their number is not its `nc`.
         MissingExtraError: PyYAML is not installed.
     """
-    yaml = require("yaml", "train")
+    yaml = require("yaml", "eval")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -89,7 +113,9 @@ def read_data_yaml(file: Path) -> DataYaml:
     names = _names(file, content)
     base = file.parent / str(content.get("path") or ".")
     base = base if base.is_dir() else file.parent
-    splits = {split: content[split] for split in ("train", "val") if content.get(split)}
+    found = {"train": content.get("train"), "val": content.get("val") or content.get("valid")}
+    found["test"] = content.get("test")
+    splits = {split: value for split, value in found.items() if value}
     sources = {split: _sources(file, base, split, value) for split, value in splits.items()}
     return DataYaml(names, sources, _keypoints(file, content))
 
@@ -136,8 +162,22 @@ def _existing(base: Path, name: str) -> Path:
 def _pictures(source: Path) -> list[Path]:
     source = source.absolute()
     if source.suffix == ".txt" and source.is_file():
-        return [source.parent / line for _, line in read_lines(source)]
+        return _listed(source)
     return sorted(path for path in _walk(source) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _listed(source: Path) -> list[Path]:
+    """The pictures of a list: tools write names with backslashes, or from a folder above that is not here."""
+    names = [line for _, line in read_lines(source)]
+    few = names[:: max(1, len(names) // SAMPLE)]
+    places: list[Callable[[str], Path]] = [source.parent.joinpath]
+    places += [partial(_without_first, source.parent, drop) for drop in range(_MOST_FOLDERS)]
+    best = max(places, key=lambda place: sum(os.path.isfile(place(name)) for name in few))
+    return [best(name) for name in names]
+
+
+def _without_first(folder: Path, count: int, name: str) -> Path:
+    return folder.joinpath(*name.replace("\\", "/").split("/")[count:])
 
 
 def _walk(source: Path) -> Iterator[Path]:
@@ -183,19 +223,32 @@ def _listing(folder: Path) -> frozenset[str]:
     return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()
 
 
-def _picture(path: Path, label: Path | None, image_id: int, keypoints: int) -> PictureRow:
-    size = size_or_unknown(path)
-    objects = [] if label is None else _objects(label, size, keypoints)
-    return PictureRow(str(path), size, image_id, objects, measured=True)
+def _picture_rows(pairs: Sequence[Pair], keypoints: int, tally: Tally) -> Iterator[PictureRow]:
+    for image_id, (path, label) in enumerate(pairs, start=1):
+        size = size_or_unknown(path)
+        objects = [] if label is None else _objects(label, size, keypoints, tally)
+        if objects is not None:
+            yield PictureRow(str(path), size, image_id, objects, measured=True)
 
 
-def _objects(file: Path, size: tuple[int, int], keypoints: int) -> list[ObjectRow]:
+def _objects(file: Path, size: tuple[int, int], keypoints: int, tally: Tally) -> list[ObjectRow] | None:
+    """Those of a label file; None for one that cannot be read."""
+    try:
+        lines = read_lines(file)
+    except InputError as error:
+        tally.fail(
+            "broken_annotation",
+            "annotation files cannot be read, and their pictures are left out",
+            str(error),
+        )
+        return None
     rows = []
-    for number, line in read_lines(file):
+    for number, line in lines:
         try:
             rows.append(_row(line, size, keypoints))
         except ValueError as error:
-            raise InputError(f"{file}, line {number}: {error}") from None
+            tally.fail("malformed_object", "rows are malformed", f"{file}, line {number}: {error}")
+            tally.lose()
     return rows
 
 
@@ -212,7 +265,7 @@ def _row(line: str, size: tuple[int, int], keypoints: int) -> ObjectRow:
     if not (0 <= label < 2**31 and label.is_integer()):
         raise ValueError(f"class {label} is not a whole number from 0")
     # Written so that NaN fails too.
-    if not all(abs(value) <= _LIMIT for value in values):
+    if not all(abs(value) <= MOST_SHARE for value in values):
         raise ValueError(f"{line[:60]!r} is not in shares of the picture, 0 to 1")
     if len(values) == 4:
         cx, cy, w, h = values

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.class_names import match_classes
+from yolox_deploy.data.report import require_whole
 from yolox_deploy.errors import InputError, require
 from yolox_deploy.types import SILENT, Detections, Report
 
@@ -110,12 +111,13 @@ def read_annotations(
 
 
 def annotations_of(data: DetectionDataset, class_names: Sequence[str]) -> Annotations:
-    """The same of a data set that was opened, of whatever format.
+    """The same of a data set that was opened, of whatever format. A warning says what its reader mended or left out.
 
     Raises:
-        InputError: a picture is missing.
+        InputError: the annotations have faults, or a picture is missing.
         UsageError: model and data set have no class in common.
     """
+    require_whole(data.source, data.problems)
     paths = [data.path(index) for index in range(len(data))]
     missing = [data.name(index) for index, path in enumerate(paths) if not path.is_file()]
     if missing:

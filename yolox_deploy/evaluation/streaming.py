@@ -98,9 +98,11 @@ def answers_at(record: StreamRecord, times: Sequence[float]) -> list[int]:
 def _truth(content: Mapping[str, Any]) -> dict[str, Any]:
     """What is scored against; the pictures need not be there."""
     from yolox_deploy.data.coco_format import dataset_from_coco
+    from yolox_deploy.data.report import require_whole
 
     images = [{"file_name": image.get("name"), **image} for image in content["images"]]
     data = dataset_from_coco({**content, "images": images}, source=Path("annotations"), folders=[Path()])
+    require_whole(data.source, data.problems)
     return data.to_coco()
 
 

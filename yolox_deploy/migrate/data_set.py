@@ -1,14 +1,14 @@
-"""The data set that an Exp trains on, and how it is laid out so that `train` finds it."""
+"""The data set that an Exp trains on, in the settings that name it here."""
 
 from __future__ import annotations
 
 import os.path
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from yolox_deploy.data.layouts import Split, coco_files, picture_folders
+from yolox_deploy.data.coco_layouts import USUAL, coco_files
+from yolox_deploy.data.split_names import Split
 from yolox_deploy.migrate.exp_file import Exp
 from yolox_deploy.migrate.expressions import DATA_FOLDER, Unread
 from yolox_deploy.migrate.leftovers import Leftover
@@ -30,16 +30,14 @@ class DataSet:
     """Where the data are.
 
     Attributes:
-        folder: for `data`.
+        settings: `data`, or the annotations and pictures of both splits where `train` would not find them in a folder.
         pictures, annotations: of the validation split, for `eval`; None where it is no COCO data set.
-        links: commands that lay the data out in `folder` as `train` expects them; none where they are so.
         leftovers: what could not be told, or is otherwise here.
     """
 
-    folder: str
+    settings: dict[str, str]
     pictures: str | None = None
     annotations: str | None = None
-    links: list[str] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
 
 
@@ -60,23 +58,25 @@ def read_data_set(exp: Exp) -> DataSet:
     if any("VOC" in item.name for item in calls):
         return _voc(calls, leftovers)
     if own and not any("json_file" in item.values for item in calls):
-        return DataSet(_folder(calls[0].values.get("data_dir", exp.values["data_dir"])), leftovers=leftovers)
+        folder = _folder(calls[0].values.get("data_dir", exp.values["data_dir"]))
+        return DataSet({"data": folder}, leftovers=leftovers)
     train = _coco(exp, "train", opened["train"], leftovers)
     val = _coco(exp, "val", opened["val"], leftovers)
     if train.folder == val.folder and _is_found(train, "train") and _is_found(val, "val"):
-        return DataSet(train.folder, val.pictures, val.annotations, [], leftovers)
-    folder = f"{DATA_FOLDER}/{exp.name}_linked"
-    what = f"the files {train.annotations} and {val.annotations}"
-    cure = (
-        f"`train` finds a data set by the names in its folder; the links above make {folder} with these names"
-    )
-    leftovers.append(Leftover(exp.places.get("train_ann"), what, cure))
+        return DataSet({"data": train.folder}, _there(val, "val"), val.annotations, leftovers)
     if train.annotations == val.annotations:
         same = "the same file trains and evaluates"
         leftovers.append(
             Leftover(exp.places.get("val_ann"), same, "AP on it says little; keep pictures apart")
         )
-    return DataSet(folder, val.pictures, val.annotations, _links(folder, train, val), leftovers)
+    named = {
+        "train_annotations": train.annotations,
+        "val_annotations": val.annotations,
+        "images": train.pictures,
+    }
+    if val.pictures != train.pictures:
+        named["val_images"] = val.pictures
+    return DataSet(named, val.pictures, val.annotations, leftovers)
 
 
 def _opened(exp: Exp, split: Split) -> Built | None:
@@ -106,7 +106,7 @@ def _voc(opened: list[Built], leftovers: list[Leftover]) -> DataSet:
         leftovers.append(Leftover(opened[0].place, what, cure))
     cure = "AP is COCO's here, in training too; eval wants COCO's JSON of the pictures"
     leftovers.append(Leftover(opened[-1].place, "VOC's AP of the evaluation", cure))
-    return DataSet(folder, leftovers=leftovers)
+    return DataSet({"data": folder}, leftovers=leftovers)
 
 
 def _coco(exp: Exp, split: Split, opened: Built | None, leftovers: list[Leftover]) -> _Coco:
@@ -149,20 +149,20 @@ def _is_found(item: _Coco, split: Split) -> bool:
     expected = Path(item.annotations)
     for file in coco_files(split):
         if folder / file == expected:
-            return any(folder / place == Path(item.pictures) for place in picture_folders(split))
+            return Path(item.pictures) in _usual_folders(item.folder, split)
         if (folder / file).is_file():
             return False
     return False
 
 
-def _links(folder: str, train: _Coco, val: _Coco) -> list[str]:
-    made = [
-        (train.annotations, f"{folder}/annotations/instances_train.json"),
-        (val.annotations, f"{folder}/annotations/instances_val.json"),
-    ]
-    if train.pictures == val.pictures:
-        made.append((train.pictures, f"{folder}/images"))
-    else:
-        made += [(train.pictures, f"{folder}/train"), (val.pictures, f"{folder}/val")]
-    links = [f'ln -s "$(realpath {shlex.quote(old)})" {shlex.quote(new)}' for old, new in made]
-    return [f"mkdir -p {shlex.quote(f'{folder}/annotations')}", *links]
+def _usual_folders(folder: str, split: Split) -> list[Path]:
+    names = [place for name in USUAL[split] for place in (name, f"images/{name}")]
+    return [Path(folder, name) for name in (*names, "images", ".")]
+
+
+def _there(item: _Coco, split: Split) -> str:
+    """The folder of the pictures: where it is not there but another is in which `train` finds them, that one."""
+    if Path(item.pictures).is_dir():
+        return item.pictures
+    found = (place for place in _usual_folders(item.folder, split)[:-1] if place.is_dir())
+    return next((place.as_posix() for place in found), item.pictures)

@@ -48,8 +48,7 @@ def commands(migration: Migration, toml: str) -> dict[str, list[str]]:
     best, file = f"{migration.settings['out']}/best.pth", f"{exp.name}.onnx"
     size = "{}x{}".format(*migration.export_size)
     model = [] if migration.network.architecture else [migration.network.model]
-    found: dict[str, list[str]] = {"lay the data out": data.links} if data.links else {}
-    found["train"] = [_command("train", "--config", toml)]
+    found = {"train": [_command("train", "--config", toml)]}
     found["export what was trained"] = [
         _command("export", *model, "--weights", best, "--imgsz", size, "--out", file)
     ]

@@ -40,7 +40,7 @@ class Migration:
     Attributes:
         exp: what was read.
         network, data_set: of it.
-        settings: ours by dotted name, for `recipe` or TOML; model and data are among them.
+        settings: ours by dotted name, for `recipe` or TOML; the model and the data are among them.
         export_size: (height, width) of evaluation and of exported files.
         leftovers: what is not carried over.
         legacy: whether its checkpoints expect RGB, normalised, as before YOLOX 0.1.1.
@@ -115,10 +115,10 @@ def migrate(path: Path) -> Migration:
     exp = read_exp(path)
     network, data_set, code = read_network(exp), read_data_set(exp), read_own_code(exp)
     leftovers = [*network.leftovers, *data_set.leftovers, *code.leftovers]
-    base = recipe(network.model, Path(data_set.folder))
+    base = recipe(network.model, Path())
     found = _converted(exp, code.values, base, leftovers)
     found |= _schedule(exp, found["epochs"], leftovers)
-    settings = {"model": network.model, "data": data_set.folder, "out": f"runs/{exp.name}"}
+    settings: dict[str, Any] = {"model": network.model, **data_set.settings, "out": f"runs/{exp.name}"}
     settings |= {"recipe": base.recipe, "epochs": found["epochs"], **_differing(found, base)}
     settings |= {f"architecture.{name}": value for name, value in network.architecture.items()}
     size = _export_size(exp, found["imgsz"], leftovers)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.coco_format import read_coco
+from yolox_deploy.data.report import require_whole
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.images import load_image
 from yolox_deploy.synthetic.scenes import CLASS_NAMES, draw_scene
@@ -55,6 +56,7 @@ def coco_worlds(
     """
     _check_count(count)
     data = read_coco(annotations, images_dir)
+    require_whole(data.source, data.problems)
     worlds: list[StillScene] = []
     for index in range(len(data)):
         rows = slice(int(data.offsets[index]), int(data.offsets[index + 1]))

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import DetectionDataset
+from yolox_deploy.data.splits import Splits
 from yolox_deploy.errors import UsageError
 from yolox_deploy.host import available_memory, usable_cores
 from yolox_deploy.preprocess import fit
 from yolox_deploy.training.augment.mosaic import load_fitting
-from yolox_deploy.training.splits import Splits
 
 MOST_OF_MEMORY = 0.8
 """The share of the memory at hand that pictures may take."""

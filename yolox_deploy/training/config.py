@@ -28,6 +28,9 @@ ASSIGNER_NAMES = ("simota", "simota_release", "center", "center3x3", "yolov3", "
 PLAIN_EPOCHS, WARMUP_EPOCHS, LONG_RUN = 15, 5, 100
 """Epochs at the end and at the beginning of a run of `LONG_RUN` or more; per cent of a shorter one."""
 
+DATA_OPTIONS = ("data", "train_annotations", "val_annotations", "images", "val_images", "val_share")
+"""The settings that say what is trained on."""
+
 LATER_SETTINGS = {
     "box_loss": "iou",
     "iou_aware": False,
@@ -44,6 +47,7 @@ LATER_SETTINGS = {
     "ema_ramp": "release",
     "restore_batchnorm": False,
     "match_classes": False,
+    "val_share": 0.2,
 }
 """What runs were trained with whose checkpoints are older than these settings."""
 
@@ -98,7 +102,12 @@ class TrainConfig:
 
     Attributes:
         model: name in the zoo; with an architecture of your own the name that stands for it.
-        data: folder of a data set (COCO, VOC or YOLO text).
+        data: folder of a data set (COCO, VOC or YOLO text); may be None where annotations are named.
+        train_annotations, val_annotations: instead of those in `data`: a COCO JSON, a folder of XML or YOLO text
+            files, an image set of VOC or a list of pictures.
+        images, val_images: folders of their pictures; None for those near the annotations.
+        val_share: of the pictures, for evaluation, where the data set is not split; chosen by their names, whatever
+            the `seed`.
         out: folder for checkpoints, logs and drawn batches.
         weights: checkpoint to start from; another class count is allowed.
         recipe: where the values come from that nobody stated: "paper" or "finetune", as `recipes.plan` chose; "auto"
@@ -134,10 +143,10 @@ class TrainConfig:
         batchnorm: "train" with the statistics of the batch and average these, or keep and use them, "frozen", in
             all layers.
         eval_every: epochs between evaluations (each epoch in the plain ones); None for a twentieth of the run, at
-            least 1 and at most 10, and more where evaluating would take longer than training (`EpochPlan.eval_every`).
-        patience: stop after so many evaluations without a better AP; None to go on.
+            least 1 and at most 10, and more where evaluating would take longer than training.
+        patience: stop after so many evaluations without a better AP of the run's own; None to go on.
         workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
-        cache: keep the decoded pictures in memory; see `caching`.
+        cache: keep the decoded pictures in memory, for sets that fit.
         device: "auto", "cpu", "cuda".
         seed: of weights, order, augmentation.
         augmentation: how pictures are changed.
@@ -148,7 +157,7 @@ class TrainConfig:
     """
 
     model: str
-    data: Path
+    data: Path | None = None
     out: Path = Path("runs/train")
     weights: Path | None = None
     recipe: Recipe = "auto"
@@ -184,6 +193,11 @@ class TrainConfig:
     cache: bool = False
     device: str = "auto"
     seed: int = 0
+    train_annotations: Path | None = None
+    val_annotations: Path | None = None
+    images: Path | None = None
+    val_images: Path | None = None
+    val_share: float = 0.2
     augmentation: Augmentation = field(default_factory=Augmentation)
     architecture: Architecture = field(default_factory=Architecture)
 
@@ -201,6 +215,9 @@ class TrainConfig:
         _require(
             self.batch % self.accumulate == 0, self, "accumulate", f"a divisor of the batch {self.batch}"
         )
+        _require(0 < self.val_share < 1, self, "val_share", "a number between 0 and 1")
+        if self.data is None and self.train_annotations is None:
+            raise UsageError("no data set is named; expected data, its folder, or train_annotations")
         check_input_size(self.size)
         low, high = self.multiscale or (SIZE_DIVISOR, SIZE_DIVISOR)
         fit = 0 < low <= high and low % SIZE_DIVISOR == high % SIZE_DIVISOR == 0
@@ -231,6 +248,11 @@ class TrainConfig:
             raise UsageError(f"the assigner {self.assigner} takes no anchor boxes; {self.model} has them")
         if anchor_free and self.priors is not None:
             raise UsageError(f"priors is {self.priors}; {self.model} is anchor-free and takes none")
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """Where the data are, for `data.opening.open_splits`."""
+        return {name: getattr(self, name) for name in DATA_OPTIONS}
 
     @property
     def size(self) -> tuple[int, int]:

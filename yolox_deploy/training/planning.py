@@ -7,15 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from yolox_deploy.data.dataset import DetectionDataset
-from yolox_deploy.data.layouts import open_dataset
+from yolox_deploy.data.opening import open_splits
 from yolox_deploy.errors import CheckpointError, require
 from yolox_deploy.models.model_config import ModelConfig
+from yolox_deploy.training.config import DATA_OPTIONS
 from yolox_deploy.training.recipes import Plan, plan_stated, read_settings
 
 
 def plan_run(
     model: str | ModelConfig | None,
-    data: Path,
+    data: Path | None,
     train: DetectionDataset | None = None,
     processes: int = 1,
     /,
@@ -29,7 +30,7 @@ def plan_run(
         processes: that train together, where the environment does not name more.
 
     Raises:
-        UsageError, InputError: what `recipes.plan` and `open_dataset` raise.
+        UsageError, InputError: what `recipes.plan` and `open_splits` raise.
     """
     stated = read_settings(changes)
     if stated.get("weights") is None or stated.get("recipe") == "paper":
@@ -37,7 +38,9 @@ def plan_run(
     require("torch", "train")
     from yolox_deploy.training.pretrained import share_known
 
-    train = train or open_dataset(data, "train")
+    if train is None:
+        where = {name: stated[name] for name in DATA_OPTIONS if name in stated}
+        train, _ = open_splits(**{"data": data, **where})
     known = None
     if stated.get("match_classes", True):
         with suppress(CheckpointError):  # told by the run, after what is wrong with the data set

@@ -15,7 +15,7 @@ from yolox_deploy.models.model_config import Architecture, ModelConfig
 from yolox_deploy.models.naming import configured, get_config, named
 from yolox_deploy.models.zoo import SIZE_DIVISOR
 from yolox_deploy.settings import changed, flatten, text, typed
-from yolox_deploy.training.config import LATER_SETTINGS, Augmentation, Range, TrainConfig
+from yolox_deploy.training.config import DATA_OPTIONS, LATER_SETTINGS, Augmentation, Range, TrainConfig
 from yolox_deploy.training.finetuning import choose_recipe, tuned_settings
 from yolox_deploy.training.renamed import refuse_old_names
 
@@ -77,7 +77,7 @@ class Plan:
 
 def plan(
     model: str | ModelConfig | None,
-    data: Path,
+    data: str | Path | None,
     pictures: int,
     known: float | None = None,
     processes: int = 1,
@@ -102,7 +102,7 @@ def plan(
 
 def plan_stated(
     model: str | ModelConfig | None,
-    data: Path,
+    data: str | Path | None,
     stated: Mapping[str, Any],
     pictures: int,
     known: float | None,
@@ -130,12 +130,12 @@ def read_settings(changes: Mapping[str, object]) -> dict[str, Any]:
     return typed(TrainConfig, changes)
 
 
-def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> TrainConfig:
+def recipe(model: str | ModelConfig | None, data: str | Path | None = None, **changes: object) -> TrainConfig:
     """The authors' settings for `model`, with `changes` made as by `override`; `plan` chooses among recipes.
 
     Args:
         model: name in the zoo or a configuration of your own; None where `changes` state a depth and a width.
-        data: folder of the data set.
+        data: folder of the data set; None where `changes` name its annotations.
         changes: by name; those of the augmentation and the architecture in mappings, or by dotted names.
 
     Raises:
@@ -146,7 +146,9 @@ def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> Tr
     return _paper(model, data, {**changes, "recipe": "paper"})
 
 
-def _paper(model: str | ModelConfig | None, data: Path, changes: Mapping[str, object]) -> TrainConfig:
+def _paper(
+    model: str | ModelConfig | None, data: str | Path | None, changes: Mapping[str, object]
+) -> TrainConfig:
     """The authors' settings with changes, whatever `changes` call their recipe."""
     new = read_settings(changes)
     named_model = get_config(model) if isinstance(model, str) else model and named(model)
@@ -156,7 +158,9 @@ def _paper(model: str | ModelConfig | None, data: Path, changes: Mapping[str, ob
         raise UsageError("no model is named; expected one, or architecture.depth and architecture.width")
     chosen = next((found for name, found in _RECIPES.items() if network.name.startswith(name)), _BASE)
     augmentation = Augmentation(chosen.mosaic, chosen.mosaic_scale, chosen.mixup)
-    config = TrainConfig(network.name, data, multiscale=chosen.multiscale, augmentation=augmentation)
+    where = {name: new[name] for name in DATA_OPTIONS if name in new}
+    where |= {} if data is None else {"data": Path(data)}
+    config = TrainConfig(network.name, **where, multiscale=chosen.multiscale, augmentation=augmentation)
     return override(config, changes)
 
 
@@ -197,7 +201,9 @@ def from_dict(values: Mapping[str, Any]) -> TrainConfig:
     Raises:
         UsageError: the model or the data is not named, or what `override` raises.
     """
-    missing = {"model", "data"} - values.keys()
-    if missing:
+    named = {name for name in values if values[name] is not None}
+    needed = {"model", "data"} if "train_annotations" not in named else {"model"}
+    if missing := needed - named:
         raise UsageError(f"the settings do not name {' and '.join(sorted(missing))}; expected both")
-    return override(recipe(str(values["model"]), Path(values["data"])), {**LATER_SETTINGS, **values})
+    where = {name: values[name] for name in DATA_OPTIONS if name in named}
+    return override(recipe(str(values["model"]), **where), {**LATER_SETTINGS, **values})

@@ -17,13 +17,15 @@ from yolox_deploy.files import replacing
 from yolox_deploy.models import build_model
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig
+from yolox_deploy.training.config import DATA_OPTIONS, LATER_SETTINGS, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
 from yolox_deploy.training.pretrained import load_pretrained
 from yolox_deploy.training.restoring import FOLDED, is_folded, restore_batchnorm
 
-WHERE = frozenset(("accumulate", "cache", "data", "device", "out", "precision", "weights", "workers"))
+WHERE = frozenset(
+    ("accumulate", "cache", "device", "out", "precision", "weights", "workers", *DATA_OPTIONS)
+) - {"val_share"}
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
 AT_THE_START = frozenset(("match_classes", "restore_batchnorm"))
 MAY_CHANGE = WHERE | HOW_LONG | AT_THE_START

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from yolox_deploy.data.report import DatasetReport
-from yolox_deploy.errors import CheckpointError, UsageError
+from yolox_deploy.data.opening import open_splits
+from yolox_deploy.data.report import DatasetReport, raise_for_errors
+from yolox_deploy.data.splits import Splits
+from yolox_deploy.errors import CheckpointError, UsageError, require
 from yolox_deploy.models.model_config import ModelConfig
 from yolox_deploy.models.naming import get_config
 from yolox_deploy.models.weights import fetch_weights
-from yolox_deploy.training.config import TrainConfig
+from yolox_deploy.training.config import DATA_OPTIONS, TrainConfig
 from yolox_deploy.training.events import Callback, Evaluated, Event, Message, TrainResult
 from yolox_deploy.training.planning import plan_run
 from yolox_deploy.training.recipes import from_dict, load_toml, override, plan_stated, read_settings
-from yolox_deploy.training.splits import Check, Splits, check_data, open_splits, require_sound
+from yolox_deploy.training.splits import Check, check_data
 
 if TYPE_CHECKING:
     from yolox_deploy.training.trainer import Trainer
@@ -54,9 +56,9 @@ class Prepared:
         """Stop where nothing could be learnt.
 
         Raises:
-            InputError: a report holds errors, or the splits differ in their classes.
+            InputError: a report holds errors.
         """
-        require_sound(self.data, self.reports)
+        raise_for_errors(*self.reports)
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
         """The trainer of this run; a file `stop` in its folder ends it after the epoch.
@@ -188,19 +190,19 @@ def prepare(
     plan = None
     if isinstance(goes_on, Path):
         config, goes_on = _resumed_config(goes_on, changes), True
-        data = open_splits(config.data)
+        data = open_splits(**config.data_options)
     else:
         model, folder, changes = _named(changes)
         stated = read_settings(changes)
-        plan_stated(
-            model, folder, stated, 1, None, processes
-        )  # what cannot work is told before files are read
+        # What cannot work, whatever the pictures, is told before they are looked for.
+        plan_stated(model, folder, stated, 1, None, processes)
         out = stated.get("out", TrainConfig.out)
         if not goes_on and check is None and (out / "last.pth").is_file():
             raise UsageError(
                 f"{out} holds another run; go on with it by --resume {out}, or name another folder by --out"
             )
-        data = open_splits(folder)
+        where = {name: stated[name] for name in DATA_OPTIONS if name in stated}
+        data = open_splits(**{"data": folder, **where})
         plan = plan_run(model, folder, data.train, processes, **changes)
         config = plan.config
     is_first = int(os.environ.get("RANK", 0)) == 0
@@ -226,29 +228,29 @@ def _left_to_check(resume: Resume) -> Check:
     return "nothing" if is_own_job() else "annotations"
 
 
-def _named(changes: dict[str, Any]) -> tuple[str | ModelConfig | None, Path, dict[str, Any]]:
-    """The model and the data set of a new run, and its other settings."""
+def _named(changes: dict[str, Any]) -> tuple[str | ModelConfig | None, Path | None, dict[str, Any]]:
+    """The model and the folder of the data set of a new run, and its other settings."""
     own = {"architecture.depth", "architecture.width"} <= changes.keys()
-    missing = [
-        f"--{name}" for name in ("model", "data") if name not in changes and not (own and name == "model")
-    ]
+    found = {"model": own or "model" in changes, "data": {"data", "train_annotations"} & changes.keys()}
+    missing = [f"--{name}" for name, is_there in found.items() if not is_there]
     if missing:
         raise UsageError(
             f"{' and '.join(missing)} not given; expected --model NAME (`yolox-deploy models` lists them) and "
-            "--data FOLDER, or --resume RUN"
+            "--data FOLDER (or --train-annotations FILE), or --resume RUN"
         )
-    model, data = changes.pop("model", None), Path(changes.pop("data"))
+    model, data = changes.pop("model", None), changes.pop("data", None)
     if changes.get("weights") == OFFICIAL_WEIGHTS:
         if model is None:
             raise UsageError("--weights official needs the name of a model: --model NAME")
         changes["weights"] = fetch_weights(
             model if isinstance(model, ModelConfig) else get_config(str(model))
         )
-    return model, data, changes
+    return model, None if data is None else Path(data), changes
 
 
 def _resumed_config(run: Path, changes: Mapping[str, object]) -> TrainConfig:
     """The settings in the last checkpoint of `run`, a folder or that file, with changes."""
+    require("torch", "train")
     from yolox_deploy.models.safe_load import safe_load
 
     last = run if run.suffix == ".pth" else run / "last.pth"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 
+from yolox_deploy.data.splits import Splits
 from yolox_deploy.errors import TrainingError, require
 from yolox_deploy.training.augment.pipeline import Augmenter
 from yolox_deploy.training.caching import cache_splits
@@ -31,7 +32,7 @@ from yolox_deploy.training.loader import Batch, EpochPlan, Samples, stream, work
 from yolox_deploy.training.logs import RunLog, mean_losses
 from yolox_deploy.training.loss_reading import LossReader
 from yolox_deploy.training.optimization import WarmupCosine, peak_rate, yolox_warmup_cosine
-from yolox_deploy.training.splits import Splits, open_checked
+from yolox_deploy.training.splits import open_checked
 from yolox_deploy.training.validation import draw_examples, evaluate
 
 DRAWN_BATCHES = 3
