@@ -78,6 +78,7 @@ FIXED: dict[str, dict[str, object]] = {
     "yolox_deploy.export": {
         **{"weights": None, "fp16": False, "bf16": False, "int8": False, "imgsz": None, "batch": 1},
     },
+    "yolox_deploy.train": {"model": "yolox_nano", "weights": None, "epochs": None, "callbacks": ()},
     "yolox_deploy.postprocess.postprocess": {"class_agnostic": False, "max_detections": None},
     "yolox_deploy.models.build_model": {"num_classes": 80},
     "yolox_deploy.evaluation.coco_ap": {"conf": 0.01, "iou": 0.65},
@@ -99,6 +100,8 @@ def test_fixed_signatures_keep_their_keywords_and_defaults(path: str) -> None:
         ("yolox_deploy.export", Thresholds()),
         ("yolox_deploy.converters.base.ExportOptions", Thresholds()),
         ("yolox_deploy.evaluation.coco_ap", Thresholds.evaluation()),
+        ("yolox_deploy.evaluation.evaluate", Thresholds.evaluation()),
+        ("yolox_deploy.evaluation.analysis.analyse", Thresholds.evaluation()),
         ("yolox_deploy.evaluation.streaming_ap", Thresholds.evaluation()),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_run_goes_on(call: Call, beside: Path) -> None:
     assert (printed["epochs"], printed["last"]) == (3, "run/last.pth")
     with (beside / "run" / "epochs.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["epoch"] for row in rows] == ["2", "3"], "counted from 0 there"
     assert rows[0]["total"] == "10.76771212"
     assert float(rows[1]["total"]) > 0
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
     from yolox_deploy.exporter.pipeline import Artifact, export
     from yolox_deploy.inspection import Inspection, inspect
+    from yolox_deploy.training.start import train
 
-__all__ = ["Artifact", "Detections", "Detector", "Inspection", "__version__", "export", "inspect"]
+__all__ = ["Artifact", "Detections", "Detector", "Inspection", "__version__", "export", "inspect", "train"]
 
 _LAZY = {
     "Artifact": "yolox_deploy.exporter.pipeline",
@@ -27,6 +28,7 @@ _LAZY = {
     "Inspection": "yolox_deploy.inspection",
     "export": "yolox_deploy.exporter.pipeline",
     "inspect": "yolox_deploy.inspection",
+    "train": "yolox_deploy.training.start",
 }
 
 

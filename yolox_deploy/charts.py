@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from yolox_deploy.drawing import class_color, write_picture
@@ -21,7 +23,9 @@ Line = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 6.8, 4.0
 """Of one chart, in hundreds of pixels."""
 MARGIN = 0.12
-GRID = "#e2e2e2"
+GRID, FILLED, STRONG = "#e2e2e2", "#0969da", "#1b1f24"
+LONGEST_NAME = 22
+"""Letters of a class name."""
 
 
 def draw_curves(steps: Rows, epochs: Rows, path: Path) -> None:
@@ -76,13 +80,20 @@ def new_figure(width: float, height: float, extra: str) -> Figure:
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    """Draw and encode by the suffix of `path`; nobody sees half a file."""
+    """Draw and encode by the suffix of `path`; nobody sees half a file. Letters that the font lacks are left out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)  # one for each letter
+        canvas.draw()
     rgba = np.asarray(canvas.buffer_rgba(), np.uint8)
-    write_picture(path, np.ascontiguousarray(rgba[:, :, 2::-1]))
+    write_picture(path, np.ascontiguousarray(rgba[:, :, 2::-1]), (cv2.IMWRITE_PNG_COMPRESSION, 9))
+
+
+def short_name(name: str) -> str:
+    """A class name for a chart: cut where it is long, and with no sign that matplotlib reads as a formula."""
+    return (name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…").replace("$", r"\$")
 
 
 def line_color(index: int) -> tuple[float, float, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from yolox_deploy.errors import UsageError
 
@@ -18,9 +19,38 @@ cell phone|microwave|oven|toaster|sink|refrigerator|book|clock|vase|scissors|ted
 toothbrush""".replace("\n", "").split("|")
 )
 
+_SYNONYMS = {
+    "airplane": ("aeroplane", "plane"),
+    "backpack": ("rucksack",),
+    "bus": ("buses",),
+    "cell phone": ("cellular phone", "mobile phone", "smartphone"),
+    "couch": ("sofa",),
+    "cow": ("cattle",),
+    "donut": ("doughnut",),
+    "fire hydrant": ("hydrant",),
+    "hair drier": ("hair dryer",),
+    "keyboard": ("computer keyboard",),
+    "knife": ("knives",),
+    "microwave": ("microwave oven",),
+    "motorcycle": ("motorbike",),
+    "mouse": ("computer mouse",),
+    "person": ("people", "pedestrian", "human"),
+    "refrigerator": ("fridge",),
+    "remote": ("remote control",),
+    "skis": ("ski",),
+    "tennis racket": ("tennis racquet",),
+    "tie": ("necktie",),
+    "traffic light": ("traffic signal", "stop light"),
+    "truck": ("lorry",),
+    "tv": ("television", "tv monitor", "television set", "tv set"),
+}
+"""Other names of COCO's classes in data sets; none that is often something else, such as "bike"."""
 
 LISTED = 5
 """Names that a message counts up."""
+
+SHORT = 3
+"""Letters of a name that is not looked at for a plural."""
 
 
 def default_class_names(count: int) -> tuple[str, ...]:
@@ -32,22 +62,22 @@ def match_classes(class_names: Sequence[str], categories: Sequence[str]) -> tupl
     """For each class of a model the index of its category in a data set, None where the data set has none.
 
     Names decide, without regard to case and underscores ("Traffic_light" is "traffic light"); of a name that occurs
-    twice the first is the first. Categories that the model does not have are left out, with a warning. Where both
-    sides are as many and no common name stands at another place (renamed classes, or none has a name), the order
-    decides, with a warning.
+    twice the first is the first. What is left is matched by `kin`, with a warning. Categories that the model does not
+    have are left out, with a warning. Where both sides are as many and no common name stands at another place (renamed
+    classes, or none has a name), the order decides, with a warning.
 
     Raises:
         UsageError: neither works.
     """
-    sides = (class_names, categories)
-    distinct = all(len(set(map(_folded, names))) == len(set(names)) for names in sides)
-    wanted, known = (_numbered([_folded(name) if distinct else name for name in names]) for names in sides)
-    index = {key: number for number, key in enumerate(known)}
-    by_name = tuple(index.get(key) for key in wanted)
-    missing = [name for name, key in zip(categories, known, strict=True) if key not in wanted]
-    if not missing:
+    by_name = _same(class_names, categories)
+    if not _missing(by_name, categories):
         return by_name
-    if len(wanted) == len(known) and all(found in (None, at) for at, found in enumerate(by_name)):
+    found = find_names(class_names, categories)
+    missing = _missing(found, categories)
+    _warn_of_kin(by_name, found, class_names, categories)
+    if not missing:
+        return found
+    if len(class_names) == len(categories) and all(at in (None, place) for place, at in enumerate(found)):
         _warn_of_order(class_names, categories, missing[0])
         return tuple(range(len(categories)))
     if len(missing) == len(categories):
@@ -64,7 +94,23 @@ def match_classes(class_names: Sequence[str], categories: Sequence[str]) -> tupl
         "(--names FILE)",
         stacklevel=3,
     )
-    return by_name
+    return found
+
+
+def find_names(wanted: Sequence[str], known: Sequence[str]) -> tuple[int | None, ...]:
+    """For each name of `wanted` the index of the same or a kindred one in `known`, or None; none is given twice.
+
+    The same are names that differ in case and underscores alone. Of what is left, kindred are those that differ in
+    blanks, hyphens, a plural or by a usual synonym ("TVmonitor" and "tv", "aeroplane" and "airplane"), where no other
+    name that is left is kindred too: of "people" and "pedestrian", none is taken for "person".
+    """
+    found = list(_same(wanted, known))
+    left = _by_kind((at for at, other in enumerate(found) if other is None), wanted)
+    free = _by_kind((at for at in range(len(known)) if at not in found), known)
+    for kind in left.keys() & free.keys():
+        if len(left[kind]) == len(free[kind]) == 1:
+            found[left[kind][0]] = free[kind][0]
+    return tuple(found)
 
 
 def _warn_of_order(class_names: Sequence[str], categories: Sequence[str], missing: str) -> None:
@@ -78,6 +124,75 @@ def _warn_of_order(class_names: Sequence[str], categories: Sequence[str], missin
         "data set does (--names FILE)",
         stacklevel=4,
     )
+
+
+def _warn_of_kin(
+    same: Sequence[int | None],
+    found: Sequence[int | None],
+    class_names: Sequence[str],
+    categories: Sequence[str],
+) -> None:
+    pairs = [
+        f"{categories[at]!r} is taken for {class_names[place]!r}"
+        for place, (before, at) in enumerate(zip(same, found, strict=True))
+        if at is not None and before is None
+    ]
+    if pairs:
+        warnings.warn(
+            f"names of the data set that the model writes otherwise: {', '.join(pairs)}. If that is wrong, name the "
+            "model's classes as the data set does (--names FILE)",
+            stacklevel=4,
+        )
+
+
+def _same(wanted: Sequence[str], known: Sequence[str]) -> tuple[int | None, ...]:
+    """For each of `wanted` the index in `known`; case and underscores count where names would be equal without."""
+    sides = (wanted, known)
+    distinct = all(len(set(map(_folded, names))) == len(set(names)) for names in sides)
+    keys, others = (_numbered([_folded(name) if distinct else name for name in names]) for names in sides)
+    index = {key: number for number, key in enumerate(others)}
+    return tuple(index.get(key) for key in keys)
+
+
+def _missing(found: Sequence[int | None], categories: Sequence[str]) -> list[str]:
+    return [name for at, name in enumerate(categories) if at not in found]
+
+
+def _by_kind(places: Iterable[int], names: Sequence[str]) -> dict[str, list[int]]:
+    """The places of kindred names together."""
+    kinds: dict[str, list[int]] = {}
+    for place in places:
+        kinds.setdefault(_kind(names[place]), []).append(place)
+    return kinds
+
+
+def _kind(name: str) -> str:
+    """A text that kindred names share."""
+    key = _singular(_joined(name))
+    return _KINDS.get(key, key)
+
+
+def _joined(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).casefold()
+
+
+def _singular(key: str) -> str:
+    """Without the plural of regular English nouns; "bus", "skis", "glass" and short texts are left alone."""
+    for ending, single in _PLURALS.items():
+        if key.endswith(ending) and len(key) > SHORT:
+            return key.removesuffix(ending) + single
+    return key
+
+
+_PLURALS = {
+    **{"ies": "y", "sses": "ss", "ches": "ch", "shes": "sh", "xes": "x"},
+    **{"ss": "ss", "us": "us", "is": "is", "s": ""},
+}
+_KINDS = {
+    _singular(_joined(other)): _singular(_joined(name))
+    for name, others in _SYNONYMS.items()
+    for other in others
+}
 
 
 def _folded(name: str) -> str:

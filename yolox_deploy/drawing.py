@@ -44,13 +44,16 @@ def draw(
     return canvas
 
 
-def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+def write_picture(path: Path, image: NDArray[np.uint8], flags: Sequence[int] = ()) -> None:
     """Encode (H, W, 3) uint8 BGR `image` by the suffix; nobody sees half a file.
+
+    Args:
+        flags: of `cv2.imencode`: an option and its value, in turn.
 
     Raises:
         InputError: OpenCV cannot encode it.
     """
-    success, data = cv2.imencode(path.suffix, image)
+    success, data = cv2.imencode(path.suffix, image, flags)
     if not success:
         raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
     write_bytes(path, data.tobytes())

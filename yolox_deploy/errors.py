@@ -10,7 +10,7 @@
     ├── RuntimeFailure              4   a backend failed while it loaded or ran a model
     │   └── ClosedError             4   the runtime or Detector was used after `close()`
     ├── GateError                   5   an export is not equal enough to its reference, or too inaccurate
-    ├── RegressionError             6   a benchmark is slower than its baseline
+    ├── RegressionError             6   a benchmark is slower, or a model less accurate, than its baseline
     └── TrainingError               1   training cannot go on
         └── NonFiniteLossError      1   a loss became NaN or infinite; the batch was kept for inspection
 
@@ -97,7 +97,7 @@ class GateError(YoloxDeployError):
 
 
 class RegressionError(YoloxDeployError):
-    """A benchmark is significantly slower than the baseline allows."""
+    """A benchmark is significantly slower, or a model less accurate, than the baseline allows."""
 
     exit_code = 6
 

@@ -7,9 +7,16 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _ENVIRONMENT = threading.RLock()  # os.environ belongs to the whole process
+
+CONTROL_GROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Folder, limit of memory, what is used of it, and in memory.stat how much of that is files it can drop."""
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -22,6 +29,27 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still have, by the machine and by the limit of its container; None if unknown.
+
+    Known on Linux: `/proc/meminfo`, and the files of control groups, version 2 or 1.
+    """
+    found = []
+    with suppress(OSError, ValueError, KeyError):
+        found.append(1024 * _counts(Path("/proc/meminfo"))["MemAvailable"])
+    for folder, limit, used, inactive in CONTROL_GROUPS:
+        with suppress(OSError, ValueError, KeyError):  # "max" is no number
+            most, now = (int((Path(folder) / name).read_text(encoding="ascii")) for name in (limit, used))
+            found.append(max(most - now + _counts(Path(folder) / "memory.stat")[inactive], 0))
+    return min(found, default=None)
+
+
+def _counts(path: Path) -> dict[str, int]:
+    """The numbers in a file of the system by the name before each."""
+    rows = (line.replace(":", " ").split() for line in path.read_text(encoding="ascii").splitlines())
+    return {row[0]: int(row[1]) for row in rows}
 
 
 @contextmanager

@@ -16,12 +16,15 @@ from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, find_row, row_na
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig, to_dict
-from yolox_deploy.training.logs import EPOCH_COLUMNS, STEP_COLUMNS, read_table
-from yolox_deploy.training.progress import Progress
+from yolox_deploy.training.events import Callback
+from yolox_deploy.training.logs import read_log
+from yolox_deploy.training.splits import Splits
 
 RESULT = records.FileKind("remove it to train the row again", foreign="is no result of a run", beside=())
-MAY_DIFFER = frozenset(("out", "device", "workers", "accumulate"))
-"""Settings in which a finished run may differ from the one that is asked for."""
+MAY_DIFFER = frozenset(
+    ("out", "cache", "device", "workers", "accumulate", "match_classes", "restore_batchnorm")
+)
+"""Settings in which a finished run may differ from the one asked for; the last two concern weights to start from."""
 EVALUATIONS = 10
 """Evaluations in a run where nothing else is set; the plain epochs have one each besides."""
 
@@ -120,8 +123,11 @@ def _changes_of_row(name: str, changes: Mapping[str, object]) -> dict[str, objec
     return kept
 
 
-def run_to_end(run: Run, progress: Progress | None = None, *, checked: bool = False) -> RunResult:
-    """Train a run, or go on with it where it was interrupted, and write its result; `checked` as of `Trainer`.
+def run_to_end(run: Run, callbacks: Sequence[Callback] = (), *, data: Splits | None = None) -> RunResult:
+    """Train a run, or go on with it where it was interrupted, and write its result.
+
+    Args:
+        callbacks, data: as of `Trainer`.
 
     Raises:
         UsageError: its folder holds an unfinished run with other settings.
@@ -129,7 +135,7 @@ def run_to_end(run: Run, progress: Progress | None = None, *, checked: bool = Fa
     """
     from yolox_deploy.training.trainer import Trainer
 
-    trainer = Trainer(run.config, progress=progress, resume=run.last.is_file(), checked=checked)
+    trainer = Trainer(run.config, callbacks=callbacks, resume=run.last.is_file(), data=data)
     trainer.fit()
     result = _collect(run, steps=run.config.epochs * trainer.plan.steps)
     records.save(result, run.result_path, RESULT)
@@ -160,16 +166,16 @@ def read_result(run: Run) -> RunResult | None:
 def _collect(run: Run, steps: int) -> RunResult:
     """The result of a run from its logs."""
     folder, config = run.config.out, run.config
-    epochs = read_table(folder / "epochs.csv", EPOCH_COLUMNS)
-    if not epochs or int(epochs[-1]["epoch"]) + 1 != config.epochs:
+    epochs = read_log(folder / "epochs.csv")
+    if not epochs or int(epochs[-1]["epoch"]) != config.epochs:
         raise InputError(f"{folder / 'epochs.csv'} lacks the last evaluation; remove {folder} to train again")
     return RunResult(
         row=run.row,
         seed=config.seed,
         figures={name: epochs[-1][name] for name in METRICS},
-        curve=tuple((int(row["epoch"]) + 1, row["AP"]) for row in epochs),
+        curve=tuple((int(row["epoch"]), row["AP"]) for row in epochs),
         epochs=config.epochs,
         steps=steps,
-        seconds=sum(row["seconds"] for row in read_table(folder / "steps.csv", STEP_COLUMNS)),
+        seconds=sum(row["seconds"] for row in read_log(folder / "steps.csv")),
         settings=to_dict(config),
     )

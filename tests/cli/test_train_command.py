@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 
 from yolox_deploy import Detector, cli, export
+from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
 
 TINY = ("--model", "yolox-nano", "--batch", 4, "--imgsz", 64, "--workers", 0, "--device", "cpu")
 ALONE = {"OMP_NUM_THREADS": "1"}
-FILES = {"best.pth", "last.pth", "steps.csv", "epochs.csv", "curves.png", "train_batch_0.jpg"}
+FILES = {"best.pth", "last.pth", "steps.csv", "epochs.csv", "curves.png", "train_batch_1.jpg"}
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -75,6 +76,9 @@ def finished(scenes: Path, run: Any, tmp_path_factory: pytest.TempPathFactory) -
         (("--resume", "run/best.pth"), "resumed from its last.pth; found run/best.pth"),
         (("--data", "nothing"), "no data set folder at nothing"),
         (("--devices", 0), "--devices"),
+        (("--log", "notebook"), "--log notebook: expected mlflow or wandb"),
+        (("--recipe", "finetune"), "the recipe finetune is for a run from weights"),
+        (("--recipe", "best"), "recipe is best; expected auto, paper or finetune"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -86,6 +90,36 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     assert (code, out) == (2, "")
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_short_run_from_weights_is_fine_tuned(
+    call: Call, scenes: Path, nameless_weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    arguments = ("--data", scenes, "--weights", nameless_weights, "--epochs", 1, "--out", out)
+    code, _, err = call(*TINY, *arguments, "--set", "learning_rate=0.002", "--set", "optimizer=adamw")
+    assert code == 0, err
+    assert (
+        "recipe finetune: the run starts from weights, with 3 steps (1 epochs of 12 pictures, 4 at once)"
+        in err
+    )
+    assert "learning_rate=0.002 (stated), scale_rate=false, backbone_rate=0.1, neck_rate=0.1" in err
+    assert "are taken over by name: cup. New are ball" in err
+    kept = safe_load(out / "last.pth")
+    assert (kept["config"]["recipe"], kept["config"]["optimizer"]) == ("finetune", "adamw")
+    assert len(kept["optimizer"]["param_groups"]) == 9
+    for more in ((), ("--recipe", "auto")):
+        code, _, err = call("--resume", out, "--epochs", 1, *more)
+        assert code == 0, err
+        assert "recipe" not in err
+    code, _, err = call("--resume", out, "--recipe", "paper")
+    assert code == 2
+    assert "recipe was 'finetune' and is 'paper' now" in err
+
+
+def test_a_run_from_nothing_takes_the_papers_recipe(finished: tuple[Path, Any]) -> None:
+    assert "recipe paper: the run starts from random weights" in finished[1].stderr
+    assert "epochs=2 (stated), batch=4 (stated), optimizer=sgd, learning_rate=0.01" in finished[1].stderr
 
 
 def test_a_run_that_is_not_there_cannot_be_resumed(call: Call, tmp_path: Path) -> None:
@@ -164,7 +198,7 @@ def test_checking_compares_the_classes_of_both_splits(call: Call, scenes: Path, 
 def test_a_run_leaves_checkpoints_logs_and_pictures(finished: tuple[Path, Any]) -> None:
     out, done = finished
     assert {path.name for path in out.iterdir()} >= FILES
-    assert len((out / "epochs.csv").read_text().splitlines()) == 2
+    assert len((out / "epochs.csv").read_text().splitlines()) == 3
     assert "12 pictures" in done.stderr
     assert "epoch 2/2  total " in done.stderr
     assert "AP50" in done.stdout
@@ -208,7 +242,42 @@ def test_a_run_goes_on_with_more_epochs_from_its_own_settings(
         "epoch",
         "1",
         "2",
+        "3",
     ]
+
+
+def test_resume_auto_goes_on_with_the_same_settings_alone(
+    finished: tuple[Path, Any], call: Call, scenes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "again"
+    shutil.copytree(finished[0], out)
+    arguments = (*TINY, "--data", scenes, "--epochs", 2, "--out", out, "--resume", "auto")
+    code, printed, err = call(*arguments)
+    assert code == 0, err
+    assert "best of 2 epochs" in printed
+    assert f"the run in {out} is finished: it has its 2 epochs" in err
+    code, _, err = call(*arguments, "--seed", 1)
+    assert code == 2
+    assert "cannot be resumed: seed was 0 and is 1 now" in err
+    assert call(*TINY, "--data", scenes, "--epochs", 1, "--out", tmp_path / "new", "--resume", "auto")[0] == 0
+
+
+def test_the_summary_names_the_untouched_weights_where_no_epoch_beat_them(
+    call: Call, scenes: Path, nano_weights: Path, tmp_path: Path
+) -> None:
+    options = ("--weights", nano_weights, "--epochs", 1, "--set", "learning_rate=3", "--cache")
+    code, out, err = call(*TINY, "--data", scenes, "--imgsz", "96x128", *options, "--out", tmp_path / "run")
+    assert code == 0, err
+    start = re.search(r"untouched weights: AP ([\d.]+)", err)
+    assert start is not None
+    assert "the untouched weights" in out
+    assert f"no epoch beat the weights it started from (AP {start[1]}): best.pth is these, untouched" in out
+    assert "16 pictures are in memory: " in err
+    with (tmp_path / "run" / "epochs.csv").open() as file:
+        header, *rows = (line.split(",") for line in file.read().splitlines())
+    assert header[:3] == ["epoch", "step", "total"]
+    assert "selector" not in header
+    assert [row[:2] for row in rows] == [["0", "0"], ["1", "3"]]
 
 
 def test_a_file_called_stop_ends_the_run_after_the_epoch(call: Call, scenes: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.training import TrainConfig, recipe
 from yolox_deploy.training.config import to_dict
+from yolox_deploy.training.pretrained import load_pretrained
 from yolox_deploy.training.recipes import from_dict, load_toml, override
-from yolox_deploy.training.run import load_pretrained
 
 DATA = Path("data")
 TOML = """\
@@ -92,7 +92,8 @@ def test_a_run_tells_its_architecture(tmp_path: Path, call: Call) -> None:
         assert artifact.info.model == NAME
     code, _, err = call("train", "--resume", out, "--epochs", 3, "--workers", 0)
     assert code == 0, err
-    arguments = ["--model", "yolox_d0.67_w0.125_dw", "--weights", out / "best.pth", "--epochs", 1, *short]
+    goes_on = ["--weights", out / "best.pth", "--recipe", "paper", "--epochs", 1]
+    arguments = ["--model", "yolox_d0.67_w0.125_dw", *goes_on, *short]
     code, _, err = call("train", "--data", scenes, "--out", tmp_path / "on", *arguments)
     assert code == 0, err
     assert "They were trained with relu and go on with silu; --activation relu keeps it." in err

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from yolox_deploy.training import TrainConfig
 from yolox_deploy.training.distributed import TIMEOUT, Job, find_device, join_job
 from yolox_deploy.training.learner import Learner
 from yolox_deploy.training.loader import Batch
+from yolox_deploy.training.restoring import is_folded
+from yolox_deploy.training.trainer import Trainer
 
 COMMON = """
 import os, sys, torch
@@ -75,6 +78,14 @@ result = trainer.fit()
 state = trainer.learner.state()
 torch.save({"items": items, "figures": result.figures, "model": state["model"], "raw": state["raw"]},
            folder / f"end{rank}.pt")
+"""
+
+RESTORED = """
+from yolox_deploy.training.trainer import Trainer
+config = TrainConfig("yolox_nano", folder / "data", folder / f"restored{os.environ['WORLD_SIZE']}", imgsz=(64, 64),
+                     weights=folder / "folded.pth", epochs=1, batch=4, precision="fp32", workers=0)
+state = Trainer(config).learner.state()
+torch.save({"model": state["model"], "raw": state["raw"]}, folder / f"restored{os.environ['WORLD_SIZE']}{rank}.pt")
 """
 
 
@@ -203,13 +214,33 @@ def test_a_dead_process_ends_the_job(scenes: Path) -> None:
     assert "TrainingError: another process of this job ended or no longer answers (rank 0 of 2" in text
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_batch_norm_is_restored_alike_in_all_processes(scenes: Path) -> None:
+    """As one process would, and no other way; the averaged weights, too."""
+    state = build_model("yolox_nano", 6).state_dict()
+    for name in (name for name in state if name.endswith("bn.bias")):
+        state[name] += 0.1
+    torch.save({"model": state}, scenes / "folded.pth")
+    for code, text in finish(start(RESTORED, scenes)):
+        assert code == 0, text
+    config = TrainConfig(
+        "yolox_nano", scenes / "data", scenes / "alone", imgsz=(64, 64), weights=scenes / "folded.pth"
+    )
+    expected = Trainer(replace(config, epochs=1, batch=4, precision="fp32", workers=0)).learner.state()["raw"]
+    assert not is_folded(expected)
+    for rank in range(2):
+        found = torch.load(scenes / f"restored2{rank}.pt", weights_only=True)
+        for key in ("model", "raw"):
+            assert all(torch.equal(value, found[key][name]) for name, value in expected.items())
+
+
 @pytest.mark.slow
 def test_a_loss_that_is_lost_in_one_process_ends_all(scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(scenes / "data")
     (code, text), (other_code, other) = finish(start(RUN, tmp_path, 0, 2))
     assert (code, other_code) == (1, 1)
     assert "TrainingError: another process of this job cannot go on; its own message says why" in text
-    assert "NonFiniteLossError: the loss is nan in step 1 (epoch 0)" in other
+    assert "NonFiniteLossError: the loss is nan in step 2 (epoch 1)" in other
     assert {path.name for path in (tmp_path / "run").glob("*.pt*")} == {"nonfinite_batch_rank1.pt"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,55 @@ def test_frozen_backbone_stays_as_it_is(batch: Batch) -> None:
     ]
     assert any(name.startswith("backbone.") for name in changed)
     assert any(name.startswith("head.") for name in changed)
+
+
+def moved(made: Learner, batch: Batch) -> list[str]:
+    """What of the model differs after a step."""
+    before = copy.deepcopy(made.model.state_dict())
+    made.backward(batch, SIZE, use_l1=False)
+    made.update(0.1)
+    return [name for name, value in made.model.state_dict().items() if not torch.equal(before[name], value)]
+
+
+def test_frozen_neck_stays_as_it_is(batch: Batch) -> None:
+    made = learner(freeze_neck=True, weights=Path("w.pth"))
+    names = moved(made, batch)
+    assert any(name.startswith("head.") for name in names)
+    assert any(name.startswith("backbone.backbone.") for name in names)
+    assert not [name for name in names if re.match(r"backbone\.(?!backbone\.)", name)]
+
+
+def test_the_head_alone_moves(batch: Batch) -> None:
+    names = moved(learner(freeze_backbone=True, freeze_neck=True, weights=Path("w.pth")), batch)
+    assert names
+    assert all(name.startswith("head.") for name in names)
+
+
+def test_frozen_statistics_stay_and_are_used(batch: Batch) -> None:
+    made = learner(batchnorm="frozen")
+    names = moved(made, batch)
+    assert not [name for name in names if "running" in name or "batches_tracked" in name]
+    assert any(name.endswith("bn.bias") for name in names)
+    assert any(name.endswith("running_mean") for name in moved(learner(), batch))
+
+
+def test_rates_of_parts_reach_the_optimiser(batch: Batch) -> None:
+    names = moved(learner(backbone_rate=0.0, neck_rate=0.5, optimizer="adamw"), batch)
+    weights = [name for name in names if "running" not in name and "tracked" not in name]
+    assert {name.partition(".")[0] for name in weights} == {"backbone", "head"}
+    assert not [name for name in weights if name.startswith("backbone.backbone.")]
+
+
+def test_adamw_comes_back(batch: Batch) -> None:
+    settings = {"optimizer": "adamw", "backbone_rate": 0.1, "ema_ramp": "short", "ema_decay": 0.98}
+    one, other = learner(**settings), learner(**settings)
+    moved(one, batch)
+    other.restore(copy.deepcopy(one.state()))
+    for made in (one, other):
+        moved(made, batch)
+    for key in ("model", "raw"):
+        expected = one.state()[key]
+        assert all(torch.equal(value, expected[name]) for name, value in other.state()[key].items())
 
 
 def test_bfloat16_is_near_float32(batch: Batch) -> None:

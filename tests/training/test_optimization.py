@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +13,22 @@ import torch
 from torch import nn
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.models import build_model
 from yolox_deploy.models.yolox import YOLOX
+from yolox_deploy.training.config import Optimizer, TrainConfig
 from yolox_deploy.training.optimization import (
     ModelEMA,
     WarmupCosine,
     build_optimizer,
     ema_decay,
+    parameter_groups,
+    peak_rate,
     scaled_learning_rate,
     set_learning_rate,
     yolox_warmup_cosine,
 )
+
+KINDS: tuple[Optimizer, ...] = ("sgd", "adamw")
 
 
 def test_official_learning_rates(reference: dict[str, Any]) -> None:
@@ -71,6 +78,73 @@ def test_three_groups(nano: YOLOX) -> None:
     assert all(group["nesterov"] and group["momentum"] == 0.9 for group in groups.values())
     set_learning_rate(optimizer, 0.03)
     assert [group["lr"] for group in optimizer.param_groups] == [0.03] * 3
+
+
+RATES = {"backbone.backbone.": 0.1, "backbone.": 0.5}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_have_rates_of_their_own(nano: YOLOX, kind: Optimizer) -> None:
+    optimizer = build_optimizer(nano, learning_rate=1.0, kind=kind, rates=RATES)
+    set_learning_rate(optimizer, 0.02)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(nano.parameters()))
+    for name, parameter in nano.named_parameters():
+        factor = (
+            0.1 if name.startswith("backbone.backbone.") else 0.5 if name.startswith("backbone.") else 1.0
+        )
+        assert rates[id(parameter)] == pytest.approx(0.02 * factor), name
+    decays = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
+    assert len(decays) == 9
+    assert {name for name, decay in decays.items() if decay} == {
+        "backbone.backbone.convolution",
+        "backbone.convolution",
+        "convolution",
+    }
+
+
+def test_rates_of_one_leave_three_groups(nano: YOLOX) -> None:
+    named = parameter_groups(nano, 5e-4, {"backbone.backbone.": 1.0, "backbone.": 1.0})
+    assert [group["name"] for group in named] == ["norm", "convolution", "bias"]
+    assert named == parameter_groups(nano, 5e-4)
+
+
+def test_groups_of_older_checkpoints_have_no_factor(nano: YOLOX) -> None:
+    optimizer = build_optimizer(nano, learning_rate=0.1)
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        del group["factor"]
+    optimizer.load_state_dict(state)
+    set_learning_rate(optimizer, 0.03)
+    assert [(group["name"], group["lr"]) for group in optimizer.param_groups] == [
+        ("norm", 0.03),
+        ("convolution", 0.03),
+        ("bias", 0.03),
+    ]
+
+
+def test_adamw_is_that_of_torch() -> None:
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    groups = [
+        {"params": [theirs.weight], "weight_decay": 0.5},
+        {"params": [theirs.bias], "weight_decay": 0.0},
+    ]
+    plain = torch.optim.AdamW(groups, lr=0.1, betas=(0.8, 0.999))
+    made = build_optimizer(ours, learning_rate=0.1, kind="adamw", momentum=0.8, weight_decay=0.5)
+    for model, optimizer in ((ours, made), (theirs, plain)):
+        for _ in range(3):
+            model(torch.ones(1, 3)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(value, theirs.state_dict()[name])
+
+
+@pytest.mark.parametrize(("scale_rate", "expected"), [(True, 0.02 / 8), (False, 0.02)])
+def test_the_highest_rate(scale_rate: bool, expected: float) -> None:
+    config = TrainConfig("yolox_nano", Path("data"), batch=8, learning_rate=0.02, scale_rate=scale_rate)
+    assert peak_rate(config) == expected
 
 
 def test_frozen_parameters_are_left_out(nano: YOLOX) -> None:
@@ -140,6 +214,17 @@ def test_ema_decay_values() -> None:
     assert ema_decay(0) == 0.0
     assert ema_decay(2000) == pytest.approx(0.9998 * (1 - math.exp(-1)))
     assert ema_decay(10**6) == pytest.approx(0.9998)
+
+
+def test_the_average_of_a_short_run() -> None:
+    assert [ema_decay(n, 0.98, short=True) for n in (0, 10, 90)] == [0.0, 0.5, 0.9]
+    assert ema_decay(1000, 0.98, short=True) == 0.98
+    ema = ModelEMA(build_model("yolox_nano", 1), decay=0.98, short=True)
+    with torch.no_grad():
+        ema._source[0].add_(11.0)
+        expected = ema._average[0] + 10.0
+    ema.update()
+    torch.testing.assert_close(ema._average[0], expected)
 
 
 def test_ema_follows_the_definition(nano: YOLOX) -> None:

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from yolox_deploy.training import TrainConfig
 from yolox_deploy.training import progress as progress_module
-from yolox_deploy.training.progress import Progress, RichProgress
+from yolox_deploy.training.events import (
+    EpochFinished,
+    Evaluated,
+    Message,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    TrainResult,
+)
+from yolox_deploy.training.progress import RichProgress
+
+FINISHED = RunFinished(TrainResult(Path("best.pth"), Path("last.pth"), {}, 2))
 
 
-def tell(progress: Progress) -> None:
-    """Two epochs of three steps, the first evaluated."""
-    progress.message("12 of [12] tensors come from w.pth.")
-    progress.start(2, 3, 0, 12)
-    for epoch in range(2):
-        for step in range(3):
-            progress.step(epoch, step, {"total": 2.0 + step, "l1": 0.0}, 0.01)
-        if epoch == 0:
-            progress.evaluated(0, {"AP": 0.25, "APs": -1.0})
-    progress.close()
+def begin(progress: RichProgress, *, epochs: int = 2, epoch: int = 0) -> None:
+    config = TrainConfig("yolox_nano", Path("data"), epochs=epochs)
+    progress(RunStarted(config, ("cat",), 12, 4, 3, ("total", "l1"), epoch, 3 * epoch, epoch > 0))
+
+
+def tell(progress: RichProgress) -> None:
+    """The untouched model, and two epochs of three steps, the first evaluated."""
+    progress(Message("12 of [12] tensors come from w.pth."))
+    begin(progress)
+    progress(Evaluated(0, 0, {"AP": 0.125}, True, Path("predictions_epoch_0.jpg")))
+    for step in range(1, 7):
+        epoch = -(-step // 3)
+        progress(StepFinished(epoch, step, {"total": 1.0 + (step - 1) % 3 + 1, "l1": 0.0}, 0.01))
+        if step % 3 == 0:
+            progress(EpochFinished(epoch, step, {"total": 3.0, "l1": 0.0}, 0.01, 1.0))
+        if step == 3:
+            progress(Evaluated(1, 3, {"AP": 0.25, "APs": -1.0}, True, Path("predictions_epoch_1.jpg")))
+    progress(FINISHED)
 
 
 def written(*, terminal: bool) -> str:
@@ -32,6 +53,7 @@ def written(*, terminal: bool) -> str:
 def test_without_a_terminal_each_epoch_is_one_line() -> None:
     assert written(terminal=False).splitlines() == [
         "12 of [12] tensors come from w.pth.",
+        "untouched weights: AP 0.1250",
         "epoch 1/2  total 3  l1 0  rate 0.01",
         "epoch 1: AP 0.2500  APs -1.0000",
         "epoch 2/2  total 3  l1 0  rate 0.01",
@@ -49,33 +71,27 @@ def test_the_bar_shows_the_images_a_second_of_the_epoch(monkeypatch: pytest.Monk
     now = 0.0
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
     progress = RichProgress(Console(file=io.StringIO(), force_terminal=True, width=120))
-    progress.start(2, 3, 0, 12)
+    begin(progress)
     (task,) = progress.bar.tasks
     found = []
-    for epoch, step, now in ((0, 0, 10.0), (0, 1, 10.5), (0, 2, 11.0), (1, 0, 99.0), (1, 2, 101.0)):  # noqa: B007
-        progress.step(epoch, step, {"total": 1.0}, 0.01)
+    for epoch, step, now in ((1, 1, 10.0), (1, 2, 10.5), (1, 3, 11.0), (2, 4, 99.0), (2, 6, 101.0)):  # noqa: B007
+        progress(StepFinished(epoch, step, {"total": 1.0}, 0.01))
         found.append(task.fields["speed"])
     assert found == ["", "8.0 images/s", "8.0 images/s", "8.0 images/s", "4.0 images/s"]
-    progress.close()
+    progress(FINISHED)
 
 
 def test_a_resumed_run_starts_where_it_was() -> None:
     progress = RichProgress(Console(file=io.StringIO(), force_terminal=True))
-    progress.start(10, 3, 4, 12)
+    begin(progress, epochs=10, epoch=4)
     (task,) = progress.bar.tasks
     assert (task.completed, task.total) == (12, 30)
-    progress.step(4, 0, {"total": 1.0}, 0.01)
+    progress(StepFinished(5, 13, {"total": 1.0}, 0.01))
     assert task.completed == 13
-    progress.close()
+    progress(FINISHED)
 
 
 def test_it_may_end_before_it_began() -> None:
     out = io.StringIO()
-    RichProgress(Console(file=out)).close()
+    RichProgress(Console(file=out))(FINISHED)
     assert out.getvalue() == ""
-
-
-def test_silence_says_nothing(capsys: object) -> None:
-    tell(Progress())
-    out, err = capsys.readouterr()  # type: ignore[attr-defined]
-    assert out == err == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.models import build_model, read_checkpoint
 from yolox_deploy.training import recipe
-from yolox_deploy.training.config import to_dict
+from yolox_deploy.training.config import LATER_SETTINGS, to_dict
+from yolox_deploy.training.pretrained import load_pretrained
 from yolox_deploy.training.recipes import from_dict
-from yolox_deploy.training.run import RunState, load_last, load_pretrained, write_torch
+from yolox_deploy.training.run import RunState, load_last, write_torch
 
 FACTS = {
     "model_name": "yolox_nano",
@@ -22,7 +23,7 @@ FACTS = {
     "config": to_dict(recipe("yolox_nano", Path("data"))),
     "steps": 10,
 }
-STATE = RunState(epoch=2, step=20, best_ap=0.25, stale=1, figures={"AP": 0.25})
+STATE = RunState(epoch=2, step=20, best_ap=0.25, best_epoch=1, own_ap=0.25, stale=1, figures={"AP": 0.25})
 
 
 @pytest.fixture
@@ -74,13 +75,17 @@ def test_another_run_is_refused(last: Path, changed: dict[str, Any], message: st
 
 def test_a_checkpoint_from_before_a_setting_was_trained_with_its_default(tmp_path: Path) -> None:
     path = tmp_path / "last.pth"
-    new = ("box_loss", "iou_aware", "priors")
-    old = {name: value for name, value in FACTS["config"].items() if name not in new}
+    old = {name: value for name, value in FACTS["config"].items() if name not in LATER_SETTINGS}
     write_torch(path, {"raw": {}, "optimizer": {}, **asdict(STATE), **FACTS, "config": old})
     assert load_last(path, FACTS)[0] == STATE
-    assert from_dict(old) == recipe("yolox_nano", Path("data"))
+    read = from_dict(old)
+    assert (read.restore_batchnorm, read.match_classes) == (False, False)
+    assert replace(read, restore_batchnorm=True, match_classes=True) == recipe("yolox_nano", Path("data"))
+    assert load_last(path, FACTS | {"config": to_dict(read)})[0] == STATE
     with pytest.raises(UsageError, match="iou_aware was False and is True now"):
         load_last(path, FACTS | {"config": FACTS["config"] | {"iou_aware": True}})
+    with pytest.raises(UsageError, match="optimizer was 'sgd' and is 'adamw' now"):
+        load_last(path, FACTS | {"config": FACTS["config"] | {"optimizer": "adamw"}})
 
 
 def test_where_and_how_long_may_change(last: Path) -> None:
@@ -104,11 +109,25 @@ def test_a_failed_write_leaves_the_old_file(last: Path) -> None:
 
 def test_the_best_is_kept() -> None:
     state = RunState()
-    assert state.note({"AP": 0.0})
-    assert not state.note({"AP": 0.0})
+    assert state.note(1, {"AP": 0.0})
+    assert not state.note(2, {"AP": 0.0})
     assert state.stale == 1
-    assert state.note({"AP": 0.2, "AP50": 0.5})
+    assert state.note(3, {"AP": 0.2, "AP50": 0.5})
     assert (state.stale, state.best_ap, state.figures) == (0, 0.2, {"AP": 0.2, "AP50": 0.5})
+    assert (state.best_epoch, state.start_ap) == (3, None)
+
+
+def test_patience_goes_by_the_runs_own_best_not_by_the_weights_at_its_start() -> None:
+    state = RunState()
+    assert state.note(0, {"AP": 0.5})
+    assert state.stale == 0
+    assert [state.note(epoch, {"AP": 0.1 * epoch}) for epoch in (1, 2, 3)] == [False] * 3
+    assert (state.stale, state.best_epoch, state.best_ap, state.start_ap) == (0, 0, 0.5, 0.5)
+    assert not state.note(4, {"AP": 0.25})
+    assert state.stale == 1
+    assert state.is_impatient(1)
+    assert not state.is_impatient(2)
+    assert not state.is_impatient(None)
 
 
 def test_another_class_count_starts_new_predictors(last: Path) -> None:
@@ -137,13 +156,3 @@ def test_another_model_is_refused(last: Path) -> None:
         CheckpointError, match=r"does not fit yolox_s.*looks like yolox_nano.*--model yolox_nano"
     ):
         load_pretrained(build_model("yolox_s", 2), last)
-
-
-def test_folded_batch_norm_is_said(shared: Path, tmp_path: Path) -> None:
-    messages = load_pretrained(build_model("yolox_nano", 2), shared / "real" / "yolox_nano.pth")
-    assert "folded into the convolutions" in messages[-1]
-    model = build_model("yolox_nano", 2)
-    model.head.stems[0].bn.running_mean.fill_(0.5)
-    torch.save(model.state_dict(), tmp_path / "trained.pth")
-    messages = load_pretrained(build_model("yolox_nano", 2), tmp_path / "trained.pth")
-    assert not any("statistics are lost" in message for message in messages)

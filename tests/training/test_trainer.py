@@ -16,46 +16,50 @@ import torch
 
 from yolox_deploy.errors import InputError, NonFiniteLossError, TrainingError, UsageError
 from yolox_deploy.evaluation.coco import METRICS
+from yolox_deploy.models import build_model, load_checkpoint
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.synthetic.scenes import CLASS_NAMES
 from yolox_deploy.training import TrainConfig, Trainer
+from yolox_deploy.training import checkpoints as checkpoints_module
 from yolox_deploy.training import trainer as trainer_module
 from yolox_deploy.training.distributed import Job
+from yolox_deploy.training.events import Evaluated, Event, Message, RunFinished, StepFinished
 from yolox_deploy.training.loader import Batch, stream
 from yolox_deploy.training.optimization import yolox_warmup_cosine
-from yolox_deploy.training.progress import Progress
 from yolox_deploy.training.run import write_torch
+from yolox_deploy.training.splits import open_splits
 from yolox_deploy.training.validation import evaluate
 
 STEPS, EPOCHS = 3, 4
 Losses = dict[int, dict[str, float]]
 
 
-class Recorder(Progress):
-    """Keeps what it is told; `at` is called with the step of the run once it has been told of it."""
+class Recorder:
+    """Keeps what it is told; `at` is called with the finished steps of the run once it has been told of them."""
 
     def __init__(self, at: Callable[[int], None] = lambda step: None) -> None:
         self.at = at
+        self.events: list[Event] = []
         self.losses: Losses = {}
         self.rates: dict[int, float] = {}
         self.figures: dict[int, Mapping[str, float]] = {}
         self.messages: list[str] = []
-        self.closed = False
 
-    def step(self, epoch: int, step: int, losses: Mapping[str, float], rate: float) -> None:
-        number = epoch * STEPS + step
-        self.losses[number], self.rates[number] = dict(losses), rate
-        self.at(number)
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        match event:
+            case StepFinished():
+                self.losses[event.step], self.rates[event.step] = dict(event.losses), event.rate
+                self.at(event.step)
+            case Evaluated():
+                self.figures[event.epoch] = event.figures
+            case Message():
+                self.messages.append(event.text)
 
-    def evaluated(self, epoch: int, figures: Mapping[str, float]) -> None:
-        self.figures[epoch] = figures
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def close(self) -> None:
-        self.closed = True
+    @property
+    def closed(self) -> bool:
+        return isinstance(self.events[-1], RunFinished)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,7 @@ def whole(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Losse
         workers=0,
         precision="fp32",
     )
-    Trainer(config, progress=recorder).fit()
+    Trainer(config, callbacks=[recorder]).fit()
     content = safe_load(out / "run" / "last.pth")
     assert isinstance(content, dict)
     return recorder.losses, content, recorder
@@ -121,11 +125,11 @@ def assert_same_end(run: Path, whole: tuple[Losses, dict[str, Any], Recorder]) -
 
 def test_a_run_from_end_to_end(whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
     losses, content, recorder = whole
-    assert list(losses) == list(range(STEPS * EPOCHS))
+    assert list(losses) == list(range(1, STEPS * EPOCHS + 1))
     assert all(np.isfinite(value) for step in losses.values() for value in step.values())
     assert [losses[step]["l1"] > 0 for step in losses] == [False] * 9 + [True] * 3
-    assert list(recorder.figures) == [1, 3]
-    assert tuple(recorder.figures[3]) == METRICS
+    assert list(recorder.figures) == [2, 4]
+    assert tuple(recorder.figures[4]) == METRICS
     assert recorder.closed
     assert (content["epoch"], content["step"], content["ema_updates"]) == (4, 12, 12)
     assert content["model_name"] == "yolox_nano"
@@ -141,11 +145,11 @@ def test_files_of_a_run(whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
         "best.pth",
         "steps.csv",
         "epochs.csv",
-        "train_batch_0.jpg",
-        "predictions_epoch_3.jpg",
+        "train_batch_1.jpg",
+        "predictions_epoch_4.jpg",
     }
     assert not any(name.startswith(".") for name in names)
-    assert evaluated(out) == ["1", "3"]
+    assert evaluated(out) == ["2", "4"]
 
 
 def test_a_run_without_matplotlib_says_so_at_its_start(
@@ -153,7 +157,7 @@ def test_a_run_without_matplotlib_says_so_at_its_start(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     recorder = Recorder()
-    Trainer(config, progress=recorder)
+    Trainer(config, callbacks=[recorder])
     assert [text for text in recorder.messages if text.startswith("no curves.png will be drawn")]
 
 
@@ -163,24 +167,24 @@ def test_rates_follow_the_schedule(
     schedule = Trainer(config).schedule
     assert (schedule.total, schedule.flat) == (12, 3)
     assert Trainer(replace(config, last_phase="release")).schedule == schedule
-    assert whole[2].rates == {step: yolox_warmup_cosine(schedule, step) for step in range(12)}
+    assert whole[2].rates == {step + 1: yolox_warmup_cosine(schedule, step) for step in range(12)}
 
 
 def test_resumed_after_an_epoch(config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]) -> None:
     answers = iter([False, True])
-    first = Trainer(replace(config, eval_every=9), progress=Recorder(), stop=lambda: next(answers)).fit()
+    first = Trainer(replace(config, eval_every=9), callbacks=[Recorder()], stop=lambda: next(answers)).fit()
     assert first.epochs == 2
     recorder = Recorder()
-    result = Trainer(config, progress=recorder, resume=True).fit()
+    result = Trainer(config, callbacks=[recorder], resume=True).fit()
     assert result.epochs == EPOCHS
-    assert recorder.losses == {step: whole[0][step] for step in range(6, 12)}
+    assert recorder.losses == {step: whole[0][step] for step in range(7, 13)}
     assert_same_end(config.out, whole)
-    assert evaluated(config.out) == ["1", "3"]
+    assert evaluated(config.out) == ["2", "4"]
 
 
 @pytest.mark.parametrize(
     ("number", "error", "step"),
-    [(signal.SIGINT, KeyboardInterrupt, 4), (signal.SIGTERM, SystemExit, 8)],
+    [(signal.SIGINT, KeyboardInterrupt, 5), (signal.SIGTERM, SystemExit, 9)],
 )
 def test_interrupted_and_resumed(
     config: TrainConfig,
@@ -197,15 +201,15 @@ def test_interrupted_and_resumed(
     recorder = Recorder(interrupt)
     try:
         with pytest.raises(error):
-            Trainer(config, progress=recorder).fit()
+            Trainer(config, callbacks=[recorder]).fit()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert recorder.closed
-    assert list(recorder.losses) == list(range(step + 1))
+    assert list(recorder.losses) == list(range(1, step + 1))
     rest = Recorder()
-    Trainer(config, progress=rest, resume=True).fit()
+    Trainer(config, callbacks=[rest], resume=True).fit()
     assert recorder.losses | rest.losses == whole[0]
-    assert list(rest.losses) == list(range(step + 1, 12))
+    assert list(rest.losses) == list(range(step + 1, 13))
     assert_same_end(config.out, whole)
 
 
@@ -213,14 +217,15 @@ def test_interrupted_while_it_evaluates(
     config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder]
 ) -> None:
     class Impatient(Recorder):
-        def evaluated(self, epoch: int, figures: Mapping[str, float]) -> None:
-            raise KeyboardInterrupt
+        def __call__(self, event: Event) -> None:
+            if isinstance(event, Evaluated):
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Trainer(config, progress=Impatient()).fit()
+        Trainer(config, callbacks=[Impatient()]).fit()
     rest = Recorder()
-    Trainer(config, progress=rest, resume=True).fit()
-    assert list(rest.figures) == [1, 3]
+    Trainer(config, callbacks=[rest], resume=True).fit()
+    assert list(rest.figures) == [2, 4]
     assert_same_end(config.out, whole)
 
 
@@ -248,22 +253,22 @@ def test_a_second_interrupt_loses_nothing(
     config: TrainConfig, whole: tuple[Losses, dict[str, Any], Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(at: int) -> None:
-        if at == 1:
+        if at == 2:
             signal.raise_signal(signal.SIGINT)
 
     def interrupted_write(path: Path, content: Mapping[str, Any]) -> None:
         signal.raise_signal(signal.SIGINT)
         write_torch(path, content)
 
-    trainer = Trainer(config, progress=Recorder(interrupt))
-    monkeypatch.setattr(trainer_module, "write_torch", interrupted_write)
+    trainer = Trainer(config, callbacks=[Recorder(interrupt)])
+    monkeypatch.setattr(checkpoints_module, "write_torch", interrupted_write)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
     monkeypatch.undo()
-    assert trainer.saved_step == 2
+    assert trainer.checkpoints.saved_step == 2
     rest = Recorder()
-    Trainer(config, progress=rest, resume=True).fit()
-    assert list(rest.losses) == list(range(2, 12))
+    Trainer(config, callbacks=[rest], resume=True).fit()
+    assert list(rest.losses) == list(range(3, 13))
     assert_same_end(config.out, whole)
 
 
@@ -282,9 +287,9 @@ def test_an_interrupted_run_is_saved_before_its_workers_end(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(trainer_module, "stream", ended)
-    monkeypatch.setattr(trainer_module, "write_torch", lambda *_: order.append("saved"))
+    monkeypatch.setattr(checkpoints_module, "write_torch", lambda *_: order.append("saved"))
     with pytest.raises(KeyboardInterrupt):
-        Trainer(config, progress=Recorder(interrupt)).fit()
+        Trainer(config, callbacks=[Recorder(interrupt)]).fit()
     assert order == ["saved", "workers"]
 
 
@@ -298,25 +303,27 @@ def test_a_save_that_fails_is_told_and_claimed_by_nobody(
         raise OSError(28, "No space left on device")
 
     recorder = Recorder(interrupt)
-    trainer = Trainer(config, progress=recorder)
-    monkeypatch.setattr(trainer_module, "write_torch", full)
+    trainer = Trainer(config, callbacks=[recorder])
+    monkeypatch.setattr(checkpoints_module, "write_torch", full)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
-    assert trainer.saved_step is None
-    assert f"{trainer.last} was not written: [Errno 28] No space left on device" in recorder.messages
+    assert trainer.checkpoints.saved_step is None
+    assert (
+        f"{trainer.checkpoints.last} was not written: [Errno 28] No space left on device" in recorder.messages
+    )
 
 
 def test_sigterm_ends_a_run_that_python_started(config: TrainConfig) -> None:
     def interrupt(at: int) -> None:
-        if at == 1:
+        if at == 2:
             signal.raise_signal(signal.SIGTERM)
 
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    trainer = Trainer(config, progress=Recorder(interrupt))
+    trainer = Trainer(config, callbacks=[Recorder(interrupt)])
     with pytest.raises(SystemExit) as caught:
         trainer.fit()
     assert caught.value.code == 143
-    assert trainer.saved_step == 2
+    assert trainer.checkpoints.saved_step == 2
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -347,14 +354,14 @@ def test_a_non_finite_loss_keeps_the_batch(config: TrainConfig) -> None:
     trainer = Trainer(config)
     with torch.no_grad():
         trainer.learner.model.head.obj_preds[1].bias.fill_(float("nan"))
-    with pytest.raises(NonFiniteLossError, match=r"the loss is nan in step 0 .*nonfinite_batch\.pt"):
+    with pytest.raises(NonFiniteLossError, match=r"the loss is nan in step 1 .*nonfinite_batch\.pt"):
         trainer.fit()
     kept = safe_load(config.out / "nonfinite_batch.pt")
     assert isinstance(kept, dict)
     assert kept["images"].shape == (4, 3, 64, 64)
     assert kept["images"].dtype == torch.uint8
     assert kept["targets"].shape == (4, 120, 5)
-    assert (kept["epoch"], kept["step"], kept["model_name"]) == (0, 0, "yolox_nano")
+    assert (kept["epoch"], kept["step"], kept["model_name"]) == (1, 1, "yolox_nano")
     assert np.isnan(kept["losses"]["total"])
     assert not (config.out / "last.pth").exists()
 
@@ -374,24 +381,24 @@ def lose(trainer: Trainer, at: int) -> list[Batch]:
 
 def test_losses_that_are_read_late_tell_of_the_first_bad_step(config: TrainConfig) -> None:
     recorder = Recorder()
-    trainer = Trainer(config, progress=recorder)
+    trainer = Trainer(config, callbacks=[recorder])
     trainer.interval = 10  # as on a GPU
     seen = lose(trainer, 4)
-    with pytest.raises(NonFiniteLossError, match=r"the loss is nan in step 4 \(epoch 1\)"):
+    with pytest.raises(NonFiniteLossError, match=r"the loss is nan in step 5 \(epoch 2\)"):
         trainer.fit()
     assert len(seen) == 6
-    assert list(recorder.losses) == [2]
+    assert list(recorder.losses) == [3]
     kept = safe_load(config.out / "nonfinite_batch.pt")
     assert isinstance(kept, dict)
     assert torch.equal(kept["images"], seen[4].images)
     assert torch.equal(kept["targets"], seen[4].targets)
-    assert (kept["epoch"], kept["step"]) == (1, 4)
-    assert trainer.saved_step == 3
+    assert (kept["epoch"], kept["step"]) == (2, 5)
+    assert trainer.checkpoints.saved_step == 3
 
 
 def test_an_interrupt_does_not_save_what_a_loss_has_spoilt(config: TrainConfig) -> None:
     recorder = Recorder()
-    trainer = Trainer(config, progress=recorder)
+    trainer = Trainer(config, callbacks=[recorder])
     trainer.interval = 10
     seen, update = lose(trainer, 3), trainer.learner.update
 
@@ -403,8 +410,8 @@ def test_an_interrupt_does_not_save_what_a_loss_has_spoilt(config: TrainConfig) 
     trainer.learner.update = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
-    assert trainer.saved_step == 3
-    assert "last.pth was not written: the loss is nan in step 3" in recorder.messages[-1]
+    assert trainer.checkpoints.saved_step == 3
+    assert "last.pth was not written: the loss is nan in step 4" in recorder.messages[-1]
     assert safe_load(config.out / "last.pth")["step"] == 3
 
 
@@ -419,22 +426,24 @@ def test_weights_that_are_lost_replace_no_checkpoint(config: TrainConfig) -> Non
                 trainer.learner.model.head.obj_preds[1].bias.fill_(float("inf"))
 
     trainer.learner.update = spoil  # type: ignore[method-assign]
-    with pytest.raises(TrainingError, match=r"weights are NaN or infinite after step 5; .*last.pth was left"):
+    with pytest.raises(TrainingError, match=r"weights are NaN or infinite after step 6; .*last.pth was left"):
         trainer.fit()
     assert safe_load(config.out / "last.pth")["step"] == 3
 
 
 def test_patience(config: TrainConfig) -> None:
     recorder = Recorder()
-    result = Trainer(replace(config, learning_rate=1e-9, eval_every=1, patience=1), progress=recorder).fit()
+    result = Trainer(
+        replace(config, learning_rate=1e-9, eval_every=1, patience=1), callbacks=[recorder]
+    ).fit()
     assert result.epochs == 2
-    assert list(recorder.figures) == [0, 1]
+    assert list(recorder.figures) == [1, 2]
 
 
 def test_patience_counts_evaluations_alone(config: TrainConfig) -> None:
     recorder = Recorder()
-    trainer = Trainer(replace(config, learning_rate=1e-9, eval_every=2, patience=1), progress=recorder)
-    trainer.state.best_ap = 1.0
+    trainer = Trainer(replace(config, learning_rate=1e-9, eval_every=2, patience=1), callbacks=[recorder])
+    trainer.state.own_ap = 1.0
     assert trainer.fit().epochs == 2
     trainer = Trainer(replace(config, learning_rate=1e-9, eval_every=2, patience=1), resume=True)
     assert trainer.fit().epochs == EPOCHS
@@ -451,12 +460,10 @@ def test_a_data_set_with_faults_is_refused_before_the_first_step(config: TrainCo
     (tmp_path / "yolo" / "data.yaml").write_text("train: train\nval: val\nnames: [cat, dog]\n")
     recorder = Recorder()
     with pytest.raises(InputError, match=r"4 objects of a class that has no name.*class 5"):
-        Trainer(replace(config, data=tmp_path / "yolo"), progress=recorder)
+        Trainer(replace(config, data=tmp_path / "yolo"), callbacks=[recorder])
     assert "4 pictures" in recorder.messages[0]
-    assert Trainer(replace(config, data=tmp_path / "yolo"), checked=True).train_set.class_names == (
-        "cat",
-        "dog",
-    )
+    config = replace(config, data=tmp_path / "yolo")
+    assert Trainer(config, data=open_splits(config.data)).train_set.class_names == ("cat", "dog")
 
 
 def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
@@ -469,14 +476,35 @@ def test_a_broken_picture_is_named(config: TrainConfig, tmp_path: Path) -> None:
 
 def test_fine_tuning_tells_what_it_took(config: TrainConfig, scenes: Path, nameless_weights: Path) -> None:
     recorder = Recorder()
-    trainer = Trainer(replace(config, weights=nameless_weights), progress=recorder)
-    taken, anew, *_ = (message for message in recorder.messages if not message.startswith(str(scenes)))
+    trainer = Trainer(replace(config, weights=nameless_weights), callbacks=[recorder])
+    taken, coco, new = (message for message in recorder.messages if not message.startswith(str(scenes)))
     assert "tensors come from" in taken
-    assert f"the data set has {len(CLASS_NAMES)}" in anew
+    assert "its 80 are COCO's" in coco
+    assert new.startswith("Its predictors of 1 classes are taken over by name: cup. New are ball, fish, key,")
     source = safe_load(nameless_weights)["model"]
     name = "backbone.backbone.stem.conv.conv.weight"
     assert torch.equal(trainer.learner.model.state_dict()[name], source[name])
     assert torch.equal(trainer.learner.ema.model.state_dict()[name], source[name])
+
+
+def test_a_folded_checkpoint_is_restored_or_said_to_be_folded(config: TrainConfig, tmp_path: Path) -> None:
+    state = build_model("yolox_nano", 6).state_dict()
+    for name in (name for name in state if name.endswith("bn.bias")):
+        state[name] += 0.1
+    torch.save(state, tmp_path / "folded.pth")
+    recorder = Recorder()
+    learner = Trainer(replace(config, weights=tmp_path / "folded.pth"), progress=recorder).learner
+    assert "it has statistics and filters of usual length again" in recorder.messages[-1]
+    images = torch.rand(2, 3, 64, 64) * 255
+    loaded = build_model("yolox_nano", 6).eval()
+    loaded.load_state_dict(state)
+    with torch.no_grad():
+        for model in (learner.model.eval(), learner.ema.model):
+            torch.testing.assert_close(model(images), loaded(images), rtol=1e-4, atol=1e-4)
+    left = replace(config, weights=tmp_path / "folded.pth", restore_batchnorm=False)
+    learner = Trainer(left, progress=recorder).learner
+    assert "stays so (restore_batchnorm=false)" in recorder.messages[-1]
+    assert all(torch.equal(value, state[name]) for name, value in learner.model.state_dict().items())
 
 
 def test_evaluation_disturbs_nothing(config: TrainConfig) -> None:
@@ -493,7 +521,6 @@ def test_evaluation_disturbs_nothing(config: TrainConfig) -> None:
 @pytest.mark.slow
 def test_evaluation_gives_the_figures_of_the_detector(shared: Path) -> None:
     from yolox_deploy.data.coco_format import read_coco
-    from yolox_deploy.models import build_model, load_checkpoint
 
     model = build_model("yolox_nano", 80).eval()
     load_checkpoint(model, shared / "real" / "yolox_nano.pth")

@@ -53,8 +53,6 @@ def ablate_command(
 
     May be interrupted and repeated: finished runs are kept, an unfinished one goes on where it was.
     """
-    from yolox_deploy.cli.train import check_data
-
     require("torch", "train")
     require("matplotlib", "train")  # before the runs, not after
     changes = parse_settings(settings or [])
@@ -65,8 +63,6 @@ def ablate_command(
         changes = {"workers": 0, **changes} if threads == 1 else changes
     names = rows.split(",") if rows else _rows_of_tables(table_numbers)
     runs = _plan(names, _numbers(seeds), data, out, width, changes, fit_priors)
-    if not report_only:
-        check_data(runs[0].config, headers=True)
     failures = [] if report_only else _train_all(runs)
     report(runs, out, threads=threads, latency=latency and not report_only, as_json=as_json)
     if failures:
@@ -102,11 +98,15 @@ def _plan(
 
 
 def _train_all(runs: Sequence[Run]) -> list[str]:
-    """Train what is not finished; says beforehand what it costs. Returns why runs failed."""
+    """Check the data, and train what is not finished; says beforehand what it costs. Returns why runs failed."""
     from yolox_deploy.benchmarks.roadmap.runs import read_result, run_to_end
+    from yolox_deploy.cli.train import tell
     from yolox_deploy.host import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
+    from yolox_deploy.training.splits import check_data, open_splits, require_sound
 
+    data = open_splits(runs[0].config.data)
+    require_sound(data, check_data(runs[0].config, data, "pictures", tell))
     keep_freed_memory()
     left = [run for run in runs if read_result(run) is None]
     console().print(f"{len(runs)} runs, {len(runs) - len(left)} of them finished")
@@ -117,7 +117,7 @@ def _train_all(runs: Sequence[Run]) -> list[str]:
         begun = ", going on where it was" if run.last.is_file() else ""
         console().print(f"run {number} of {len(left)}: {run.row}, seed {run.config.seed}{begun}")
         try:
-            result = run_to_end(run, RichProgress(), checked=True)
+            result = run_to_end(run, [RichProgress()], data=data)
         except NonFiniteLossError as error:
             failures.append(f"{run.row}, seed {run.config.seed}: {error}")
             console().print(failures[-1], markup=False)

@@ -25,7 +25,7 @@ TOOLS = (
     ("faster-coco-eval", "eval"),
     ("pillow", "eval"),
     ("psutil", "bench"),
-    ("matplotlib", "bench"),
+    ("matplotlib", "report"),
     ("supervision", "supervision"),
 )
 

@@ -1,23 +1,48 @@
-"""`yolox-deploy eval`: COCO average precision of a model file."""
+"""`yolox-deploy eval`: what a model file finds in annotated pictures, what it gets wrong, and whether it got worse."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import overrides, print_json, print_table, reporting
+from yolox_deploy.errors import UsageError, require
+from yolox_deploy.files import check_writable
 from yolox_deploy.thresholds import Thresholds
 
+if TYPE_CHECKING:
+    from yolox_deploy.evaluation import EvaluationReport
+    from yolox_deploy.evaluation.baseline import Baseline, Held
+
 EVALUATION = Thresholds.evaluation()
+SPLITS = ("train", "val")
 
 
 def eval_command(
     model: Annotated[Path, typer.Argument(help="Model file, or a name of the zoo.")],
-    images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
-    annotations: Annotated[Path, typer.Option(help="COCO instances JSON.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of a COCO, VOC or YOLO data set, or its data.yaml.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of --data: train or val.")] = "val",
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures of --annotations.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO instances JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a page with charts and the worst pictures.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F", help="report.json or --json of an earlier run, or a model: exit 6 where AP fell."
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="AP (0-1) that may be lost against --baseline.")
+    ] = 0.005,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Print a row a class too.")] = False,
     conf: options.Conf = EVALUATION.conf,
     iou: options.Iou = EVALUATION.iou,
     multi_label: Annotated[
@@ -33,24 +58,82 @@ def eval_command(
     threads: options.Threads = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Evaluate a model file on a COCO-format data set."""
+    """Evaluate a model file on annotated pictures."""
     from yolox_deploy.detector import Detector
-    from yolox_deploy.evaluation import coco_ap
+    from yolox_deploy.evaluation import evaluate
+    from yolox_deploy.evaluation.baseline import Baseline, hold, is_report, read_baseline
 
-    with Detector(
-        model,
-        backend=backend,
-        device=device,
-        threads=threads,
-        multi_label=multi_label,
-        class_agnostic=class_agnostic,
-        override=overrides(names, legacy, imgsz, override),
-    ) as detector:
-        with reporting() as progress:
-            figures = coco_ap(detector, images, annotations, conf=conf, iou=iou, report=progress)
-        info = detector.info
+    source = _source(data, split, images, annotations)
+    if report is not None:
+        require("matplotlib", "report")
+
+    def evaluated(file: Path, **opened: Any) -> EvaluationReport:
+        with Detector(
+            file,
+            device=device,
+            threads=threads,
+            multi_label=multi_label,
+            class_agnostic=class_agnostic,
+            **opened,
+        ) as detector:
+            if report is not None:
+                check_writable(report / "index.html", f"--report {report}")
+            with reporting() as progress:
+                return evaluate(detector, **source, conf=conf, iou=iou, report=progress)
+
+    known: Baseline | None = None
+    if baseline is not None:
+        earlier = is_report(baseline)
+        known = (
+            read_baseline(baseline) if earlier else Baseline.of(evaluated(baseline).summary(), str(baseline))
+        )
+    found = evaluated(model, backend=backend, override=overrides(names, legacy, imgsz, override))
+    if report is not None:
+        found.save(report)
+    held = None if known is None else hold(found, known)
     if as_json:
-        print_json({**figures, "model": str(model), "backend": info.backend, "precision": info.precision})
-        return
-    title = f"{model} on {info.backend} ({info.device}, {info.precision}), conf {conf}, IoU {iou}"
-    print_table(tuple(figures), [[f"{value:.4f}" for value in figures.values()]], title)
+        print_json({**found.summary(), "model": str(model), **({"baseline": asdict(held)} if held else {})})
+    else:
+        _print(found, model, held, per_class)
+        if report is not None:
+            typer.echo(f"report: {report / 'index.html'}")
+    if held is not None:
+        held.check(max_drop)
+
+
+def _source(data: Path | None, split: str, images: Path | None, annotations: Path | None) -> dict[str, Any]:
+    """What to evaluate on, as `evaluate` takes it."""
+    if split not in SPLITS:
+        raise UsageError(f"--split {split}: expected {' or '.join(SPLITS)}")
+    if data is not None:
+        if images is not None or annotations is not None:
+            raise UsageError("--data names a whole data set: give it alone, or --images with --annotations")
+        return {"data": data, "split": split}
+    if images is None or annotations is None:
+        raise UsageError("name what to evaluate on: --data DIR, or --images DIR with --annotations FILE")
+    return {"data": annotations, "images": images}
+
+
+def _print(found: EvaluationReport, model: Path, held: Held | None, per_class: bool) -> None:
+    about = found.about
+    where = f" on {about['backend']} ({about['precision']})" if "backend" in about else ""
+    title = f"{model}{where}, conf {found.conf}, IoU {found.iou}"
+    print_table(tuple(found.figures), [[f"{value:.4f}" for value in found.figures.values()]], title)
+    if per_class:
+        print_table(
+            ("class", "objects", "AP", "AP50", "precision", "recall", "F1", "at score"),
+            [
+                (
+                    one.name,
+                    one.objects,
+                    *map(_text, (one.AP, one.AP50, one.precision, one.recall, one.f1, one.threshold)),
+                )
+                for one in found.per_class
+            ],
+        )
+    if held is not None:
+        typer.echo(f"AP {held.AP:.4f}, {held.baseline} {held.before:.4f}: {held.AP - held.before:+.4f}")
+
+
+def _text(value: float | None) -> str | None:
+    return None if value is None or value < 0 else f"{value:.4f}"

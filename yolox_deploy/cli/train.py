@@ -14,15 +14,13 @@ import typer
 
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table
-from yolox_deploy.errors import CheckpointError, UsageError, require
-from yolox_deploy.models.naming import get_config
+from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.training.config import TrainConfig
-    from yolox_deploy.training.trainer import Trainer, TrainResult
-
-OFFICIAL_WEIGHTS = "official"
-STOP_FILE = "stop"
+    from yolox_deploy.training.events import Callback, TrainResult
+    from yolox_deploy.training.start import Prepared
+    from yolox_deploy.training.trainer import Trainer
 
 COMMAND = "from yolox_deploy.cli import main; main()"
 """What each process of `--devices N` runs, with the same arguments."""
@@ -36,9 +34,12 @@ def train_command(
     weights: Annotated[
         str | None, typer.Option(help="Checkpoint to start from; 'official' fetches COCO's. [default: none]")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="auto, paper or finetune: values that nobody states. [default: auto]")
+    ] = None,
     epochs: options.Epochs = None,
     batch: Annotated[
-        int | None, typer.Option(help="Pictures a step, over all devices. [default: 64]")
+        int | None, typer.Option(help="Pictures a step, over all devices. [default: the recipe's]")
     ] = None,
     accumulate: Annotated[int | None, typer.Option(help="Parts of a batch, for small memories.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes to train with, one a GPU.")] = 1,
@@ -60,11 +61,18 @@ def train_command(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as augmentation.mosaic=0.5."),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Keep the pictures in memory.")] = False,
+    log: Annotated[
+        list[str] | None, typer.Option(metavar="mlflow|wandb", help="Log the run there, too.")
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN|auto", help="Go on with the run in this folder; auto: in --out, if any."),
+    ] = None,
     check_only: Annotated[bool, typer.Option("--check-only", help="Check the data set and end.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a model by the paper's recipe. Settings: the model's recipe, then --config, then options.
+    """Train a model by the paper's recipe, or fine-tune it. Settings: the recipe, then --config, then options.
 
     Ctrl-C saves and ends; --resume goes on. A file `stop` in the run's folder ends it after the epoch.
     """
@@ -72,6 +80,7 @@ def train_command(
         "model": model,
         "data": data,
         "weights": weights,
+        "recipe": recipe,
         "epochs": epochs,
         "batch": batch,
         "accumulate": accumulate,
@@ -81,6 +90,7 @@ def train_command(
         "device": device,
         "workers": workers,
         "freeze_backbone": freeze_backbone or None,
+        "cache": cache or None,
         "patience": patience,
         "seed": seed,
         "out": out,
@@ -88,21 +98,30 @@ def train_command(
     changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
-    chosen = _resumed_config(resume, changes) if resume else _new_config(changes)
-    if not (resume or check_only) and (chosen.out / "last.pth").is_file():
-        found = f"{chosen.out} holds another run"
-        raise UsageError(f"{found}; go on with it by --resume {chosen.out}, or name another folder by --out")
-    in_job = "LOCAL_RANK" in os.environ  # one of the processes that torchrun started
-    if check_only or not in_job:
-        check_data(chosen, headers=resume is None, as_json=check_only and as_json)
+        changes["recipe"] = "paper"
+    if resume:
+        require("torch", "train")
+    from yolox_deploy.training.start import prepare, resume_of
+
+    prepared = prepare(
+        changes,
+        resume=resume_of(resume),
+        check="pictures" if check_only else None,
+        tell=tell,
+        processes=devices,
+    )
+    if check_only and as_json:
+        reports = zip(("train", "val"), prepared.reports, strict=True)
+        print_json({name: asdict(report) for name, report in reports})
+    prepared.require_sound()
     if check_only:
         return
     require("torch", "train")
-    from yolox_deploy.training.distributed import is_own_job, run_processes
+    from yolox_deploy.training.distributed import run_processes
 
-    if devices > 1 and not in_job:
-        raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, chosen.device))
-    _train(chosen, resume=resume is not None, as_json=as_json, checked=not in_job or is_own_job())
+    if devices > 1 and "LOCAL_RANK" not in os.environ:  # which torchrun sets in the processes that it starts
+        raise typer.Exit(run_processes(["-c", COMMAND, *sys.argv[1:]], devices, prepared.config.device))
+    _train(prepared, _loggers(log or []), as_json=as_json)
 
 
 def _changes(config: Path | None, settings: list[str], options: dict[str, object]) -> dict[str, object]:
@@ -114,70 +133,33 @@ def _changes(config: Path | None, settings: list[str], options: dict[str, object
     return {**changes, **options}
 
 
-def _new_config(changes: dict[str, object]) -> TrainConfig:
-    from yolox_deploy.models.weights import fetch_weights
-    from yolox_deploy.training.recipes import recipe
-
-    own = {"architecture.depth", "architecture.width"} <= changes.keys()
-    missing = [
-        f"--{name}" for name in ("model", "data") if name not in changes and not (own and name == "model")
-    ]
-    if missing:
-        raise UsageError(
-            f"{' and '.join(missing)} not given; expected --model NAME (`yolox-deploy models` lists them) and "
-            "--data FOLDER, or --resume RUN"
-        )
-    model, data = changes.pop("model", None), Path(str(changes.pop("data")))
-    if changes.get("weights") == OFFICIAL_WEIGHTS:
-        if model is None:
-            raise UsageError("--weights official needs the name of a model: --model NAME")
-        changes["weights"] = fetch_weights(get_config(str(model)))
-    return recipe(None if model is None else str(model), data, **changes)
+def tell(text: str) -> None:
+    """Print a line for people."""
+    console().print(text, markup=False, soft_wrap=True)
 
 
-def _resumed_config(run: Path, changes: dict[str, object]) -> TrainConfig:
-    """The settings in the last checkpoint of `run`, a folder or that file, with changes."""
-    require("torch", "train")
-    from yolox_deploy.models.safe_load import safe_load
-    from yolox_deploy.training.recipes import from_dict, override
+def _loggers(names: list[str]) -> list[Callback]:
+    """The callbacks that `--log` names, where this process tells of the run; their services have settings of their own.
 
-    last = run if run.suffix == ".pth" else run / "last.pth"
-    if last.name != "last.pth":
-        raise UsageError(f"a run is resumed from its last.pth; found {run}, which --weights can start from")
-    if int(os.environ.get("RANK", 0)) and not last.is_file():
-        found = f"rank {os.environ['RANK']} finds no {last}"
-        raise UsageError(f"{found}; machines that train together have to share the folder of the run")
-    content = safe_load(last)
-    saved = content.get("config") if isinstance(content, dict) else None
-    if not isinstance(saved, dict):
-        raise CheckpointError(f"{last} holds no settings; start a new run from it with --weights {last}")
-    return override(from_dict(saved), {**changes, "out": last.parent})
+    Raises:
+        UsageError: no such logger.
+        MissingExtraError: it is not installed.
+    """
+    from yolox_deploy.training import MlflowCallback, WandbCallback
+
+    kinds: dict[str, Callable[[], Callback]] = {"mlflow": MlflowCallback, "wandb": WandbCallback}
+    for name in names:
+        if name not in kinds:
+            raise UsageError(f"--log {name}: expected {' or '.join(kinds)}")
+    return [] if int(os.environ.get("RANK", 0)) else [kinds[name]() for name in names]
 
 
-def check_data(config: TrainConfig, *, headers: bool, as_json: bool = False) -> None:
-    """Print what is found of a data set, before any time is spent on it; stop where training would."""
-    from yolox_deploy.data.checks import check_splits, require_same_classes
-    from yolox_deploy.data.layouts import open_dataset
-    from yolox_deploy.data.report import raise_for_errors
-
-    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
-    reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=headers)
-    for line in (line for report in reports for line in report.to_lines(errors=False)):
-        console().print(line, markup=False, soft_wrap=True)
-    if as_json:
-        print_json({name: asdict(report) for name, report in zip(("train", "val"), reports, strict=True)})
-    raise_for_errors(*reports)
-    require_same_classes(train, val)
-
-
-def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -> None:
+def _train(prepared: Prepared, loggers: list[Callback], *, as_json: bool) -> None:
     from yolox_deploy.host import keep_freed_memory
     from yolox_deploy.training.progress import RichProgress
-    from yolox_deploy.training.trainer import Trainer
 
     keep_freed_memory()
-    stop = _stop_request(config.out)
-    trainer = Trainer(config, progress=RichProgress(), resume=resume, stop=stop, checked=checked)
+    trainer = prepared.trainer([RichProgress(), *loggers])
     is_main = trainer.job.is_main
     try:
         result = trainer.fit()
@@ -186,29 +168,26 @@ def _train(config: TrainConfig, *, resume: bool, as_json: bool, checked: bool) -
             typer.echo(what_is_saved(trainer), err=True)
         raise
     if is_main:
-        print_result(config, result, as_json)
-
-
-def _stop_request(folder: Path) -> Callable[[], bool]:
-    """Whether somebody made the file `stop`; it is removed, so that the run can be resumed."""
-
-    def found() -> bool:
-        if not (folder / STOP_FILE).is_file():
-            return False
-        (folder / STOP_FILE).unlink()
-        return True
-
-    return found
+        print_result(prepared.config, result, as_json)
 
 
 def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> None:
     """The figures of the best epoch, and the commands to go on with."""
     if as_json:
         paths = {"best": str(result.best), "last": str(result.last)}
-        print_json({**result.figures, **paths, "epochs": result.epochs})
+        counts = {"epochs": result.epochs, "best_epoch": result.best_epoch, "start_AP": result.start_ap}
+        print_json({**result.figures, **paths, **counts})
         return
-    title = f"{config.model} in {config.out}, best of {result.epochs} epochs"
+    what = "the untouched weights" if result.is_untouched else f"best of {result.epochs} epochs"
+    title = f"{config.model} in {config.out}, {what}"
     print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
+    if result.is_untouched:
+        typer.echo(
+            f"no epoch beat the weights it started from (AP {result.start_ap:.4f}): {result.best.name} is these, "
+            "untouched"
+        )
+    elif result.start_ap is not None:
+        typer.echo(f"the weights it started from have AP {result.start_ap:.4f}")
     if result.epochs < config.epochs:
         typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
     size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)
@@ -218,11 +197,9 @@ def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> Non
 
 def what_is_saved(trainer: Trainer) -> str:
     """What an interrupted run left."""
-    if trainer.saved_step is None:
-        return "nothing was saved"
-    lost = trainer.state.step - trainer.saved_step
-    what = f"{trainer.last} lacks the last {lost} steps" if lost else f"saved in {trainer.last}"
-    return f"{what}; {_how_to_resume(trainer.config)}"
+    checkpoints = trainer.checkpoints
+    how = f"; {_how_to_resume(trainer.config)}" if checkpoints.saved_step is not None else ""
+    return f"{checkpoints.saved}{how}"
 
 
 def _how_to_resume(config: TrainConfig) -> str:

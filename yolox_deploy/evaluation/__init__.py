@@ -8,8 +8,18 @@ from yolox_deploy._lazy import lazy_face
 
 if TYPE_CHECKING:
     from yolox_deploy.evaluation.coco import coco_ap
+    from yolox_deploy.evaluation.report import EvaluationReport
+    from yolox_deploy.evaluation.running import evaluate
     from yolox_deploy.evaluation.streaming import streaming_ap
 
-__all__ = ["coco_ap", "streaming_ap"]
+__all__ = ["EvaluationReport", "coco_ap", "evaluate", "streaming_ap"]
 
-__getattr__, __dir__ = lazy_face(__name__, {"coco": ("coco_ap",), "streaming": ("streaming_ap",)})
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "coco": ("coco_ap",),
+        "report": ("EvaluationReport",),
+        "running": ("evaluate",),
+        "streaming": ("streaming_ap",),
+    },
+)

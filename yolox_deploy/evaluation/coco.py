@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from yolox_deploy.class_names import match_classes
 from yolox_deploy.errors import InputError, require
 from yolox_deploy.types import SILENT, Detections, Report
@@ -87,13 +90,20 @@ def dataset_ap(
 ) -> dict[str, float]:
     """The same on a data set that was opened, of whatever format."""
     data = annotations_of(dataset, detector.class_names)
-    results: list[dict[str, Any]] = []
+    return score(data.content, answers(detector, data, conf=conf, iou=iou, report=report))
+
+
+def answers(
+    detector: Predictor, data: Annotations, *, conf: float, iou: float, report: Report = SILENT
+) -> list[dict[str, Any]]:
+    """COCO result rows of everything that the detector finds in the pictures, picture by picture."""
+    rows: list[dict[str, Any]] = []
     report.step("evaluating")
     for done, (image_id, path) in enumerate(data.images, start=1):
         detections = detector.predict(path, conf=conf, iou=iou, max_detections=None)
-        results += detections.to_coco(image_id, data.category_ids)
+        rows += detections.to_coco(image_id, data.category_ids)
         report.advance(done, len(data.images))
-    return score(data.content, results)
+    return rows
 
 
 def read_annotations(
@@ -149,14 +159,37 @@ def restricted(content: dict[str, Any], category_ids: Iterable[int | None]) -> d
     }
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the COCO evaluation says of result rows.
+
+    Attributes:
+        figures: `AP` and its parts.
+        category_ids: the C categories of the annotations, ascending.
+        precision: (10, 101, C) highest precision at IoU 0.5 to 0.95 and recall 0 to 1 or more, of objects of all sizes
+            and at most 100 detections a picture and category; -1 for a category without objects.
+    """
+
+    figures: dict[str, float]
+    category_ids: tuple[int, ...]
+    precision: NDArray[np.float64]
+
+
 def score(content: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, float]:
     """The metrics of COCO result rows against what `DetectionDataset.to_coco` makes of annotations."""
+    return measure(content, results).figures
+
+
+def measure(content: dict[str, Any], results: list[dict[str, Any]]) -> Measured:
+    """The same, with the precision by category from which the metrics are averaged."""
     library = require("faster_coco_eval", "eval")
     truth = library.COCO(content)
     found = truth.loadRes(results) if results else library.COCO({**content, "annotations": []})
     evaluation = library.COCOeval_faster(truth, found, iouType="bbox", print_function=_silent)
     evaluation.run()
-    return {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=False)}
+    figures = {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=False)}
+    precision = np.asarray(evaluation.eval["precision"], np.float64)[:, :, :, 0, -1]
+    return Measured(figures, tuple(int(key) for key in evaluation.params.catIds), precision)
 
 
 def _silent(*_: object) -> None:

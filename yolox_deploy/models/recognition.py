@@ -30,13 +30,18 @@ def shapes_of(state_dict: Mapping[str, Tensor]) -> Shapes:
 
 def class_count(shapes: Shapes) -> int | None:
     """From the outputs of the first class predictor: per prior the classes, in a coupled head 5 more."""
-    decoupled, coupled = (shapes.get(f"{prefix}0.bias") for prefix in CLASS_PREDICTORS)
-    bias, others = (decoupled, 0) if decoupled is not None else (coupled, 5)
+    key = next((key for prefix in CLASS_PREDICTORS if (key := f"{prefix}0.bias") in shapes), "")
+    bias, others = shapes.get(key), columns_before_classes(key)
     priors = shapes.get("head.priors", (1, 1, 2))
     if bias is None or len(bias) != 1 or len(priors) != 3 or not priors[1] or bias[0] % priors[1]:
         return None
     classes = bias[0] // priors[1] - others
     return classes if classes > 0 else None
+
+
+def columns_before_classes(key: str) -> int:
+    """Of each prior in the class predictor `key`: a coupled head predicts the box and the objectness in it, too."""
+    return 5 if key.startswith(CLASS_PREDICTORS[1]) else 0
 
 
 def same_but_for_classes(one: Shapes, other: Shapes) -> bool:

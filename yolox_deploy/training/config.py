@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -21,6 +21,8 @@ Range = tuple[float, float]
 Precision = Literal["fp32", "fp16", "bf16"]
 BoxLoss = Literal["iou", "giou"]
 LastPhase = Literal["paper", "release"]
+Optimizer = Literal["sgd", "adamw"]
+Recipe = Literal["auto", "paper", "finetune"]
 
 ASSIGNER_NAMES = ("simota", "simota_release", "center", "center3x3", "yolov3", "ota")
 """The names in `assigner_table.ASSIGNERS`, here so that settings are checked without torch."""
@@ -31,8 +33,19 @@ LATER_SETTINGS = {
     "box_loss": "iou",
     "iou_aware": False,
     "priors": None,
+    "cache": False,
     "architecture": asdict(Architecture()),
     "last_phase": "paper",
+    "recipe": "paper",
+    "optimizer": "sgd",
+    "scale_rate": True,
+    "backbone_rate": 1.0,
+    "neck_rate": 1.0,
+    "freeze_neck": False,
+    "batchnorm": "train",
+    "ema_ramp": "release",
+    "restore_batchnorm": False,
+    "match_classes": False,
 }
 """What runs were trained with whose checkpoints are older than these settings."""
 
@@ -90,6 +103,11 @@ class TrainConfig:
         data: folder of a data set (COCO, VOC or YOLO text).
         out: folder for checkpoints, logs and drawn batches.
         weights: checkpoint to start from; another class count is allowed.
+        recipe: where the values come from that nobody stated: "paper" or "finetune", as `recipes.plan` chose; "auto"
+            has no meaning of its own and is "paper" once the run begins.
+        match_classes: take the rows of the class predictors over from `weights` by class name; else by their order
+            where the count is the same, and new ones where it is not.
+        restore_batchnorm: measure the statistics of `weights` whose BatchNorm is folded (see `restoring`).
         epochs: passes over the data.
         batch: pictures in one optimiser step, over all processes.
         accumulate: parts into which each process divides its share of the batch, for small memories.
@@ -101,19 +119,29 @@ class TrainConfig:
         last_phase: "paper" for so many plain epochs; "release" for one more before them, at a rate that still falls,
             as the authors' code has it.
         warmup_epochs: epochs in which the rate rises; None for 5, or 5 % of fewer than 100 epochs.
-        learning_rate: for 64 pictures a step; scaled linearly with `batch`.
-        momentum, weight_decay: of SGD with Nesterov momentum.
+        optimizer: "sgd" with Nesterov momentum, or "adamw".
+        learning_rate: for 64 pictures a step and scaled linearly with `batch`; as it is without `scale_rate`.
+        scale_rate: see `learning_rate`.
+        backbone_rate, neck_rate: factors of the rate for these parts, 0 or more; the head's is 1.
+        momentum: of SGD; AdamW's first beta.
+        weight_decay: of the weights of convolutions; AdamW's is decoupled.
         ema_decay: of the averaged weights, which are evaluated and exported.
+        ema_ramp: how it begins: "release" for runs of thousands of steps, "short" for hundreds (see `ema_decay` in
+            `optimization`).
         assigner: decides which anchor points are positive; a name in `ASSIGNER_NAMES`.
         box_loss: "iou" for 1 - IoU^2, "giou" for 1 - GIoU.
         iou_aware: train objectness towards the IoU of a prediction, not towards 1 (see `losses.LossOptions`).
         priors: file with the anchor boxes of an anchor-based model, made by `yolox-deploy priors`; None for
             the classic ones. They travel in the checkpoint.
         precision: of the forward pass; None for fp16 on CUDA, bf16 on a CPU that is faster with it, else fp32.
-        freeze_backbone: train the neck and the head alone.
-        eval_every: epochs between evaluations (each epoch in the plain ones).
+        freeze_backbone, freeze_neck: keep these parts as `weights` have them, BatchNorm statistics included.
+        batchnorm: "train" with the statistics of the batch and average these, or keep and use them, "frozen", in
+            all layers.
+        eval_every: epochs between evaluations (each epoch in the plain ones); None for a twentieth of the run, at
+            least 1 and at most 10, and more where evaluating would take longer than training (`EpochPlan.eval_every`).
         patience: stop after so many evaluations without a better AP; None to go on.
         workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
+        cache: keep the decoded pictures in memory; see `caching`.
         device: "auto", "cpu", "cuda".
         seed: of weights, order, augmentation.
         augmentation: how pictures are changed.
@@ -127,6 +155,9 @@ class TrainConfig:
     data: Path
     out: Path = Path("runs/train")
     weights: Path | None = None
+    recipe: Recipe = "auto"
+    match_classes: bool = True
+    restore_batchnorm: bool = True
     epochs: int = 300
     batch: int = 64
     accumulate: int = 1
@@ -135,19 +166,27 @@ class TrainConfig:
     plain_epochs: int | None = None
     last_phase: LastPhase = "paper"
     warmup_epochs: float | None = None
+    optimizer: Optimizer = "sgd"
     learning_rate: float = 0.01
+    scale_rate: bool = True
+    backbone_rate: float = 1.0
+    neck_rate: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     ema_decay: float = 0.9998
+    ema_ramp: Literal["release", "short"] = "release"
     assigner: str = "simota"
     box_loss: BoxLoss = "iou"
     iou_aware: bool = False
     priors: Path | None = None
     precision: Precision | None = None
     freeze_backbone: bool = False
-    eval_every: int = 10
+    freeze_neck: bool = False
+    batchnorm: Literal["train", "frozen"] = "train"
+    eval_every: int | None = None
     patience: int | None = None
     workers: int | None = None
+    cache: bool = False
     device: str = "auto"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -173,13 +212,15 @@ class TrainConfig:
         _require(fit, self, "multiscale", f"two multiples of {SIZE_DIVISOR}, the lower first")
         _require(0 < self.learning_rate < math.inf, self, "learning_rate", "a number above 0")
         _require(0 < self.momentum < 1, self, "momentum", "a number between 0 and 1")
-        _require(0 <= self.weight_decay < math.inf, self, "weight_decay", "0 or more")
+        for name in ("weight_decay", "backbone_rate", "neck_rate"):
+            _require(0 <= getattr(self, name) < math.inf, self, name, "0 or more")
         _require(0 <= self.ema_decay < 1, self, "ema_decay", "0 to less than 1")
         self._require_fitting_head()
-        if self.freeze_backbone and self.weights is None:
-            raise UsageError(
-                "freeze_backbone without weights keeps a random backbone; name the weights to keep"
-            )
+        for part in ("backbone", "neck"):
+            if getattr(self, f"freeze_{part}") and self.weights is None:
+                raise UsageError(
+                    f"freeze_{part} without weights keeps a random {part}; name the weights to keep"
+                )
         _require(self.flat <= self.epochs, self, "plain_epochs", f"0 to the {self.epochs} epochs of the run")
         if not 0 <= self.warmup <= self.epochs - self.flat:
             most = f"{self.epochs} epochs less {self.flat} plain ones"
@@ -217,6 +258,11 @@ class TrainConfig:
         """Epochs in which the rate rises: `warmup_epochs` or what stands for None."""
         share = min(self.epochs / LONG_RUN, 1.0) * WARMUP_EPOCHS
         return share if self.warmup_epochs is None else self.warmup_epochs
+
+
+def settled(config: TrainConfig) -> TrainConfig:
+    """`config` with a recipe that is no longer "auto": values that nobody planned are the paper's."""
+    return replace(config, recipe="paper") if config.recipe == "auto" else config
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:

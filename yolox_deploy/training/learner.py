@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel as DDP
 
@@ -28,6 +28,8 @@ from yolox_deploy.training.optimization import ModelEMA, build_optimizer, set_le
 LOSS_NAMES = tuple(field.name for field in fields(Losses))
 
 STEPS_PER_SIZE = 10
+BACKBONE, NECK = "backbone.backbone.", "backbone."
+"""How the names of their parameters begin; the neck's are what is left of the second."""
 
 
 class Learner:
@@ -45,14 +47,16 @@ class Learner:
         self.precision = resolve_precision(config.precision, job.device)
         self.model = model.to(job.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.freeze_backbone:
-            self._backbone.requires_grad_(False)
-        self.ema = ModelEMA(self.model, decay=config.ema_decay)
+        for part in self._frozen():
+            part.requires_grad_(False)
+        self.ema = ModelEMA(self.model, decay=config.ema_decay, short=config.ema_ramp == "short")
         self.optimizer = build_optimizer(
             self.model,
+            kind=config.optimizer,
             learning_rate=config.learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
+            rates={BACKBONE: config.backbone_rate, NECK: config.neck_rate},
         )
         self.assigner = ASSIGNERS[config.assigner]
         self.options = LossOptions(config.box_loss, config.iou_aware)
@@ -60,10 +64,13 @@ class Learner:
         self.network = job.wrap(self.model)
 
     def train(self) -> None:
-        """Training mode; a frozen backbone keeps its BatchNorm statistics too."""
+        """Training mode; frozen parts keep their BatchNorm statistics too, and all layers where these are frozen."""
         self.network.train()
-        if self.config.freeze_backbone:
-            self._backbone.eval()
+        for part in self._frozen():
+            part.eval()
+        if self.config.batchnorm == "frozen":
+            for norm in (module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)):
+                norm.eval()
 
     def backward(self, batch: Batch, size: tuple[int, int], *, use_l1: bool) -> Tensor:
         """Add the gradients of the mean loss over the parts of `batch`, trained at `size` (height, width).
@@ -130,9 +137,12 @@ class Learner:
             self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["rng"])
 
-    @property
-    def _backbone(self) -> torch.nn.Module:
-        return self.model.backbone.get_submodule("backbone")
+    def _frozen(self) -> list[nn.Module]:
+        """The modules that the settings keep as they are."""
+        trunk = dict(self.model.backbone.named_children())
+        backbone = trunk.pop("backbone")
+        frozen = [backbone] if self.config.freeze_backbone else []
+        return [*frozen, *trunk.values()] if self.config.freeze_neck else frozen
 
 
 def resolve_precision(wanted: Precision | None, device: torch.device) -> Precision:

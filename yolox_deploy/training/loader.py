@@ -28,6 +28,12 @@ from yolox_deploy.training.interrupts import ENDING
 
 SIGNAL_SECONDS = 1.0
 MAX_WORKERS = 8
+EVALUATIONS = 20
+"""In a run, where the settings do not say."""
+MOST_EPOCHS_BETWEEN = 10
+"""Evaluations, as the authors have it."""
+EVALUATED_FOR_TRAINED = 4
+"""Pictures that are evaluated at most for each that is trained on."""
 Item: TypeAlias = tuple[int, int, bool]
 """(epoch, index of the picture, strong augmentation)."""
 
@@ -48,6 +54,8 @@ class EpochPlan:
     An epoch is a permutation of all pictures, cut into steps of at most `config.batch` pictures and as equal as
     possible: no small batch is left over. Process `rank` of `world` takes every `world`-th picture of a step.
     Where that many pictures a step would leave a process without any, the epoch has fewer and larger steps.
+
+    Epochs and steps are indices here, from 0: samples were drawn by them before anything counted what is finished.
 
     Raises:
         UsageError: fewer pictures than processes, or a batch smaller than their number.
@@ -71,6 +79,18 @@ class EpochPlan:
     def is_plain(self, epoch: int) -> bool:
         """Whether `epoch` (from 0) is one of the last, without mosaic and MixUp and with the L1 loss."""
         return epoch >= self.config.epochs - self.config.plain
+
+    def eval_every(self, val_pictures: int) -> int:
+        """Epochs between evaluations on so many pictures, the plain epochs left out, which have one each.
+
+        `config.eval_every`, or for None a twentieth of the run: each epoch of fewer than 40, each tenth of 200 and
+        more. An evaluated picture takes about a quarter of the time of one to train on, so the evaluations read at
+        most four times as many pictures as the epochs between them.
+        """
+        if self.config.eval_every is not None:
+            return self.config.eval_every
+        wanted = min(max(self.config.epochs // EVALUATIONS, 1), MOST_EPOCHS_BETWEEN)
+        return max(wanted, -(-val_pictures // (EVALUATED_FOR_TRAINED * self.pictures)))
 
     def shares(self, epoch: int) -> list[NDArray[np.int64]]:
         """For each step of `epoch`, the pictures of this process."""

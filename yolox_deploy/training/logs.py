@@ -1,117 +1,132 @@
-"""The figures of a run in files: `steps.csv`, `epochs.csv`, `curves.png`, and TensorBoard's where it is installed.
-
-The losses of the steps are read now and then: on a GPU each look waits for it.
-"""
+"""The figures of a run in files: `steps.csv`, `epochs.csv`, `curves.png`, and TensorBoard's where it is installed."""
 
 from __future__ import annotations
 
 import csv
-import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from yolox_deploy.charts import draw_curves
-from yolox_deploy.errors import MissingExtraError, NonFiniteLossError, require
+from yolox_deploy.errors import MissingExtraError, require
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.files import replacing
-from yolox_deploy.training.learner import LOSS_NAMES, size_of_step
-from yolox_deploy.training.loader import EpochPlan, Samples, stream
-from yolox_deploy.training.run import write_torch
+from yolox_deploy.training.events import (
+    EpochFinished,
+    Evaluated,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+)
 
-LOSSES = ("total", "iou", "obj", "cls", "l1", "selector", "positives")
-STEP_COLUMNS = ("step", "epoch", *LOSSES, "rate", "seconds")
-EPOCH_COLUMNS = ("epoch", *LOSSES, *METRICS, "seconds")
+COUNTS = ("epoch", "step")
+"""The first columns of both files. Those of version 0.1.0 begin otherwise, and count from 0."""
 STEPS_IN_ROW = 10
 
 
 class RunLog:
-    """The log of a run in `folder`, one for all processes of a job.
+    """A callback that keeps the log of a run in `folder`, one for all processes of a job.
 
-    `steps.csv` has a row for every 10 steps: losses are means over them, `seconds` their time, and `step`,
-    `epoch` and the learning rate `rate` those of the last. `epochs.csv` has a row for each evaluation, with the
-    mean losses of its epoch and the seconds since the row before or the start. Both count from 0.
+    `steps.csv` has a row for every 10 steps: losses are means over them, `seconds` their time, and `step` (finished
+    ones of the run), `epoch` and the learning rate `rate` those of the last. `epochs.csv` has a row for each
+    evaluation, with the mean losses of its epoch and the seconds since the row before or the start. Both count what
+    is finished, from 1; epoch 0 is the model that the run starts from.
 
-    A resumed run goes on in the same files, without the rows of steps that it takes again.
+    A resumed run goes on in the same files, without the rows of steps that it takes again. Files of version 0.1.0,
+    which count from 0, are counted anew then.
 
     Attributes:
         without_curves: why `curves.png` is not drawn, with the command that mends it; None where it is.
     """
 
-    def __init__(self, folder: Path, *, resumed: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._resumed = resumed
         self.without_curves = _why_no_curves()
         self._began = time.monotonic()
+        self._resumed = False
+        self._names: tuple[str, ...] = ()
         self._steps: _Table | None = None
         self._epochs: _Table | None = None
-        self._events: Any = None
-        self._row: list[Mapping[str, float]] = []
-        self._epoch: list[Mapping[str, float]] = []
+        self._board: Any = None
+        self._row: list[StepFinished] = []
+        self._means: Mapping[str, float] = {}
 
-    def step(self, values: Mapping[str, float]) -> None:
-        """Take in the `STEP_COLUMNS` of one step, or the means of some, but for the seconds."""
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._resumed, self._names = event.resumed, event.losses
+            case StepFinished():
+                self._step(event)
+            case EpochFinished():
+                self._write_steps()
+                self._means = event.losses
+            case Evaluated():
+                self._evaluated(event)
+            case RunFinished():
+                self._close()
+
+    def _step(self, event: StepFinished) -> None:
         if self._steps is None:
-            self._steps = self._open("steps.csv", STEP_COLUMNS, values["step"])
-        if self._epoch and self._epoch[-1]["epoch"] != values["epoch"]:
-            self._epoch.clear()
-        self._row.append(values)
-        self._epoch.append(values)
-        if (values["step"] + 1) % STEPS_IN_ROW == 0:
+            self._steps = self._open("steps.csv", (*self._names, "rate"), "step", event.step)
+        self._row.append(event)
+        if event.step % STEPS_IN_ROW == 0:
             self._write_steps()
 
-    def epoch(self, values: Mapping[str, float]) -> None:
-        """Take in the number of an `epoch` and its figures."""
-        self._write_steps()
+    def _evaluated(self, event: Evaluated) -> None:
         if self._epochs is None:
-            self._epochs = self._open("epochs.csv", EPOCH_COLUMNS, values["epoch"])
-        self._epochs.write({**_means(self._epoch), **values})
-        self._send("figures", values, int(values["epoch"]))
+            self._epochs = self._open("epochs.csv", (*self._names, *METRICS), "epoch", event.epoch)
+        self._epochs.write({"epoch": event.epoch, "step": event.step, **self._means, **event.figures})
+        self._send("figures", event.figures, event.epoch)
         if self.without_curves is None:
-            steps = read_table(self._folder / "steps.csv", STEP_COLUMNS)
-            epochs = read_table(self._folder / "epochs.csv", EPOCH_COLUMNS)
+            steps, epochs = (read_log(self._folder / name) for name in ("steps.csv", "epochs.csv"))
             draw_curves(steps, epochs, self._folder / "curves.png")
         if self._steps is not None:
             self._steps.since = time.monotonic()
 
-    def close(self) -> None:
-        """Write what is left."""
+    def _close(self) -> None:
         self._write_steps()
-        for table in (self._steps, self._epochs, self._events):
+        for table in (self._steps, self._epochs, self._board):
             if table:
                 table.close()
 
-    def _open(self, name: str, columns: Sequence[str], start: float) -> _Table:
-        if self._events is None:
-            self._events = _tensorboard(self._folder / "tensorboard")
-        return _Table(self._folder / name, columns, start if self._resumed else 0, self._began)
+    def _open(self, name: str, columns: Sequence[str], by: str, start: int) -> _Table:
+        """The table `name`; a resumed run keeps the rows whose count `by` is below `start`."""
+        if self._board is None:
+            self._board = _tensorboard(self._folder / "tensorboard")
+        path = self._folder / name
+        kept = [row for row in read_log(path) if row.get(by, start) < start] if self._resumed else []
+        return _Table(path, (*COUNTS, *columns, "seconds"), kept, self._began)
 
     def _write_steps(self) -> None:
         if self._steps is not None and self._row:
             last = self._row[-1]
-            values = {**last, **_means(self._row)}
-            self._steps.write(values)
-            self._send("steps", values, int(last["step"]))
+            values = {**mean_losses([event.losses for event in self._row]), "rate": last.rate}
+            self._steps.write({"epoch": last.epoch, "step": last.step, **values})
+            self._send("steps", values, last.step)
             self._row.clear()
 
     def _send(self, group: str, values: Mapping[str, float], at: int) -> None:
-        for name, value in values.items() if self._events else ():
-            self._events.add_scalar(f"{group}/{name}", value, at)
+        for name, value in values.items() if self._board else ():
+            self._board.add_scalar(f"{group}/{name}", value, at)
+
+
+def mean_losses(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each loss; nothing of nothing."""
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
 
 
 class _Table:
-    """A CSV file that grows by rows; of what it held, the rows stay whose first column is below `start`."""
+    """A CSV file that begins with the rows `kept` and grows by rows."""
 
-    def __init__(self, path: Path, columns: Sequence[str], start: float, since: float) -> None:
-        kept = [row for row in read_table(path, columns) if row.get(columns[0], start) < start]
+    def __init__(
+        self, path: Path, columns: Sequence[str], kept: Sequence[Mapping[str, float]], since: float
+    ) -> None:
         with replacing(path) as part:
             self._file = part.open("w", newline="", encoding="utf-8")
-            self._writer = csv.DictWriter(self._file, columns)
+            self._writer = csv.DictWriter(self._file, columns, extrasaction="ignore")
             self._writer.writeheader()
             for row in kept:
                 self._writer.writerow(_short(row))
@@ -128,24 +143,23 @@ class _Table:
         self._file.close()
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
-    """The filled cells of each row of a log; nothing where there is no file, and no row that breaks off."""
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The filled cells of each row of a log, counted from 1; nothing where there is no file, and no broken row."""
     if not path.is_file():
         return []
     rows = []
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for row in csv.DictReader(file):
+        table = csv.DictReader(file)
+        is_old = tuple(table.fieldnames or ())[: len(COUNTS)] != COUNTS
+        for cells in table:
             with suppress(ValueError):
-                rows.append({name: float(row[name]) for name in columns if row.get(name)})
+                row = {name: float(cell) for name, cell in cells.items() if name and cell}
+                rows.append({name: value + (is_old and name in COUNTS) for name, value in row.items()})
     return rows
 
 
 def _short(row: Mapping[str, float]) -> dict[str, str]:
     return {name: f"{value:.10g}" for name, value in row.items()}
-
-
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in LOSSES} if rows else {}
 
 
 def _tensorboard(folder: Path) -> Any:
@@ -165,50 +179,3 @@ def _why_no_curves() -> str | None:
     except MissingExtraError as error:
         return f"no curves.png will be drawn: {error}"
     return None
-
-
-class LossReader:
-    """Keeps what `Learner.backward` returns, on its device, until somebody wants to know.
-
-    Args:
-        plan, samples: of the run, to prepare the batch of a bad step again.
-    """
-
-    def __init__(self, plan: EpochPlan, samples: Samples) -> None:
-        self.plan, self.samples = plan, samples
-        self._unread: dict[int, Tensor] = {}
-
-    def add(self, step: int, values: Tensor) -> None:
-        """Take in the losses of `step` of the run."""
-        self._unread[step] = values
-
-    def read(self) -> dict[str, float]:
-        """The mean losses of the steps since the last look; nothing where there were none.
-
-        Raises:
-            NonFiniteLossError: a loss is NaN or infinite; its first step is named, and the file with the batch.
-        """
-        if not self._unread:
-            return {}
-        rows = torch.stack(list(self._unread.values()))
-        steps = dict(zip(self._unread, rows.tolist(), strict=True))
-        self._unread.clear()
-        for step, row in steps.items():
-            losses = dict(zip(LOSS_NAMES, row, strict=True))
-            if not math.isfinite(losses["total"]):
-                raise NonFiniteLossError(
-                    f"the loss is {losses['total']} in step {step} (epoch {step // self.plan.steps}): {losses}. The "
-                    f"batch is in {self._keep_batch(step, losses)}; look at its targets, or lower the learning rate"
-                )
-        return dict(zip(LOSS_NAMES, rows.mean(dim=0).tolist(), strict=True))
-
-    def _keep_batch(self, step: int, losses: dict[str, float]) -> Path:
-        """Write the batch of `step` as it was trained on."""
-        config, rank = self.plan.config, self.plan.rank
-        with closing(stream(self.samples, self.plan, step=step, workers=0, pin_memory=False)) as batches:
-            batch = next(batches)
-        size = size_of_step(step, config.size, config.multiscale, config.seed)
-        about = {"epoch": step // self.plan.steps, "step": step, "size": size, "losses": losses}
-        path = config.out / f"nonfinite_batch{f'_rank{rank}' if rank else ''}.pt"
-        write_torch(path, {**batch._asdict(), **about, "model_name": config.model})
-        return path

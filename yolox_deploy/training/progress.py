@@ -1,39 +1,29 @@
-"""What a run tells people while it lasts."""
+"""A run shown to people while it lasts."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from yolox_deploy.training.events import (
+    EpochFinished,
+    Evaluated,
+    Event,
+    Message,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+)
+
 REFRESH_SECONDS = 0.1
 
 
-class Progress:
-    """Told by a `Trainer` what happens, and tells nobody; epochs and steps count from 0."""
-
-    def start(self, epochs: int, steps: int, resumed_at: int, pictures: int) -> None:
-        """A run of `epochs` with `steps` and `pictures` each begins with the epoch `resumed_at`."""
-
-    def step(self, epoch: int, step: int, losses: Mapping[str, float], rate: float) -> None:
-        """Step `step` of `epoch` had these losses and this learning rate; a trainer may leave steps out."""
-
-    def evaluated(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """These are the figures after `epoch`."""
-
-    def message(self, text: str) -> None:
-        """Something that people should read; may come before `start`."""
-
-    def close(self) -> None:
-        """The run ended or was interrupted."""
-
-
-class RichProgress(Progress):
-    """On standard error a bar over the whole run with the time left; without a terminal a line an epoch.
+class RichProgress:
+    """A callback: on standard error a bar over the whole run with the time left; without a terminal a line an epoch.
 
     Losses and images per second are means over the epoch so far, evaluations left out.
     """
@@ -55,42 +45,52 @@ class RichProgress(Progress):
         self._drawn = 0.0
         self._line = ""
 
-    def start(self, epochs: int, steps: int, resumed_at: int, pictures: int) -> None:
-        self._epochs, self._steps, self._epoch = epochs, steps, -1
-        self._images = pictures / steps
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Message():
+                self.message(event.text)
+            case RunStarted():
+                self._start(event)
+            case StepFinished():
+                self._step(event)
+            case EpochFinished():
+                self._end_epoch()
+            case Evaluated():
+                name = f"epoch {event.epoch}" if event.epoch else "untouched weights"
+                self.message(
+                    f"{name}: " + "  ".join(f"{key} {value:.4f}" for key, value in event.figures.items())
+                )
+            case RunFinished():
+                self._end_epoch()
+                self.bar.stop()
+
+    def message(self, text: str) -> None:
+        """Print something that people should read, above the bar."""
+        self.console.print(text, markup=False, highlight=False)
+
+    def _start(self, run: RunStarted) -> None:
+        self._epochs, self._epoch = run.config.epochs, 0
+        self._images = run.pictures / run.steps
         self._task = self.bar.add_task(
-            "starting", total=epochs * steps, completed=resumed_at * steps, speed=""
+            "starting", total=run.config.epochs * run.steps, completed=run.step, speed=""
         )
         self.bar.start()
 
-    def step(self, epoch: int, step: int, losses: Mapping[str, float], rate: float) -> None:
-        if epoch != self._epoch:
-            self._end_epoch()
-            self._epoch, self._count, self._sums = epoch, 0, dict.fromkeys(losses, 0.0)
-            self._first, self._began = step, time.monotonic()
+    def _step(self, event: StepFinished) -> None:
+        if event.epoch != self._epoch:
+            self._epoch, self._count, self._sums = event.epoch, 0, dict.fromkeys(event.losses, 0.0)
+            self._first, self._began = event.step, time.monotonic()
         self._count += 1
-        self._sums = {name: total + losses[name] for name, total in self._sums.items()}
+        self._sums = {name: total + event.losses[name] for name, total in self._sums.items()}
         means = "  ".join(f"{name} {total / self._count:.3g}" for name, total in self._sums.items())
-        self._line = f"epoch {epoch + 1}/{self._epochs}  {means}  rate {rate:.2g}"
-        done = epoch * self._steps + step + 1
-        self.bar.update(self._task, description=self._line, completed=done)
-        if step > self._first:
-            speed = (step - self._first) * self._images / max(time.monotonic() - self._began, 1e-9)
+        self._line = f"epoch {event.epoch}/{self._epochs}  {means}  rate {event.rate:.2g}"
+        self.bar.update(self._task, description=self._line, completed=event.step)
+        if event.step > self._first:
+            speed = (event.step - self._first) * self._images / max(time.monotonic() - self._began, 1e-9)
             self.bar.update(self._task, speed=f"{speed:.1f} images/s")
         if time.monotonic() - self._drawn > REFRESH_SECONDS:
             self.bar.refresh()
             self._drawn = time.monotonic()
-
-    def evaluated(self, epoch: int, figures: Mapping[str, float]) -> None:
-        self._end_epoch()
-        self.message(f"epoch {epoch + 1}: " + "  ".join(f"{name} {v:.4f}" for name, v in figures.items()))
-
-    def message(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
-
-    def close(self) -> None:
-        self._end_epoch()
-        self.bar.stop()
 
     def _end_epoch(self) -> None:
         if self._line and not self.console.is_terminal:

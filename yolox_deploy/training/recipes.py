@@ -1,11 +1,11 @@
-"""The settings of each model, and how they are changed: by a TOML file, by `KEY=VALUE`, from a checkpoint."""
+"""The settings of each model and run, and how they are changed: by a TOML file, by `KEY=VALUE`, from a checkpoint."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.model_config import Architecture, ModelConfig
 from yolox_deploy.models.naming import configured, get_config, named
 from yolox_deploy.models.zoo import SIZE_DIVISOR
-from yolox_deploy.settings import changed, flatten, typed
-from yolox_deploy.training.config import Augmentation, Range, TrainConfig
+from yolox_deploy.settings import changed, flatten, text, typed
+from yolox_deploy.training.config import LATER_SETTINGS, Augmentation, Range, TrainConfig
+from yolox_deploy.training.finetuning import choose_recipe, tuned_settings
 from yolox_deploy.training.renamed import refuse_old_names
 
 SETTINGS = records.FileKind("expected a TOML file of settings such as `epochs = 50`")
@@ -36,8 +37,101 @@ _BASE = _Recipe(1.0, (0.1, 2.0), 1.0, (480, 800))
 """All other models. The paper weakens YOLOX-S like Tiny; the released code does not."""
 
 
+TOLD = (
+    *("epochs", "batch", "optimizer", "learning_rate", "scale_rate", "backbone_rate", "neck_rate"),
+    *("freeze_backbone", "freeze_neck", "batchnorm", "weight_decay", "warmup_epochs", "plain_epochs"),
+    *("ema_decay", "ema_ramp", "multiscale", "eval_every"),
+    *("augmentation.mosaic", "augmentation.mosaic_scale", "augmentation.mixup"),
+)
+"""Settings in which recipes differ."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is to be trained, and why so.
+
+    Attributes:
+        config: its `recipe` is "paper" or "finetune".
+        reason: for that recipe.
+        values: of `TOLD`, as the run has them.
+        stated: names of the settings that a person chose.
+    """
+
+    config: TrainConfig
+    reason: str
+    values: Mapping[str, object]
+    stated: frozenset[str]
+
+    def to_lines(self) -> list[str]:
+        """What people are told before the run: the recipe, its values, and how to have others."""
+        said = (
+            f"{name}={text(value)}{' (stated)' if name in self.stated else ''}"
+            for name, value in self.values.items()
+        )
+        other = "finetune" if self.config.recipe == "paper" else "paper"
+        cure = "change any by --set NAME=VALUE"
+        if self.config.weights is not None:
+            cure += f", all by --recipe {other}"
+        return [f"recipe {self.config.recipe}: {self.reason}", f"  {', '.join(said)}", f"  {cure}"]
+
+
+def plan(
+    model: str | ModelConfig | None,
+    data: Path,
+    pictures: int,
+    known: float | None = None,
+    processes: int = 1,
+    **changes: object,
+) -> Plan:
+    """The settings for `model` by the recipe that suits the run, with `changes`, which always win.
+
+    That is fine-tuning where the run starts from weights and its stated epochs are few steps, or where no epochs are
+    stated and it has few pictures; else the paper's (see `finetuning`). `recipe="paper"` or "finetune" decides it.
+
+    Args:
+        model, data, changes: as for `recipe`.
+        pictures: to train on.
+        known: share of the classes that the weights know, 0 to 1 (see `pretrained.share_known`); None counts as 0.
+        processes: that train together.
+
+    Raises:
+        UsageError: what `recipe` raises, or fine-tuning without weights.
+    """
+    return plan_stated(model, data, read_settings(changes), pictures, known, processes)
+
+
+def plan_stated(
+    model: str | ModelConfig | None,
+    data: Path,
+    stated: Mapping[str, Any],
+    pictures: int,
+    known: float | None,
+    processes: int,
+) -> Plan:
+    """`plan` for settings as `read_settings` gives them."""
+    name, reason = choose_recipe(stated, pictures)
+    settings = stated
+    if name == "finetune":
+        settings = {**tuned_settings(stated, pictures, known=known, processes=processes), **stated}
+        if known is not None:
+            reason += f"; {'all' if known >= 1 else f'{known:.0%}'} of its classes are known to the weights"
+    config = _paper(model, data, {**settings, "recipe": name})
+    found = flatten(asdict(config)) | {"warmup_epochs": config.warmup, "plain_epochs": config.flat}
+    return Plan(config, reason, {key: found[key] for key in TOLD}, frozenset(stated))
+
+
+def read_settings(changes: Mapping[str, object]) -> dict[str, Any]:
+    """`changes` by dotted name, each as the type of its setting.
+
+    Raises:
+        UsageError: no such setting (suggests one, or tells the name of the authors'), or no value of it.
+    """
+    refuse_old_names(flatten(changes))
+    return typed(TrainConfig, changes)
+
+
 def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> TrainConfig:
-    """The authors' settings for `model`, with `changes` made as by `override`.
+    """The authors' settings for `model`, with `changes` made as by `override`; `plan` chooses among recipes.
 
     Args:
         model: name in the zoo or a configuration of your own; None where `changes` state a depth and a width.
@@ -47,8 +141,14 @@ def recipe(model: str | ModelConfig | None, data: Path, **changes: object) -> Tr
     Raises:
         UsageError: no such model or setting, or a value that cannot work.
     """
-    refuse_old_names(flatten(changes))
-    new = typed(TrainConfig, changes)
+    if changes.get("recipe", "paper") != "paper":
+        raise UsageError(f"the recipe {changes['recipe']} is for plan(); recipe() gives the paper's")
+    return _paper(model, data, {**changes, "recipe": "paper"})
+
+
+def _paper(model: str | ModelConfig | None, data: Path, changes: Mapping[str, object]) -> TrainConfig:
+    """The authors' settings with changes, whatever `changes` call their recipe."""
+    new = read_settings(changes)
     named_model = get_config(model) if isinstance(model, str) else model and named(model)
     stated = Architecture(**{k.partition(".")[2]: v for k, v in new.items() if k.startswith("architecture.")})
     network = configured(named_model or None, stated)
@@ -72,8 +172,7 @@ def override(config: TrainConfig, values: Mapping[str, object]) -> TrainConfig:
     Raises:
         UsageError: no such setting (suggests one), or a value that cannot work.
     """
-    refuse_old_names(flatten(values))
-    new = typed(TrainConfig, values)
+    new = read_settings(values)
     if "imgsz" in new and config.multiscale is not None:
         height = (new["imgsz"] or replace(config, imgsz=None).size)[0]
         sides = [round(side * height / config.size[0] / SIZE_DIVISOR) for side in config.multiscale]
@@ -93,7 +192,7 @@ def load_toml(path: Path) -> dict[str, object]:
 
 
 def from_dict(values: Mapping[str, Any]) -> TrainConfig:
-    """What `config.to_dict` made, as a `TrainConfig`; settings that are missing take the recipe's value.
+    """What `config.to_dict` made, as a `TrainConfig`; what is missing is as in runs from before it was a setting.
 
     Raises:
         UsageError: the model or the data is not named, or what `override` raises.
@@ -101,4 +200,4 @@ def from_dict(values: Mapping[str, Any]) -> TrainConfig:
     missing = {"model", "data"} - values.keys()
     if missing:
         raise UsageError(f"the settings do not name {' and '.join(sorted(missing))}; expected both")
-    return override(recipe(str(values["model"]), Path(values["data"])), values)
+    return override(recipe(str(values["model"]), Path(values["data"])), {**LATER_SETTINGS, **values})

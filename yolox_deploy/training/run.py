@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from yolox_deploy.data.checks import check_splits, require_same_classes
 from yolox_deploy.data.dataset import DetectionDataset
-from yolox_deploy.data.layouts import open_dataset
 from yolox_deploy.data.priors import load_priors
-from yolox_deploy.data.report import raise_for_errors
 from yolox_deploy.errors import CheckpointError, UsageError
 from yolox_deploy.files import replacing
-from yolox_deploy.models import build_model, read_checkpoint
-from yolox_deploy.models.diagnosis import why_unknown
-from yolox_deploy.models.recognition import same_but_for_classes, shapes_of
+from yolox_deploy.models import build_model
 from yolox_deploy.models.safe_load import safe_load
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.training.config import LATER_SETTINGS, TrainConfig
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.learner import Learner
-from yolox_deploy.training.progress import Progress
+from yolox_deploy.training.pretrained import load_pretrained
+from yolox_deploy.training.restoring import FOLDED, is_folded, restore_batchnorm
 
-WHERE = frozenset(("accumulate", "data", "device", "out", "precision", "weights", "workers"))
+WHERE = frozenset(("accumulate", "cache", "data", "device", "out", "precision", "weights", "workers"))
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
-MAY_CHANGE = WHERE | HOW_LONG
-"""Settings that a resumed run may have other values of: where and how long it runs, not what it learns."""
+AT_THE_START = frozenset(("match_classes", "restore_batchnorm"))
+MAY_CHANGE = WHERE | HOW_LONG | AT_THE_START
+"""Settings that a resumed run may have other values of: where, how long, how it began, not what it learns."""
 
 
 @dataclass
@@ -41,7 +37,11 @@ class RunState:
     Attributes:
         epoch: finished ones, evaluation included.
         step: finished optimiser steps of the whole run.
-        best_ap: the highest AP so far.
+        best_ap: the highest AP so far, that of the weights it started from among them.
+        best_epoch: which had it; 0 for those weights, None where version 0.1.0 found it.
+        start_ap: the AP of those weights; None where it was not measured.
+        own_ap: the highest AP of the run's own epochs. Patience goes by it: small sets seldom beat good weights
+            at once, and a run under them still learns.
         stale: evaluations since then.
         figures: of the best evaluation.
     """
@@ -49,16 +49,37 @@ class RunState:
     epoch: int = 0
     step: int = 0
     best_ap: float = -math.inf
+    best_epoch: int | None = None
+    start_ap: float | None = None
+    own_ap: float = -math.inf
     stale: int = 0
     figures: dict[str, float] = field(default_factory=dict)
 
-    def note(self, figures: dict[str, float]) -> bool:
-        """Take in an evaluation; whether it is the best so far."""
-        if figures["AP"] > self.best_ap:
-            self.best_ap, self.stale, self.figures = figures["AP"], 0, figures
+    def note(self, epoch: int, figures: dict[str, float]) -> bool:
+        """Take in the evaluation of `epoch`, 0 for the weights at the start; whether it is the best so far."""
+        found = figures["AP"]
+        if epoch == 0:
+            self.start_ap = found
+        else:
+            self.stale = 0 if found > self.own_ap else self.stale + 1
+            self.own_ap = max(self.own_ap, found)
+        if found > self.best_ap:
+            self.best_ap, self.best_epoch, self.figures = found, epoch, figures
             return True
-        self.stale += 1
         return False
+
+    def is_impatient(self, patience: int | None) -> bool:
+        """Whether so many evaluations, None for any number, brought the run nothing."""
+        return patience is not None and self.stale >= patience
+
+    def why_finished(self, config: TrainConfig) -> str:
+        """What to say of a run that has nothing left to train."""
+        why = f"it has its {self.epoch} epochs; more by --epochs"
+        if self.is_impatient(config.patience):
+            why = (
+                f"{self.stale} evaluations brought no better AP; more by --patience, or --resume {config.out}"
+            )
+        return f"the run in {config.out} is finished: {why}"
 
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
@@ -81,6 +102,8 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
         UsageError: it is of a run with other settings, classes or pictures; names what differs.
     """
     content = safe_load(path)
+    if isinstance(content, dict) and "best_ap" in content:
+        content = {"best_epoch": None, "start_ap": None, "own_ap": content["best_ap"], **content}  # of 0.1.0
     names = [item.name for item in fields(RunState)]
     if not isinstance(content, dict) or not {*names, *facts, "raw", "optimizer"} <= content.keys():
         raise CheckpointError(
@@ -99,92 +122,43 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
     return RunState(**{name: content[name] for name in names}), content
 
 
-def load_pretrained(model: YOLOX, path: Path) -> list[str]:
-    """Copy the weights at `path` into `model`; class predictors for another number of classes stay new.
-
-    Returns:
-        Sentences on what was copied and what to expect.
-
-    Raises:
-        CheckpointError: it cannot be read, or is of another model.
-    """
-    checkpoint = read_checkpoint(path)
-    own, shapes, found = model.state_dict(), shapes_of(checkpoint.state_dict), checkpoint.model_name
-    if not same_but_for_classes(shapes_of(own), shapes):
-        why = f"it looks like {found}; train that with --model {found}." if found else why_unknown(shapes)
-        raise CheckpointError(f"{path} does not fit {model.config.name}: {why}")
-    fitting = {key: value for key, value in checkpoint.state_dict.items() if value.shape == own[key].shape}
-    model.load_state_dict(fitting, strict=False)
-    fresh = sorted(own.keys() - fitting.keys())
-    messages = [f"{len(fitting)} of {len(own)} tensors come from {path}."]
-    messages += [f"{path}: {note}." for note in checkpoint.notes]
-    if checkpoint.is_legacy:
-        messages.append(
-            "They are from before YOLOX 0.1.1 (RGB, normalised) and learn to read BGR 0-255 first."
-        )
-    trained, now = checkpoint.config.activation if checkpoint.config else None, model.config.activation
-    if checkpoint.is_recorded and trained != now:
-        messages.append(
-            f"They were trained with {trained} and go on with {now}; --activation {trained} keeps it."
-        )
-    if fresh:
-        messages.append(
-            f"It predicts {checkpoint.num_classes} classes and the data set has {model.num_classes}: "
-            f"the class predictors start anew ({', '.join(fresh)})."
-        )
-    if _is_folded(fitting):
-        messages.append(
-            "BatchNorm of this checkpoint is folded into the convolutions: its statistics are lost and training "
-            "finds them again, so expect a slower start."
-        )
-    return messages
-
-
-def _is_folded(weights: Mapping[str, Tensor]) -> bool:
-    """Whether all BatchNorm statistics are those of no data: mean 0, one variance."""
-    means = [value for key, value in weights.items() if key.endswith("running_mean")]
-    variances = torch.cat([value for key, value in weights.items() if key.endswith("running_var")])
-    return not any(bool(mean.any()) for mean in means) and bool((variances == variances[0]).all())
-
-
-def open_data(
-    config: TrainConfig, progress: Progress, *, checked: bool
-) -> tuple[DetectionDataset, DetectionDataset]:
-    """The pictures of `config.data` to train on and those to evaluate on.
-
-    What is not `checked` yet is checked as far as that is cheap (annotations, missing files) and reported on.
+def new_learner(
+    config: TrainConfig, job: Job, train: DetectionDataset, tell: Callable[[str], None]
+) -> Learner:
+    """A model with random weights, or those that `config` names; `tell` is told what was taken of them.
 
     Raises:
-        InputError: they cannot be read or trained on, or differ in their classes.
+        CheckpointError, InputError: the weights, the priors or a picture of `train` cannot be read.
     """
-    train, val = open_dataset(config.data, "train"), open_dataset(config.data, "val")
-    if not checked:
-        reports = check_splits(train, val, max_objects=config.augmentation.max_objects, pictures=False)
-        for line in (line for report in reports for line in report.to_lines(errors=False)):
-            progress.message(line)
-        raise_for_errors(*reports)
-    require_same_classes(train, val)
-    return train, val
-
-
-def new_learner(config: TrainConfig, job: Job, classes: int, progress: Progress) -> Learner:
-    """A model with random weights, or those that `config` names; `progress` is told what was taken of them."""
-    model = _build(config, classes)
+    model = _build(config, len(train.class_names))
     if config.weights is not None:
-        for message in load_pretrained(model, config.weights):
-            progress.message(message)
+        names = train.class_names if config.match_classes else None
+        for message in load_pretrained(model, config.weights, names):
+            tell(message)
     if config.priors is not None:
         fitted = torch.from_numpy(load_priors(config.priors, config.size))
         model.load_state_dict({"head.priors": fitted}, strict=False)
+    if config.weights is not None and is_folded(model.state_dict()):
+        if config.restore_batchnorm:
+            _restore_together(model, config, job, train, tell)
+        else:
+            tell(FOLDED)
     return Learner(model, config, job)
+
+
+def _restore_together(
+    model: YOLOX, config: TrainConfig, job: Job, train: DetectionDataset, tell: Callable[[str], None]
+) -> None:
+    """Measure in the main process, and give all the result: sums of another order would round otherwise."""
+    if job.is_main:
+        tell(restore_batchnorm(model, train, config.size, config.seed))
+    model.load_state_dict(job.share(model.state_dict()))
 
 
 def resumed_learner(
     config: TrainConfig, job: Job, last: Path, facts: Mapping[str, Any]
 ) -> tuple[Learner, RunState]:
     """The model as the checkpoint `last` holds it, and how far its run had come; `facts` as for `load_last`.
-
-    A run that ended for want of patience gets it anew.
 
     Raises:
         UsageError: the processes of the job find different checkpoints, or what `load_last` raises.
@@ -196,8 +170,6 @@ def resumed_learner(
             f"rank {job.rank} finds a {last} of step {state.step}, and rank 0, which writes it, one of step {step}; "
             "machines that train together have to share the folder of the run"
         )
-    if config.patience is not None and state.stale >= config.patience:
-        state.stale = 0
     learner = Learner(_build(config, len(facts["class_names"])), config, job)
     learner.restore(content)
     return learner, state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,12 @@ from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import score
 from yolox_deploy.models.yolox import YOLOX
 from yolox_deploy.postprocess import anchor_grid, split_batch, to_detections
-from yolox_deploy.preprocess import letterbox
+from yolox_deploy.preprocess import fit, letterbox
 from yolox_deploy.thresholds import Thresholds
+from yolox_deploy.training.augment.geometry import PAD
+from yolox_deploy.training.caching import CachedDataset
 from yolox_deploy.training.distributed import Job
+from yolox_deploy.training.drawings import draw_predictions
 from yolox_deploy.training.loader import worker_options
 from yolox_deploy.types import Detections, Letterboxed
 
@@ -49,8 +53,16 @@ class LetterboxedPictures(Dataset[Picture | InputError]):
             source = self.dataset.load(index)
         except InputError as error:
             return error
-        canvas, ratio = letterbox(source, self.size)
-        return Picture(index, canvas.transpose(2, 0, 1), Letterboxed(ratio, *source.shape[:2]))
+        height, width = source.shape[:2]
+        if isinstance(self.dataset, CachedDataset):
+            height, width = self.dataset.source_size(index, source)
+        live_h, live_w, ratio = fit((height, width), self.size)
+        if source.shape[:2] == (live_h, live_w):  # as a picture from the cache is, reduced already
+            canvas = np.full((*self.size, 3), PAD, np.uint8)
+            canvas[:live_h, :live_w] = source
+        else:
+            canvas, _ = letterbox(source, self.size)
+        return Picture(index, canvas.transpose(2, 0, 1), Letterboxed(ratio, height, width))
 
 
 @torch.no_grad()
@@ -81,6 +93,12 @@ def evaluate(
     rows = job.gather(rows)
     figures = score(dataset.to_coco(), rows) if job.is_main else {}
     return Evaluation(job.share(figures), examples)
+
+
+def draw_examples(found: Evaluation, dataset: DetectionDataset, path: Path) -> None:
+    """Draw what was found in the first pictures beside the truth; the suffix of `path` names the format."""
+    pictures = [(dataset.load(index), detections) for index, detections in found.examples]
+    draw_predictions(pictures, path, [dataset.objects(index) for index, _ in found.examples])
 
 
 def _detect(
