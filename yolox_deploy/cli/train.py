@@ -204,6 +204,9 @@ def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> Non
         )
     elif result.start_ap is not None:
         typer.echo(f"the weights it started from have AP {result.start_ap:.4f}")
+    page = config.out / "report" / "index.html"
+    if page.is_file():
+        typer.echo(f"what it finds and gets wrong: {page}")
     if result.epochs < config.epochs:
         typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
     size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)
