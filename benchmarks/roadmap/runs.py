@@ -22,7 +22,7 @@ from yolox_deploy.training.logs import read_log
 
 RESULT = records.FileKind("remove it to train the row again", foreign="is no result of a run", beside=())
 MAY_DIFFER = frozenset(
-    ("out", "cache", "device", "workers", "accumulate", "match_classes", "restore_batchnorm")
+    ("out", "cache", "report", "device", "workers", "accumulate", "match_classes", "restore_batchnorm")
 )
 """Settings in which a finished run may differ from the one asked for; the last two concern weights to start from."""
 EVALUATIONS = 10

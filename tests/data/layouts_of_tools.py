@@ -183,6 +183,14 @@ def cvat_yolo(root: Path, shots: Shots) -> None:
     _write(root / "train.txt", "\n".join(f"data/obj_train_data/{shot.name}" for shot in shots))
 
 
+def darknet(root: Path, shots: Shots) -> None:
+    _copy(shots, root / "data/obj")
+    _txt(root / "data/obj", shots, names_of(shots))
+    _classes(root / "data/obj.names", names_of(shots))
+    for split, part in zip(("train", "valid"), _halves(shots), strict=True):
+        _write(root / f"data/{split}.txt", "\n".join(f"data/obj/{shot.name}" for shot in part))
+
+
 def cvat_ultralytics(root: Path, shots: Shots) -> None:
     for split, part in zip(("Train", "Validation"), _halves(shots), strict=True):
         _copy(part, root / "images" / split)
@@ -268,6 +276,7 @@ SPLIT: dict[str, Build] = {
     "Roboflow YOLO": roboflow_yolo,
     "Roboflow VOC": roboflow_voc,
     "Roboflow Darknet": roboflow_darknet,
+    "Darknet": darknet,
     "Ultralytics YOLO": ultralytics_yolo,
     "CVAT COCO, train and validation": cvat_coco_splits,
     "CVAT Ultralytics YOLO": cvat_ultralytics,

@@ -96,9 +96,19 @@ def test_the_sizes_of_the_zoo_are_their_recipes(
         )
     migration = migrate(write(text + DEFAULT_MODEL.replace("{0}", str(size == "nano"))))
     assert migration.network.model == f"yolox_{size}"
-    assert migration.settings.keys() == {"model", "data", "out", "recipe", "epochs", "last_phase"}
+    assert migration.settings.keys() == {
+        "model",
+        "data",
+        "out",
+        "recipe",
+        "epochs",
+        "last_phase",
+        "eval_every",
+    }
     assert lines_told(migration) == []
-    usual = recipe(f"yolox_{size}", Path("datasets/COCO"), out=Path("runs/mine"), last_phase="release")
+    usual = recipe(
+        f"yolox_{size}", Path("datasets/COCO"), out=Path("runs/mine"), last_phase="release", eval_every=10
+    )
     assert loaded(migration, tmp_path) == usual
 
 

@@ -493,7 +493,7 @@ def test_a_folded_checkpoint_is_restored_or_said_to_be_folded(config: TrainConfi
         state[name] += 0.1
     torch.save(state, tmp_path / "folded.pth")
     recorder = Recorder()
-    learner = Trainer(replace(config, weights=tmp_path / "folded.pth"), progress=recorder).learner
+    learner = Trainer(replace(config, weights=tmp_path / "folded.pth"), callbacks=[recorder]).learner
     assert "it has statistics and filters of usual length again" in recorder.messages[-1]
     images = torch.rand(2, 3, 64, 64) * 255
     loaded = build_model("yolox_nano", 6).eval()
@@ -502,7 +502,7 @@ def test_a_folded_checkpoint_is_restored_or_said_to_be_folded(config: TrainConfi
         for model in (learner.model.eval(), learner.ema.model):
             torch.testing.assert_close(model(images), loaded(images), rtol=1e-4, atol=1e-4)
     left = replace(config, weights=tmp_path / "folded.pth", restore_batchnorm=False)
-    learner = Trainer(left, progress=recorder).learner
+    learner = Trainer(left, callbacks=[recorder]).learner
     assert "stays so (restore_batchnorm=false)" in recorder.messages[-1]
     assert all(torch.equal(value, state[name]) for name, value in learner.model.state_dict().items())
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from yolox_deploy.training.start import Prepared
     from yolox_deploy.training.trainer import Trainer
 
+LOGGERS = ("mlflow", "wandb")
+
 COMMAND = "from yolox_deploy.cli import main; main()"
 """What each process of `--devices N` runs, with the same arguments."""
 
@@ -107,6 +109,9 @@ def train_command(
         "seed": seed,
         "out": out,
     }
+    for name in log or []:
+        if name not in LOGGERS:
+            raise UsageError(f"--log {name}: expected {' or '.join(LOGGERS)}")
     changes = _changes(config, settings or [], {name: v for name, v in options.items() if v is not None})
     if check_only and not resume:
         changes.setdefault("model", "yolox_s")  # any: the data set alone is looked at
@@ -153,15 +158,13 @@ def _loggers(names: list[str]) -> list[Callback]:
     """The callbacks that `--log` names, where this process tells of the run; their services have settings of their own.
 
     Raises:
-        UsageError: no such logger.
-        MissingExtraError: it is not installed.
+        MissingExtraError: one is not installed.
     """
     from yolox_deploy.training import MlflowCallback, WandbCallback
 
-    kinds: dict[str, Callable[[], Callback]] = {"mlflow": MlflowCallback, "wandb": WandbCallback}
-    for name in names:
-        if name not in kinds:
-            raise UsageError(f"--log {name}: expected {' or '.join(kinds)}")
+    kinds: dict[str, Callable[[], Callback]] = dict(
+        zip(LOGGERS, (MlflowCallback, WandbCallback), strict=True)
+    )
     return [] if int(os.environ.get("RANK", 0)) else [kinds[name]() for name in names]
 
 
@@ -201,6 +204,9 @@ def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> Non
         )
     elif result.start_ap is not None:
         typer.echo(f"the weights it started from have AP {result.start_ap:.4f}")
+    page = config.out / "report" / "index.html"
+    if page.is_file():
+        typer.echo(f"what it finds and gets wrong: {page}")
     if result.epochs < config.epochs:
         typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
     size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)

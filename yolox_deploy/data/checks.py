@@ -53,7 +53,7 @@ def check_dataset(
     known = trained & (dataset.sizes[owners] > 0).all(axis=1)
     found = [
         *check_files(dataset, pictures),
-        *_check_classes(dataset, trained),
+        *_check_classes(dataset, trained, "AP leaves them out" if train else "the model will not learn them"),
         *_check_boxes(dataset, owners, known),
         *_check_copies(dataset, owners),
         *(
@@ -72,7 +72,9 @@ def check_dataset(
     )
 
 
-def _check_classes(dataset: DetectionDataset, trained: NDArray[np.bool_]) -> Iterator[Problem]:
+def _check_classes(
+    dataset: DetectionDataset, trained: NDArray[np.bool_], consequence: str
+) -> Iterator[Problem]:
     names = dataset.class_names
     beyond = np.flatnonzero(dataset.classes >= len(names))
     if len(beyond):
@@ -86,7 +88,7 @@ def _check_classes(dataset: DetectionDataset, trained: NDArray[np.bool_]) -> Ite
     counts = np.bincount(dataset.classes[trained], minlength=len(names))[: len(names)]
     absent = [name for name, count in zip(names, counts, strict=True) if not count]
     if absent and counts.any():
-        meaning = "classes without any object: the model will not learn them"
+        meaning = f"classes without any object: {consequence}"
         yield Problem("absent_class", "warning", len(absent), tuple(absent[:EXAMPLES]), meaning)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

@@ -11,7 +11,7 @@ from yolox_deploy.data.coco_layouts import USUAL
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
 from yolox_deploy.data.pairs import Paired, left_over, parts_of, walk
-from yolox_deploy.data.split_names import PARTS, PartName
+from yolox_deploy.data.split_names import PARTS, PartName, part_of
 from yolox_deploy.data.yolo_format import DataYaml, read_data_yaml, read_txt, read_yolo
 from yolox_deploy.errors import InputError
 from yolox_deploy.files import read_lines
@@ -19,6 +19,7 @@ from yolox_deploy.files import read_lines
 YAML_SUFFIXES = (".yaml", ".yml")
 _FOLDERS = ("images/{}", "{}/images")
 _CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels")
+_LISTS = ("train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt")
 _NOTES = "notes.json"  # of Label Studio; it has the classes too
 
 
@@ -52,14 +53,8 @@ def find_lists(folder: Path) -> Layout | None:
     """Darknet's lists of pictures, `train.txt` and the like, beside the names of the classes."""
     if not _class_files(folder):
         return None
-    places = [folder, folder / "data"]
-    files = {
-        part: place / name
-        for place in places
-        for part in PARTS
-        for name in (f"{part}.txt", f"{part}id.txt", f"{part}idation.txt")
-        if (place / name).is_file()
-    }
+    places = [place / name for place in (folder, folder / "data") for name in _LISTS]
+    files = {part: place for place in places if (part := part_of(place.stem)) and place.is_file()}
     if not {"train", "val"} <= files.keys():
         return None
     parts: dict[PartName, Part] = {

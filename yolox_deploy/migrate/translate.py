@@ -120,12 +120,8 @@ def migrate(path: Path) -> Migration:
     found = _converted(exp, code.values, base, leftovers)
     found |= _schedule(exp, found["epochs"], leftovers)
     settings: dict[str, Any] = {"model": network.model, **data_set.settings, "out": f"runs/{exp.name}"}
-    settings |= {
-        "recipe": base.recipe,
-        "epochs": found["epochs"],
-        "last_phase": "release",
-        **_differing(found, base),
-    }
+    settings |= {"recipe": base.recipe, "epochs": found["epochs"], "last_phase": "release"}
+    settings |= _differing(found, base)
     settings |= {f"architecture.{name}": value for name, value in network.architecture.items()}
     size = _export_size(exp, found["imgsz"], leftovers)
     leftovers += _fixed(exp)

@@ -37,6 +37,7 @@ LATER_SETTINGS = {
     "iou_aware": False,
     "priors": None,
     "cache": False,
+    "report": True,
     "architecture": asdict(Architecture()),
     "recipe": "paper",
     "optimizer": "sgd",
@@ -151,6 +152,7 @@ class TrainConfig:
         patience: stop after so many evaluations without a better AP of the run's own; None to go on.
         workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
         cache: keep the decoded pictures in memory, for sets that fit.
+        report: draw `labels.png` before the run, and write what `best.pth` finds and gets wrong after it, in `report`.
         device: "auto", "cpu", "cuda".
         seed: of weights, order, augmentation.
         augmentation: how pictures are changed.
@@ -196,6 +198,7 @@ class TrainConfig:
     patience: int | None = None
     workers: int | None = None
     cache: bool = False
+    report: bool = True
     device: str = "auto"
     seed: int = 0
     train_annotations: Path | None = None

@@ -116,7 +116,7 @@ def plan_stated(
         if known is not None:
             reason += f"; {'all' if known >= 1 else f'{known:.0%}'} of its classes are known to the weights"
     config = _paper(model, data, {**settings, "recipe": name})
-    found = flatten(asdict(config)) | {"warmup_epochs": config.warmup, "plain_epochs": config.plain}
+    found = flatten(asdict(config)) | {"warmup_epochs": config.warmup, "plain_epochs": config.flat}
     return Plan(config, reason, {key: found[key] for key in TOLD}, frozenset(stated))
 
 

@@ -24,7 +24,7 @@ from yolox_deploy.training.pretrained import load_pretrained
 from yolox_deploy.training.restoring import FOLDED, is_folded, restore_batchnorm
 
 WHERE = frozenset(
-    ("accumulate", "cache", "device", "out", "precision", "weights", "workers", *DATA_OPTIONS)
+    ("accumulate", "cache", "device", "out", "precision", "report", "weights", "workers", *DATA_OPTIONS)
 ) - {"val_share"}
 HOW_LONG = frozenset(("epochs", "eval_every", "patience"))
 AT_THE_START = frozenset(("match_classes", "restore_batchnorm"))

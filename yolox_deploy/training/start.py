@@ -22,7 +22,8 @@ from yolox_deploy.models.weights import fetch_weights
 from yolox_deploy.training.config import DATA_OPTIONS, TrainConfig
 from yolox_deploy.training.events import Callback, Evaluated, Event, Message, TrainResult
 from yolox_deploy.training.planning import plan_run
-from yolox_deploy.training.recipes import from_dict, load_toml, override, read_settings
+from yolox_deploy.training.recipes import from_dict, load_toml, override, plan_stated, read_settings
+from yolox_deploy.training.reports import RunReport
 from yolox_deploy.training.splits import Check, check_data
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Prepared:
         raise_for_errors(*self.reports)
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
-        """The trainer of this run; a file `stop` in its folder ends it after the epoch.
+        """The trainer of this run, which ends with a report; a file `stop` in its folder ends it after the epoch.
 
         Raises:
             YoloxDeployError: what `require_sound` and `Trainer` raise.
@@ -69,8 +70,9 @@ class Prepared:
         from yolox_deploy.training.trainer import Trainer
 
         self.require_sound()
+        told: list[Callback] = [*callbacks, RunReport(self.config, self.data)]
         stop = _stop_request(self.config.out)
-        return Trainer(self.config, callbacks=callbacks, resume=self.resume, stop=stop, data=self.data)
+        return Trainer(self.config, callbacks=told, resume=self.resume, stop=stop, data=self.data)
 
 
 def train(
@@ -194,7 +196,8 @@ def prepare(
     else:
         model, folder, changes = _named(changes)
         stated = read_settings(changes)
-        out = stated.get("out", TrainConfig.out)
+        # What cannot work with any number of pictures is refused before they are looked for.
+        out = plan_stated(model, folder, stated, 1, None, processes).config.out
         if not goes_on and check is None and (out / "last.pth").is_file():
             raise UsageError(
                 f"{out} holds another run; go on with it by --resume {out}, or name another folder by --out"
