@@ -70,7 +70,7 @@ class FineTuning:
         }
     )
     new_rate_sgd: float = 5e-3
-    known_rate_sgd: float = 1e-3
+    known_rate_sgd: float = 1e-4
 
 
 NUMBERS = FineTuning()
