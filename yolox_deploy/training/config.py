@@ -148,7 +148,7 @@ class TrainConfig:
         batchnorm: "train" with the statistics of the batch and average these, or keep and use them, "frozen", in
             all layers.
         eval_every: epochs between evaluations (each epoch in the plain ones); None for a twentieth of the run, at
-            least 1 and at most 10, and more where evaluating would take longer than training.
+            least 1 and at most 10, and from 20 epochs on more where evaluating would take longer than training.
         patience: stop after so many evaluations without a better AP of the run's own; None to go on.
         workers: processes that prepare pictures; 0 for none, None for one a core (at most 8).
         cache: keep the decoded pictures in memory, for sets that fit.

@@ -83,12 +83,14 @@ class EpochPlan:
     def eval_every(self, val_pictures: int) -> int:
         """Epochs between evaluations on so many pictures, the plain epochs left out, which have one each.
 
-        `config.eval_every`, or for None a twentieth of the run: each epoch of fewer than 40, each tenth of 200 and
-        more. An evaluated picture takes about half the time of one to train on (measured on a CPU: 0.49 to 0.59), so
-        evaluations read at most twice as many pictures as the epochs between them, and take no longer.
+        `config.eval_every`, or for None each epoch of fewer than 20, else a twentieth of the run, up to each tenth. An
+        evaluated picture takes about half the time of one to train on (measured on a CPU: 0.49 to 0.59), so in longer
+        runs evaluations read at most twice as many pictures as the epochs between them, and take no longer.
         """
         if self.config.eval_every is not None:
             return self.config.eval_every
+        if self.config.epochs < EVALUATIONS:
+            return 1
         wanted = min(max(self.config.epochs // EVALUATIONS, 1), MOST_EPOCHS_BETWEEN)
         return max(wanted, -(-val_pictures // (EVALUATED_FOR_TRAINED * self.pictures)))
 
