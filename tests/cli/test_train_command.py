@@ -116,7 +116,8 @@ def test_a_short_run_from_weights_is_fine_tuned(
 
 def test_a_run_from_nothing_takes_the_papers_recipe(finished: tuple[Path, Any]) -> None:
     assert "recipe paper: the run starts from random weights" in finished[1].stderr
-    assert "epochs=2 (stated), batch=4 (stated), optimizer=sgd, learning_rate=0.01" in finished[1].stderr
+    assert "  epochs=2 (stated), batch=4 (stated), " in finished[1].stderr
+    assert "  optimizer=sgd, learning_rate=0.01, " in finished[1].stderr
 
 
 def test_a_run_that_is_not_there_cannot_be_resumed(call: Call, tmp_path: Path) -> None:
