@@ -17,7 +17,7 @@ from yolox_deploy import Detector
 from yolox_deploy.data import DetectionDataset
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation import EvaluationReport, coco_ap, evaluate
-from yolox_deploy.evaluation.coco import read_annotations
+from yolox_deploy.evaluation.coco import annotations_of
 
 A, B, C = (10, 10, 40, 40), (80, 10, 40, 40), (10, 90, 60, 60)
 FAR = (150, 110, 40, 40)
@@ -191,7 +191,7 @@ def real(shared: Path) -> tuple[EvaluationReport, DetectionDataset, dict[str, fl
     rows: list[dict[str, Any]] = []
     with Detector(shared / "real" / "yolox_nano_official.onnx") as detector:
         report = evaluate(detector, data)
-        annotated = read_annotations(folder / "images", folder / "instances.json", detector.class_names)
+        annotated = annotations_of(data, detector.class_names)
         for image_id, path in annotated.images:
             found = detector.predict(path, conf=0.01, iou=0.65, max_detections=None)
             rows += found.to_coco(image_id, annotated.category_ids)
