@@ -310,6 +310,15 @@ def test_the_real_model_is_told_what_it_gets_wrong(real: Any) -> None:
     assert small.recall < 0.2 < 0.6 < large.recall
 
 
+@pytest.mark.parametrize(("pictures", "is_few"), [(11, True), (60, False)])
+def test_few_objects_are_said_to_be_few(make_data: MakeData, pictures: int, is_few: bool) -> None:
+    """Of eleven objects nobody should choose a threshold without knowing it."""
+    data = make_data({f"{i}.png": [("cat", A)] for i in range(pictures)})
+    report = evaluate(Canned({f"{i}.png": [("cat", 0.9, A)] for i in range(5)}), data)
+    told = f"Evaluated objects are only {pictures}: one of them is {1 / pictures:.1%} of recall."
+    assert (told in [one.text for one in report.findings[:1]]) is is_few
+
+
 def test_a_model_that_finds_nothing(make_data: MakeData) -> None:
     report = evaluate(Canned({}), make_data({"one.png": [("cat", A)]}))
     assert (report.figures["AP"], report.threshold, report.curves.overall.best) == (0, 0.25, None)
