@@ -99,11 +99,8 @@ def test_a_short_run_from_weights_is_fine_tuned(
     arguments = ("--data", scenes, "--weights", nameless_weights, "--epochs", 1, "--out", out)
     code, _, err = call(*TINY, *arguments, "--set", "learning_rate=0.002", "--set", "optimizer=adamw")
     assert code == 0, err
-    assert (
-        "recipe finetune: the run starts from weights, with 3 steps (1 epochs of 12 pictures, 4 at once)"
-        in err
-    )
-    assert "learning_rate=0.002 (stated), scale_rate=false, backbone_rate=0.1, neck_rate=0.1" in err
+    assert "recipe finetune: the run starts from weights, with 3 steps of 4 (1 epochs of 12 pictures)" in err
+    assert "learning_rate=0.002 (stated), scale_rate=false, weight_decay" in err
     assert "are taken over by name: cup. New are ball" in err
     kept = safe_load(out / "last.pth")
     assert (kept["config"]["recipe"], kept["config"]["optimizer"]) == ("finetune", "adamw")
@@ -119,7 +116,8 @@ def test_a_short_run_from_weights_is_fine_tuned(
 
 def test_a_run_from_nothing_takes_the_papers_recipe(finished: tuple[Path, Any]) -> None:
     assert "recipe paper: the run starts from random weights" in finished[1].stderr
-    assert "epochs=2 (stated), batch=4 (stated), optimizer=sgd, learning_rate=0.01" in finished[1].stderr
+    assert "  epochs=2 (stated), batch=4 (stated), " in finished[1].stderr
+    assert "  optimizer=sgd, learning_rate=0.01, " in finished[1].stderr
 
 
 def test_a_run_that_is_not_there_cannot_be_resumed(call: Call, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from tests.conftest import Told
 from yolox_deploy import Detections, Detector
+from yolox_deploy.data.coco_format import read_coco
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation import coco_ap
-from yolox_deploy.evaluation.coco import METRICS, read_annotations, score
+from yolox_deploy.evaluation.coco import METRICS, Annotations, annotations_of, score
 
 NAMES = ("cat", "dog")
 BOXES = {  # picture -> (category of the data set, x, y, w, h), one object of each of COCO's three sizes
@@ -72,6 +73,10 @@ def ap(detector: Any, folder: Path, **options: Any) -> dict[str, float]:
     return coco_ap(detector, folder, folder / "instances.json", **options)
 
 
+def matched(folder: Path, class_names: tuple[str, ...]) -> Annotations:
+    return annotations_of(read_coco(folder / "instances.json", folder), class_names)
+
+
 def test_finding_everything_is_an_ap_of_1(folder: Path) -> None:
     figures = ap(Oracle(), folder)
     assert tuple(figures) == METRICS
@@ -114,26 +119,25 @@ def test_progress_is_reported_over_all_pictures(folder: Path) -> None:
 
 
 def test_categories_are_matched_by_name_else_by_order(folder: Path) -> None:
-    file = folder / "instances.json"
-    assert read_annotations(folder, file, NAMES).category_ids == (7, 3)
-    assert read_annotations(folder, file, ("CAT", "Dog")).category_ids == (7, 3)
+    assert matched(folder, NAMES).category_ids == (7, 3)
+    assert matched(folder, ("CAT", "Dog")).category_ids == (7, 3)
     with pytest.warns(UserWarning, match=r"no class 'dog'.*'wolf' to 'dog'.*--names FILE"):
-        assert read_annotations(folder, file, ("wolf", "cat")).category_ids == (3, 7)
+        assert matched(folder, ("wolf", "cat")).category_ids == (3, 7)
     with pytest.warns(UserWarning, match=r"does not name its classes.*'class_0' to 'dog'.*--names FILE"):
-        assert read_annotations(folder, file, ("class_0", "class_1")).category_ids == (3, 7)
+        assert matched(folder, ("class_0", "class_1")).category_ids == (3, 7)
 
 
 def test_one_class_without_a_name_is_the_one_category(folder: Path) -> None:
     file = folder / "instances.json"
     rows = [{**row, "category_id": 7} for row in coco()["annotations"]]
     file.write_text(json.dumps(coco(categories=[{"id": 7, "name": "cat"}], annotations=rows)))
-    assert read_annotations(folder, file, ("class_0",)).category_ids == (7,)
+    assert matched(folder, ("class_0",)).category_ids == (7,)
 
 
 def test_the_order_does_not_decide_against_a_common_name(folder: Path) -> None:
     """Of as many classes one is called otherwise, and the other stands at another place."""
     with pytest.warns(UserWarning, match="classes|categories") as told:
-        data = read_annotations(folder, folder / "instances.json", ("cat", "wolf"))
+        data = matched(folder, ("cat", "wolf"))
     assert data.category_ids == (7, None)
     assert "1 of the data set's 2 categories; objects of 'dog' are left out" in str(told[0].message)
 
@@ -143,8 +147,8 @@ def test_a_name_that_occurs_twice_stands_for_two_categories(folder: Path) -> Non
     for names in (("cat", "cat"), ("Cat", "cat")):
         categories = [{"id": key, "name": name} for key, name in zip((7, 3), names, strict=True)]
         file.write_text(json.dumps(coco(categories=categories)))
-        assert read_annotations(folder, file, names[::-1]).category_ids == (3, 7)
-    assert read_annotations(folder, file, ("Cat", "cat")).category_ids == (7, 3)  # only case tells them apart
+        assert matched(folder, names[::-1]).category_ids == (3, 7)
+    assert matched(folder, ("Cat", "cat")).category_ids == (7, 3)  # only case tells them apart
 
 
 def test_some_of_the_models_classes_are_evaluated_alone(folder: Path) -> None:
@@ -173,7 +177,7 @@ def test_classes_that_have_nothing_in_common_are_refused(folder: Path) -> None:
         r"--names FILE.* add categories that the data set lacks"
     )
     with pytest.raises(UsageError, match=expected):
-        read_annotations(folder, folder / "instances.json", ("a", "b", "c"))
+        matched(folder, ("a", "b", "c"))
 
 
 def test_ids_and_areas_of_annotations_may_be_missing_or_wrong(folder: Path) -> None:
@@ -250,9 +254,8 @@ def official_rows(shared: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The annotations of 79 photographs of COCO, and the result rows of the official ONNX file."""
     root = shared / "real"
     with Detector(root / "yolox_nano_official.onnx") as detector:
-        data = read_annotations(
-            root / "coco_mini" / "images", root / "coco_mini" / "instances.json", detector.class_names
-        )
+        dataset = read_coco(root / "coco_mini" / "instances.json", root / "coco_mini" / "images")
+        data = annotations_of(dataset, detector.class_names)
         rows = [
             row
             for image_id, path in data.images

@@ -17,7 +17,7 @@ from yolox_deploy import Detector
 from yolox_deploy.data import DetectionDataset
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.evaluation import EvaluationReport, coco_ap, evaluate
-from yolox_deploy.evaluation.coco import read_annotations
+from yolox_deploy.evaluation.coco import annotations_of
 
 A, B, C = (10, 10, 40, 40), (80, 10, 40, 40), (10, 90, 60, 60)
 FAR = (150, 110, 40, 40)
@@ -191,7 +191,7 @@ def real(shared: Path) -> tuple[EvaluationReport, DetectionDataset, dict[str, fl
     rows: list[dict[str, Any]] = []
     with Detector(shared / "real" / "yolox_nano_official.onnx") as detector:
         report = evaluate(detector, data)
-        annotated = read_annotations(folder / "images", folder / "instances.json", detector.class_names)
+        annotated = annotations_of(data, detector.class_names)
         for image_id, path in annotated.images:
             found = detector.predict(path, conf=0.01, iou=0.65, max_detections=None)
             rows += found.to_coco(image_id, annotated.category_ids)
@@ -308,6 +308,15 @@ def test_the_real_model_is_told_what_it_gets_wrong(real: Any) -> None:
         f"Small objects are missed most: {small.found} of {small.objects}"
     )
     assert small.recall < 0.2 < 0.6 < large.recall
+
+
+@pytest.mark.parametrize(("pictures", "is_few"), [(11, True), (60, False)])
+def test_few_objects_are_said_to_be_few(make_data: MakeData, pictures: int, is_few: bool) -> None:
+    """Of eleven objects nobody should choose a threshold without knowing it."""
+    data = make_data({f"{i}.png": [("cat", A)] for i in range(pictures)})
+    report = evaluate(Canned({f"{i}.png": [("cat", 0.9, A)] for i in range(5)}), data)
+    told = f"Evaluated objects are only {pictures}: one of them is {1 / pictures:.1%} of recall."
+    assert (told in [one.text for one in report.findings[:1]]) is is_few
 
 
 def test_a_model_that_finds_nothing(make_data: MakeData) -> None:

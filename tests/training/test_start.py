@@ -180,6 +180,11 @@ def test_resume_auto_begins_goes_on_and_knows_the_end(scenes: Path, tmp_path: Pa
     assert any(f"the run in {out} is finished: it has its 2 epochs" in text for text in again())
     with pytest.raises(UsageError, match=r"cannot be resumed: seed was 0 and is 1 now"):
         again(seed=1)
+    all_told = (
+        r"momentum was 0\.9 and is 0\.8 now, seed was 0 and is 1 now; .*own settings with --resume \S+/run,"
+    )
+    with pytest.raises(UsageError, match=all_told):  # recipes change several where one is stated
+        again(seed=1, momentum=0.8)
     (out / "last.pth").write_bytes(b"PK broken")
     with pytest.raises(CheckpointError, match=r"last\.pth .*to begin anew, remove it"):
         again()

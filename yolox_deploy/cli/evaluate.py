@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import overrides, print_json, print_table, reporting
+from yolox_deploy.cli.common import overrides, print_json, print_table, reporting, split_name
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.files import check_writable
 from yolox_deploy.thresholds import Thresholds
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from yolox_deploy.evaluation.baseline import Baseline, Held
 
 EVALUATION = Thresholds.evaluation()
-SPLITS = ("train", "val")
 
 
 def eval_command(
@@ -61,9 +60,12 @@ def eval_command(
     """Evaluate a model file on annotated pictures."""
     from yolox_deploy.detector import Detector
     from yolox_deploy.evaluation import evaluate
+    from yolox_deploy.evaluation.annotated import annotated
     from yolox_deploy.evaluation.baseline import Baseline, hold, is_report, read_baseline
 
-    source = _source(data, split, images, annotations)
+    dataset = annotated(images, annotations, data, split_name(split))
+    if dataset is None:
+        raise UsageError("name what to evaluate on: --data DIR, or --images DIR with --annotations FILE")
     if report is not None:
         require("matplotlib", "report")
 
@@ -79,7 +81,7 @@ def eval_command(
             if report is not None:
                 check_writable(report / "index.html", f"--report {report}")
             with reporting() as progress:
-                return evaluate(detector, **source, conf=conf, iou=iou, report=progress)
+                return evaluate(detector, dataset, conf=conf, iou=iou, report=progress)
 
     known: Baseline | None = None
     if baseline is not None:
@@ -99,19 +101,6 @@ def eval_command(
             typer.echo(f"report: {report / 'index.html'}")
     if held is not None:
         held.check(max_drop)
-
-
-def _source(data: Path | None, split: str, images: Path | None, annotations: Path | None) -> dict[str, Any]:
-    """What to evaluate on, as `evaluate` takes it."""
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: expected {' or '.join(SPLITS)}")
-    if data is not None:
-        if images is not None or annotations is not None:
-            raise UsageError("--data names a whole data set: give it alone, or --images with --annotations")
-        return {"data": data, "split": split}
-    if images is None or annotations is None:
-        raise UsageError("name what to evaluate on: --data DIR, or --images DIR with --annotations FILE")
-    return {"data": annotations, "images": images}
 
 
 def _print(found: EvaluationReport, model: Path, held: Held | None, per_class: bool) -> None:

@@ -107,25 +107,11 @@ def answers(
     return rows
 
 
-def read_annotations(
-    images_dir: str | Path, annotations: str | Path, class_names: Sequence[str]
-) -> Annotations:
-    """Read and check a COCO annotation file against its pictures and the model's classes.
+def annotations_of(data: DetectionDataset, class_names: Sequence[str]) -> Annotations:
+    """Check a data set of whatever format against its pictures and the model's classes.
 
     Categories are matched to classes by name, else by ascending category id (`class_names.match_classes`). Those
-    that one side alone has are left out, with a warning.
-
-    Raises:
-        InputError: unreadable, not COCO's format, or a picture is missing.
-        UsageError: model and data set have no class in common.
-    """
-    from yolox_deploy.data.coco_format import read_coco
-
-    return annotations_of(read_coco(annotations, images_dir), class_names)
-
-
-def annotations_of(data: DetectionDataset, class_names: Sequence[str]) -> Annotations:
-    """The same of a data set that was opened, of whatever format. A warning says what its reader mended or left out.
+    that one side alone has are left out, with a warning; another says what the reader mended or left out.
 
     Raises:
         InputError: the annotations have faults, or a picture is missing.

@@ -16,6 +16,8 @@ MOST = 5
 """Findings that are told."""
 FEW = 5
 """What happened less often is chance."""
+ROUGH = 50
+"""Of fewer objects no figure is sure: one is more than 2 % of recall."""
 
 
 def findings(
@@ -29,7 +31,11 @@ def findings(
     kinds: Mapping[str, int],
     curves: Curves,
 ) -> tuple[Finding, ...]:
-    """Up to five, those about most mistakes first; `iou` is the suppression threshold of the detections."""
+    """Up to five: that there are few objects, then those about most mistakes first.
+
+    Args:
+        iou: suppression threshold of the detections.
+    """
     empty = _empty(verdict, curves)
     if empty is not None:
         return (empty,)
@@ -41,7 +47,8 @@ def findings(
         *_confidence(found, verdict),
         *_threshold(curves),
     ]
-    return tuple(sorted(told, key=lambda finding: -finding.weight)[:MOST])
+    told.sort(key=lambda finding: -finding.weight)
+    return (*_few_objects(curves), *told)[:MOST]
 
 
 def _empty(verdict: Verdict, curves: Curves) -> Finding | None:
@@ -61,6 +68,16 @@ def _empty(verdict: Verdict, curves: Curves) -> Finding | None:
             curves.overall.objects,
         )
     return None
+
+
+def _few_objects(curves: Curves) -> Iterator[Finding]:
+    count = curves.overall.objects
+    if count < ROUGH:
+        yield Finding(
+            f"Evaluated objects are only {count}: one of them is {1 / count:.1%} of recall.",
+            "Take all that follows as a rough guess; a larger validation split says more.",
+            count,
+        )
 
 
 def _small_objects(sizes: Sequence[SizeFigures]) -> Iterator[Finding]:

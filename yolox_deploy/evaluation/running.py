@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.evaluation.analysis import analyse
+from yolox_deploy.evaluation.annotated import annotated
 from yolox_deploy.evaluation.coco import Predictor, annotations_of, answers
 from yolox_deploy.evaluation.report import EvaluationReport
 from yolox_deploy.types import SILENT, Report
@@ -53,7 +54,7 @@ def evaluate(
         MissingExtraError: faster-coco-eval is not installed.
     """
     require("faster_coco_eval", "eval")
-    dataset = open_data(data, split, images)
+    dataset = _open_data(data, split, images)
     with _opened(model) as detector:
         known = annotations_of(dataset, detector.class_names)
         rows = answers(detector, known, conf=conf, iou=iou, report=report)
@@ -71,7 +72,7 @@ def evaluate(
     )
 
 
-def open_data(
+def _open_data(
     data: DetectionDataset | str | Path, split: Literal["train", "val"], images: str | Path | None
 ) -> DetectionDataset:
     """What `evaluate` takes as data, opened.
@@ -80,23 +81,17 @@ def open_data(
         InputError: it cannot be read.
         UsageError: a COCO JSON without the folder of its pictures, or that folder with anything else.
     """
-    if images is not None:
-        if not isinstance(data, str | Path) or Path(data).is_dir():
-            raise UsageError(
-                "images= names the pictures of a COCO JSON; a data set knows its own: leave it out"
-            )
-        from yolox_deploy.data.coco_format import read_coco
-
-        return read_coco(data, images)
-    if not isinstance(data, str | Path):
+    if not isinstance(data, str | Path) and images is None:
         return data
-    if Path(data).suffix.lower() == ".json":
+    if not isinstance(data, str | Path) or (images is not None and Path(data).is_dir()):
+        raise UsageError("images= names the pictures of a COCO JSON; a data set knows its own: leave it out")
+    if images is None and Path(data).suffix.lower() == ".json":
         raise UsageError(
             f"{data} is an annotation file, which does not hold its pictures: name their folder with images="
         )
-    from yolox_deploy.data.layouts import open_dataset
-
-    return open_dataset(data, split)
+    found = annotated(None, None, data, split) if images is None else annotated(images, data)
+    assert found is not None
+    return found
 
 
 def _describe(detector: Predictor) -> dict[str, str]:

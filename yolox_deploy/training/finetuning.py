@@ -108,7 +108,7 @@ def choose_recipe(
         return "paper", f"the run starts from weights, with {count}; {numbers.few_pictures} or more are many"
     epochs, batch = stated["epochs"], stated.get("batch", TrainConfig.batch)
     steps = epochs * -(-pictures // max(batch, 1))
-    count = f"{steps} steps ({epochs} epochs of {pictures} pictures, {batch} at once)"
+    count = f"{steps} steps of {batch} ({epochs} epochs of {pictures} pictures)"
     if steps < numbers.short_run:
         return "finetune", f"the run starts from weights, with {count}; under {numbers.short_run} are few"
     return "paper", f"the run starts from weights, with {count}; {numbers.short_run} or more are many"

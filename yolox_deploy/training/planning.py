@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.opening import open_splits
-from yolox_deploy.errors import CheckpointError, require
+from yolox_deploy.errors import require
 from yolox_deploy.models.model_config import ModelConfig
 from yolox_deploy.training.config import DATA_OPTIONS
 from yolox_deploy.training.recipes import Plan, plan_stated, read_settings
@@ -31,6 +30,7 @@ def plan_run(
 
     Raises:
         UsageError, InputError: what `recipes.plan` and `open_splits` raise.
+        CheckpointError: the weights cannot be read.
     """
     stated = read_settings(changes)
     if stated.get("weights") is None or stated.get("recipe") == "paper":
@@ -43,7 +43,6 @@ def plan_run(
         train, _ = open_splits(**{"data": data, **where})
     known = None
     if stated.get("match_classes", True):
-        with suppress(CheckpointError):  # told by the run, after what is wrong with the data set
-            known = share_known(stated["weights"], train.class_names)
+        known = share_known(stated["weights"], train.class_names)
     processes = max(processes, int(os.environ.get("WORLD_SIZE", 1)))
     return plan_stated(model, data, stated, len(train), known, processes)

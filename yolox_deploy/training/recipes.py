@@ -38,12 +38,12 @@ _BASE = _Recipe(1.0, (0.1, 2.0), 1.0, (480, 800))
 
 
 TOLD = (
-    *("epochs", "batch", "optimizer", "learning_rate", "scale_rate", "backbone_rate", "neck_rate"),
-    *("freeze_backbone", "freeze_neck", "batchnorm", "weight_decay", "warmup_epochs", "plain_epochs"),
-    *("ema_decay", "ema_ramp", "multiscale", "eval_every"),
-    *("augmentation.mosaic", "augmentation.mosaic_scale", "augmentation.mixup"),
+    ("epochs", "batch", "warmup_epochs", "plain_epochs", "eval_every"),
+    ("optimizer", "learning_rate", "scale_rate", "weight_decay", "ema_decay", "ema_ramp"),
+    ("freeze_backbone", "freeze_neck", "backbone_rate", "neck_rate", "batchnorm"),
+    ("multiscale", "augmentation.mosaic", "augmentation.mosaic_scale", "augmentation.mixup"),
 )
-"""Settings in which recipes differ."""
+"""Settings in which recipes differ, a line of what people are told each: run, steps, network, pictures."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,17 @@ class Plan:
     def to_lines(self) -> list[str]:
         """What people are told before the run: the recipe, its values, and how to have others."""
         said = (
-            f"{name}={text(value)}{' (stated)' if name in self.stated else ''}"
-            for name, value in self.values.items()
+            ", ".join(
+                f"{name}={text(self.values[name])}{' (stated)' if name in self.stated else ''}"
+                for name in names
+            )
+            for names in TOLD
         )
         other = "finetune" if self.config.recipe == "paper" else "paper"
         cure = "change any by --set NAME=VALUE"
         if self.config.weights is not None:
             cure += f", all by --recipe {other}"
-        return [f"recipe {self.config.recipe}: {self.reason}", f"  {', '.join(said)}", f"  {cure}"]
+        return [f"recipe {self.config.recipe}: {self.reason}", *(f"  {line}" for line in said), f"  {cure}"]
 
 
 def plan(
@@ -115,9 +118,17 @@ def plan_stated(
         settings = {**tuned_settings(stated, pictures, known=known, processes=processes), **stated}
         if known is not None:
             reason += f"; {'all' if known >= 1 else f'{known:.0%}'} of its classes are known to the weights"
+        if (
+            settings.get("freeze_neck")
+            and not {"freeze_backbone", "freeze_neck", "learning_rate"} & stated.keys()
+        ):
+            reason += (
+                ", so the head alone is trained, slowly (freeze_backbone=false, freeze_neck=false and a higher "
+                "learning_rate let it learn more)"
+            )
     config = _paper(model, data, {**settings, "recipe": name})
     found = flatten(asdict(config)) | {"warmup_epochs": config.warmup, "plain_epochs": config.flat}
-    return Plan(config, reason, {key: found[key] for key in TOLD}, frozenset(stated))
+    return Plan(config, reason, {key: found[key] for names in TOLD for key in names}, frozenset(stated))
 
 
 def read_settings(changes: Mapping[str, object]) -> dict[str, Any]:

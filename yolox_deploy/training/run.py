@@ -101,7 +101,7 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
 
     Raises:
         CheckpointError: it cannot be read, or holds no state of a run.
-        UsageError: it is of a run with other settings, classes or pictures; names what differs.
+        UsageError: it is of a run with other settings, classes or pictures; names all that differs.
     """
     content = safe_load(path)
     if isinstance(content, dict) and "best_ap" in content:
@@ -115,12 +115,16 @@ def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str,
     saved = {**LATER_SETTINGS, **content["config"]}
     pairs = {name: (saved.get(name), value) for name, value in now.items()}
     pairs |= {name: (content[name], facts[name]) for name in ("class_names", "steps")}
-    for name, (before, value) in pairs.items():
-        if before != value:
-            raise UsageError(
-                f"{path} cannot be resumed: {name} was {before!r} and is {value!r} now; "
-                f"restore it, or start a new run with --weights {path}"
-            )
+    differing = [
+        f"{name} was {before!r} and is {value!r} now"
+        for name, (before, value) in pairs.items()
+        if before != value
+    ]
+    if differing:
+        raise UsageError(
+            f"{path} cannot be resumed: {', '.join(differing)}; restore that, go on by its own settings with --resume "
+            f"{path.parent}, or start a new run with --weights {path}"
+        )
     return RunState(**{name: content[name] for name in names}), content
 
 
