@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.results import Accuracy, Row
 from yolox_deploy.benchmarks.session import ModelUnderTest
-from yolox_deploy.evaluation.annotated import Split, annotated
+from yolox_deploy.data.split_names import Split
+from yolox_deploy.evaluation.annotated import annotated
 from yolox_deploy.types import Report
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from yolox_deploy.benchmarks.session import ModelUnderTest, Session, run_session
 from yolox_deploy.benchmarks.startup import measure_startup
 from yolox_deploy.benchmarks.throughput import ThroughputOptions, run_throughput
 from yolox_deploy.benchmarks.timing import overhead_us
+from yolox_deploy.data.split_names import Split
 from yolox_deploy.errors import UsageError
-from yolox_deploy.evaluation.annotated import Split
 from yolox_deploy.types import SILENT, Report
 
 

@@ -14,8 +14,8 @@ from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.rows import RANDOM
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.ways import ways
+from yolox_deploy.data.split_names import Split
 from yolox_deploy.errors import GateError
-from yolox_deploy.evaluation.annotated import Split
 from yolox_deploy.files import check_writable
 from yolox_deploy.host import usable_cores
 from yolox_deploy.models.published import model_path

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.artifact import ArtifactInfo, write_sidecar
+from yolox_deploy.data.split_names import Split
 from yolox_deploy.errors import ArtifactError, RuntimeFailure
-from yolox_deploy.evaluation.annotated import Split, annotated, picture_paths
+from yolox_deploy.evaluation.annotated import annotated, picture_paths
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.foreign.conventions import stated_size
 from yolox_deploy.models.published import model_path

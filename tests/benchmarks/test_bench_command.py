@@ -254,7 +254,7 @@ def labelled(toy: Path, tmp_path_factory: pytest.TempPathFactory, photographs: l
 
 
 def test_ap_is_measured_on_a_data_set_of_any_format(toy: Path, labelled: Path, tmp_path: Path) -> None:
-    options = ["--data", labelled, "--split", "train", "--json"]
+    options = ["--data", labelled, "--split", "all", "--json"]
     result = call(bench_command, toy, "--quick", "--latency-only", *options)
     assert result.exit_code == 0, result.output
     row = json.loads(result.stdout)["rows"][0]
@@ -269,6 +269,6 @@ def test_ap_is_measured_on_a_data_set_of_any_format(toy: Path, labelled: Path, t
 
 
 def test_a_split_that_no_data_set_has_is_refused(toy: Path, labelled: Path) -> None:
-    result = call(bench_command, toy, "--quick", "--data", labelled, "--split", "test")
+    result = call(bench_command, toy, "--quick", "--data", labelled, "--split", "best")
     assert isinstance(result.exception, UsageError)
-    assert "expected train or val" in str(result.exception)
+    assert "expected train, val, test, all" in str(result.exception)

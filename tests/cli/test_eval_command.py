@@ -87,7 +87,7 @@ def test_classes_are_printed_on_demand(call: Call, toy: Path, data: Path) -> Non
         ([], "name what to evaluate on: --data DIR, or --images DIR with --annotations FILE"),
         (["--images", "."], "name what to evaluate on"),
         (["--data", "data", "--images", "."], "--data names a whole data set"),
-        (["--data", "data", "--split", "test"], "--split test: expected train or val"),
+        (["--data", "data", "--split", "best"], "--split best: expected train, val, test, all"),
         (["--data", "data", "--split", "train"], "data"),
         (["--data", "data", "--baseline", "missing.json"], "missing.json"),
         (["--data", "data", "--baseline", "other.json"], "other.json is no evaluation"),

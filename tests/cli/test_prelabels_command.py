@@ -27,7 +27,7 @@ def test_both_hold_what_was_found(call: Any, toy_model: Any, tmp_path: Path) -> 
     assert (code, "broken.jpg" in err) == (2, True)
     expected = [row["detections"][0]["box"] for row in json.loads(out)["images"]]
     assert len(expected) == 2
-    for data in (read_coco(coco, pictures), open_dataset(text, "train")):
+    for data in (read_coco(coco, pictures), open_dataset(text, "all")):
         assert [data.path(index).name for index in range(len(data))] == ["0.png", "1.png"]
         boxes = [data.objects(index).boxes[0] for index in range(2)]
         np.testing.assert_allclose(boxes, expected, atol=1e-3)
@@ -50,7 +50,7 @@ def test_inspect_compares_by_ap_on_them(call: Any, toy_model: Any, picture: Path
     model, folder = toy_model(tmp_path / "toy.onnx", FOUND), tmp_path / "labels"
     assert call("predict", picture, "--model", model, "--no-images", "--save-txt", folder)[0] == 0
     drawn = tmp_path / "drawn"
-    options = ["--data", folder, "--split", "train", "--out", drawn, "--json"]
+    options = ["--data", folder, "--split", "all", "--out", drawn, "--json"]
     code, out, err = call("inspect", model, *options)
     assert code == 0, err
     assert json.loads(out)["trials"][0]["ap"] > 0.9

@@ -238,8 +238,24 @@ def test_a_file_is_no_folder(tmp_path: Path, write_text: Write, coco_content: di
     file = write_text(tmp_path / "train.json", coco_content)
     with pytest.raises(InputError, match=r"train\.json is no folder; give it as --train-annotations"):
         open_dataset(file, "train")
-    with pytest.raises(UsageError, match="no split 'test'"):
-        open_dataset(tmp_path, "test")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no split 'best'; expected train, val, test, all"):
+        open_dataset(tmp_path, "best")  # type: ignore[arg-type]
+
+
+def test_a_test_split_and_all_of_what_is_not_split(
+    tmp_path: Path, write_text: Write, coco_content: dict[str, Any]
+) -> None:
+    file = write_text(tmp_path / "some.json", coco_content)
+    everything = open_dataset(tmp_path, "all")
+    assert len(everything) == len(coco_content["images"])
+    with pytest.raises(InputError, match=r"is not split \(COCO\), so there is no test to open"):
+        open_dataset(tmp_path, "test")
+    for part in ("train", "val", "test"):
+        write_text(tmp_path / f"{part}.json", coco_content)
+    file.unlink()
+    assert open_dataset(tmp_path, "test").source.name == "test.json"
+    with pytest.raises(InputError, match="has train, val, test .* so there is no all to open; name another"):
+        open_dataset(tmp_path, "all")
 
 
 def test_data_sets_need_no_torch() -> None:

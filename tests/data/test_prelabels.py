@@ -73,7 +73,7 @@ def test_yolo_text_is_read_back(pictures: list[Prelabelled], tmp_path: Path) -> 
     row = (folder / "labels" / "one.txt").read_text().splitlines()[0]
     assert row == "2 0.258594 0.270833 0.485938 0.458333"
     assert (folder / "classes.txt").read_text().splitlines() == list(NAMES)
-    check(open_dataset(folder, "train"), 1e-4)
+    check(open_dataset(folder, "all"), 1e-4)
 
 
 def test_without_pictures_the_file_is_empty() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from yolox_deploy.class_names import CLASS_NAMES
 from yolox_deploy.models import build_model, read_checkpoint
 from yolox_deploy.models.yolox import YOLOX
-from yolox_deploy.training.pretrained import find_rows, load_pretrained, share_known
+from yolox_deploy.training.pretrained import find_rows, known_classes, load_pretrained
 
 
 def saved(path: Path, model: YOLOX, names: tuple[str, ...] | None = None, **entries: object) -> Path:
@@ -103,8 +103,8 @@ def test_the_authors_files_name_no_classes(shared: Path) -> None:
     found, said = find_rows(("aeroplane", "Person", "gnu"), checkpoint)
     assert found == (4, 0, None)
     assert said[0] == "The checkpoint names no classes; its 80 are COCO's, as the authors' have."
-    assert share_known(checkpoint.path, ("aeroplane", "Person", "gnu", "okapi")) == 0.5
-    assert share_known(checkpoint.path, CLASS_NAMES) == 1.0
+    assert known_classes(checkpoint.path, ("aeroplane", "Person", "gnu", "okapi")) == (0.5, False)
+    assert known_classes(checkpoint.path, CLASS_NAMES) == (1.0, False)
 
 
 def test_nameless_files_of_other_trainers(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_plain_epochs_leave_no_warm_up() -> None:
 
 def test_the_batch_suits_processes_and_parts() -> None:
     assert planned(100, accumulate=3).batch == 9
-    assert plan("yolox_nano", DATA, 100, None, 16, weights=WEIGHTS).config.batch == 16
+    assert plan("yolox_nano", DATA, 100, processes=16, weights=WEIGHTS).config.batch == 16
     assert planned(100, batch=4).epochs == 16
 
 
@@ -215,15 +215,21 @@ def test_what_people_are_told() -> None:
     assert new[-1] == "  change any by --set NAME=VALUE"
 
 
-def test_people_are_told_how_all_can_learn_where_the_weights_know_all_classes() -> None:
-    """Somebody who goes on training a checkpoint of their own may want more than a new head."""
+def test_people_are_told_how_known_classes_learn_more() -> None:
     reason = plan("yolox_nano", DATA, 36, 1.0, weights=WEIGHTS).reason
     assert reason.endswith(
-        "all of its classes are known to the weights, so the head alone is trained, slowly "
-        "(freeze_backbone=false, freeze_neck=false and a higher learning_rate let it learn more)"
+        "all of its classes are known to the weights, so they change slowly (learning_rate=0.001 and batchnorm=train "
+        "let them learn more)"
     )
-    chosen = plan("yolox_nano", DATA, 36, 1.0, weights=WEIGHTS, freeze_neck=False).reason
+    chosen = plan("yolox_nano", DATA, 36, 1.0, weights=WEIGHTS, learning_rate=0.001, optimizer="adamw").reason
     assert chosen.endswith("all of its classes are known to the weights")
+
+
+def test_a_checkpoint_of_the_same_classes_has_more_to_learn() -> None:
+    """Somebody goes on training: measured, the values for known classes hold such a run back."""
+    own = plan("yolox_nano", DATA, 36, 1.0, own=True, weights=WEIGHTS)
+    assert own.config == planned(36, known=0.5)
+    assert own.reason.endswith("all of its classes are known to the weights, which know no others")
 
 
 def test_what_cannot_be_planned() -> None:
@@ -261,7 +267,9 @@ def test_a_run_is_planned_from_its_files(tmp_path: Path) -> None:
     torch.save({"model": build_model("yolox_nano", 6).state_dict(), "class_names": names}, weights)
     found = plan_run("yolox_nano", folder, None, weights=str(weights))
     assert "under 1000 are few; all of its classes are known to the weights" in found.reason
-    assert (found.config.batch, found.config.epochs, found.config.batchnorm) == (5, 400, "frozen")
+    assert (found.config.batch, found.config.epochs, found.config.batchnorm) == (5, 400, "train")
+    torch.save({"model": build_model("yolox_nano", 7).state_dict(), "class_names": [*names, "cat"]}, weights)
+    assert plan_run("yolox_nano", folder, None, weights=weights).config.batchnorm == "frozen"
     by_order = plan_run("yolox_nano", folder, None, weights=weights, match_classes="false")
     assert by_order.config.batchnorm == "train"
     assert plan_run("yolox_nano", folder, None, 5, weights=weights, accumulate=2).config.batch == 6

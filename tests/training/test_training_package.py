@@ -12,13 +12,17 @@ import yolox_deploy.training as training
 
 def test_public_names() -> None:
     assert training.__all__ == [
-        "Assignment",
-        "TrainConfig",
-        "TrainResult",
-        "Trainer",
-        "compute_losses",
-        "recipe",
-        "simota",
+        *("Assignment", "CheckpointSaved", "EpochFinished", "Evaluated", "Message", "MlflowCallback"),
+        *(
+            "RunFinished",
+            "RunStarted",
+            "StepFinished",
+            "TrainConfig",
+            "TrainResult",
+            "Trainer",
+            "WandbCallback",
+        ),
+        *("compute_losses", "recipe", "simota"),
     ]
     for name in training.__all__:
         assert getattr(training, name).__name__ == name

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -23,6 +23,8 @@ from yolox_deploy.types import SILENT, Report
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.spinner import Spinner
+
+    from yolox_deploy.data.split_names import Split
 
 Item = TypeVar("Item")
 ALL = "all"
@@ -38,15 +40,18 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2] or match[1])
 
 
-def split_name(text: str) -> Literal["train", "val"]:
+def split_name(text: str) -> Split:
     """The split of a data set that --split names.
 
     Raises:
-        UsageError: it is neither train nor val.
+        UsageError: there is none of that name.
     """
-    if text not in ("train", "val"):
-        raise UsageError(f"--split {text}: expected train or val")
-    return cast("Literal['train', 'val']", text)
+    from yolox_deploy.data.split_names import SPLITS
+
+    found = next((split for split in SPLITS if split == text), None)
+    if found is None:
+        raise UsageError(f"--split {text}: expected {', '.join(SPLITS)}")
+    return found
 
 
 def read_class_names(file: Path | None) -> tuple[str, ...] | None:

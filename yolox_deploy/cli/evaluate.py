@@ -26,7 +26,7 @@ def eval_command(
     data: Annotated[
         Path | None, typer.Option(help="Folder of a COCO, VOC or YOLO data set, or its data.yaml.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Of --data: train or val.")] = "val",
+    split: options.SplitName = "val",
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures of --annotations.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO instances JSON.")] = None,
     report: Annotated[

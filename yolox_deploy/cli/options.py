@@ -44,7 +44,9 @@ Data = Annotated[
     Path | None,
     typer.Option(help="Folder of a COCO, VOC or YOLO data set, or its data.yaml, in their place."),
 ]
-SplitName = Annotated[str, typer.Option("--split", help="Of --data: train or val.")]
+SplitName = Annotated[
+    str, typer.Option("--split", help="Of --data: train, val, test; all, of one without splits.")
+]
 MaxApDrop = Annotated[
     float, typer.Option(min=0, max=1, help="AP (0-1) a row may lose against its model's float32 row.")
 ]

@@ -11,7 +11,7 @@ from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
 from yolox_deploy.data.pairs import find_pairs, walk
 from yolox_deploy.data.report import EXAMPLES, Problem
-from yolox_deploy.data.split_names import PartName, Split
+from yolox_deploy.data.split_names import SPLITS, PartName, Split
 from yolox_deploy.data.splits import VAL_SHARE, Splits, match_classes, split_by_seed, with_problems
 from yolox_deploy.data.voc_layouts import find_voc, xml_layout
 from yolox_deploy.data.yolo_layouts import YAML_SUFFIXES, find_lists, find_usual_yolo, find_yaml, txt_layout
@@ -27,7 +27,7 @@ _LAYOUTS = (
 def open_dataset(
     folder: str | Path, split: Split, *, val_share: float = VAL_SHARE, seed: int = 0
 ) -> DetectionDataset:
-    """Open the training or validation split of a COCO, VOC or YOLO text data set.
+    """Open a split of a COCO, VOC or YOLO text data set.
 
     - COCO: `annotations/instances_train2017.json` or `instances_train.json` with the pictures in `train2017`,
       `train` or `images/...`; or `train/_annotations.coco.json` beside the pictures (Roboflow); or files of any names,
@@ -45,17 +45,19 @@ def open_dataset(
 
     Args:
         folder: of the data set.
-        split: "train" or "val".
+        split: "train" or "val"; "test" where there is one; "all" for every picture of a data set that is not split.
         val_share: of the pictures, for validation, where the data set is not split.
         seed: that chooses them.
 
     Raises:
         InputError: there is no such folder or split, which says what was found; or nothing can be read.
-        UsageError: the split is neither train nor val.
+        UsageError: no such name of a split.
     """
-    if split not in ("train", "val"):
-        raise UsageError(f"there is no split {split!r}; expected train or val")
+    if split not in SPLITS:
+        raise UsageError(f"there is no split {split!r}; expected {', '.join(SPLITS)}")
     layout = find_layout(Path(folder))
+    if split in ("test", "all"):
+        return _as_it_is(layout, folder, split)
     if split == "val" and (part := _val_part(layout.parts)):
         notes = () if part == "val" else (_test_note(layout),)
         data = layout.parts[part]()
@@ -65,6 +67,19 @@ def open_dataset(
         return with_problems(data, *data.problems, *layout.notes)
     train, val = read_splits(layout, folder, val_share=val_share, seed=seed)
     return train if split == "train" else with_problems(val, *train.problems)
+
+
+def _as_it_is(layout: Layout, folder: object, split: Split) -> DetectionDataset:
+    """The part of that name; of a data set with one part, all of it."""
+    parts = layout.parts
+    name = next(iter(parts)) if split == "all" and len(parts) == 1 else split
+    if name not in parts:
+        has = "is not split" if "all" in parts else f"has {', '.join(parts)}"
+        raise InputError(
+            f"{folder} {has} ({layout.kind}), so there is no {split} to open; name another split"
+        )
+    data = parts[name]()
+    return with_problems(data, *data.problems, *layout.notes)
 
 
 def read_splits(layout: Layout, folder: object, *, val_share: float = VAL_SHARE, seed: int = 0) -> Splits:

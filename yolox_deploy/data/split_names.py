@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-Split = Literal["train", "val"]
 PartName = Literal["train", "val", "test", "all"]
 """Of a data set; "all" where it is not split."""
+Split = PartName
+"""What one can ask for."""
+SPLITS: tuple[Split, ...] = ("train", "val", "test", "all")
 
 PARTS: tuple[PartName, ...] = ("train", "val", "test")
 

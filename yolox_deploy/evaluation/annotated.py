@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
     from yolox_deploy.data.dataset import DetectionDataset
-
-Split = Literal["train", "val"]
+    from yolox_deploy.data.split_names import Split
 
 
 def annotated(

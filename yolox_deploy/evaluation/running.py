@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.evaluation.analysis import analyse
@@ -15,13 +15,14 @@ from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
     from yolox_deploy.data.dataset import DetectionDataset
+    from yolox_deploy.data.split_names import Split
 
 
 def evaluate(
     model: Predictor | str | Path,
     data: DetectionDataset | str | Path,
     *,
-    split: Literal["train", "val"] = "val",
+    split: Split = "val",
     images: str | Path | None = None,
     conf: float = 0.01,
     iou: float = 0.65,
@@ -73,7 +74,7 @@ def evaluate(
 
 
 def _open_data(
-    data: DetectionDataset | str | Path, split: Literal["train", "val"], images: str | Path | None
+    data: DetectionDataset | str | Path, split: Split, images: str | Path | None
 ) -> DetectionDataset:
     """What `evaluate` takes as data, opened.
 

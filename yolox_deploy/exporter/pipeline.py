@@ -15,8 +15,9 @@ import numpy as np
 from yolox_deploy._version import __version__
 from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.converters.base import Converted, ExportOptions, Source, Target, get_target
+from yolox_deploy.data.split_names import Split
 from yolox_deploy.errors import GateError, UsageError, refuse_unknown, require
-from yolox_deploy.evaluation.annotated import Split, annotated, picture_paths
+from yolox_deploy.evaluation.annotated import annotated, picture_paths
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import SourceModel, load_source_model
 from yolox_deploy.models.model_config import Activation, Architecture, ModelConfig

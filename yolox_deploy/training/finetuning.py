@@ -30,7 +30,7 @@ class FineTuning:
         evaluations: at most so many before the plain epochs.
         settings: values of all such runs.
         new_classes, mixed_classes, known_classes: further ones, where the weights know under `mixed_share` of the
-            classes, where they know as many, and where they know all.
+            classes, where they know as many, and where they know all and others too.
         new_rate_sgd, known_rate_sgd: learning rates where somebody states the optimiser "sgd".
     """
 
@@ -119,6 +119,7 @@ def tuned_settings(
     pictures: int,
     *,
     known: float | None,
+    own: bool = False,
     processes: int = 1,
     numbers: FineTuning = NUMBERS,
 ) -> dict[str, Any]:
@@ -126,10 +127,12 @@ def tuned_settings(
 
     Args:
         known: share of the classes that the weights know; None counts as 0.
+        own: the weights were trained on these classes alone, perhaps on few pictures: they have more to learn than
+            those of COCO, which lose by every step.
         processes: that train together.
     """
     share = known or 0.0
-    are_known = share >= 1
+    are_known = share >= 1 and not own
     further = numbers.mixed_classes if share >= numbers.mixed_share else numbers.new_classes
     found = {**numbers.settings, **(numbers.known_classes if are_known else further)}
     if stated.get("optimizer") == "sgd":

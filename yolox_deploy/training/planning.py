@@ -34,15 +34,15 @@ def plan_run(
     """
     stated = read_settings(changes)
     if stated.get("weights") is None or stated.get("recipe") == "paper":
-        return plan_stated(model, data, stated, 0, None, processes)
+        return plan_stated(model, data, stated, 0, processes=processes)
     require("torch", "train")
-    from yolox_deploy.training.pretrained import share_known
+    from yolox_deploy.training.pretrained import known_classes
 
     if train is None:
         where = {name: stated[name] for name in DATA_OPTIONS if name in stated}
         train, _ = open_splits(**{"data": data, **where})
-    known = None
+    known, own = None, False
     if stated.get("match_classes", True):
-        known = share_known(stated["weights"], train.class_names)
+        known, own = known_classes(stated["weights"], train.class_names)
     processes = max(processes, int(os.environ.get("WORLD_SIZE", 1)))
-    return plan_stated(model, data, stated, len(train), known, processes)
+    return plan_stated(model, data, stated, len(train), known, own=own, processes=processes)

@@ -77,14 +77,20 @@ def load_pretrained(model: YOLOX, path: Path, class_names: Sequence[str] | None 
     return messages + rows
 
 
-def share_known(path: Path, class_names: Sequence[str]) -> float:
-    """The share of the classes, 0 to 1, whose rows the checkpoint at `path` has.
+def known_classes(path: Path, class_names: Sequence[str]) -> tuple[float, bool]:
+    """How much the checkpoint at `path` knows of the classes.
+
+    Returns:
+        The share of them, 0 to 1, whose rows it has; and whether it names these and no others, as one does that was
+        trained on them.
 
     Raises:
         CheckpointError: it cannot be read.
     """
-    sources, _ = find_rows(class_names, read_checkpoint(path))
-    return sum(source is not None for source in sources) / max(len(sources), 1)
+    checkpoint = read_checkpoint(path)
+    sources, _ = find_rows(class_names, checkpoint)
+    share = sum(source is not None for source in sources) / max(len(sources), 1)
+    return share, set(checkpoint.class_names or ()) == set(class_names)
 
 
 def find_rows(class_names: Sequence[str], checkpoint: Checkpoint) -> tuple[Sources, list[str]]:

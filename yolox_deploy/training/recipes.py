@@ -83,6 +83,8 @@ def plan(
     data: str | Path | None,
     pictures: int,
     known: float | None = None,
+    *,
+    own: bool = False,
     processes: int = 1,
     **changes: object,
 ) -> Plan:
@@ -94,13 +96,15 @@ def plan(
     Args:
         model, data, changes: as for `recipe`.
         pictures: to train on.
-        known: share of the classes that the weights know, 0 to 1 (see `pretrained.share_known`); None counts as 0.
+        known: share of the classes that the weights know, 0 to 1 (see `pretrained.known_classes`); None counts as 0.
+        own: the weights were trained on these classes and no others.
         processes: that train together.
 
     Raises:
         UsageError: what `recipe` raises, or fine-tuning without weights.
     """
-    return plan_stated(model, data, read_settings(changes), pictures, known, processes)
+    stated = read_settings(changes)
+    return plan_stated(model, data, stated, pictures, known, own=own, processes=processes)
 
 
 def plan_stated(
@@ -108,24 +112,24 @@ def plan_stated(
     data: str | Path | None,
     stated: Mapping[str, Any],
     pictures: int,
-    known: float | None,
-    processes: int,
+    known: float | None = None,
+    *,
+    own: bool = False,
+    processes: int = 1,
 ) -> Plan:
     """`plan` for settings as `read_settings` gives them."""
     name, reason = choose_recipe(stated, pictures)
     settings = stated
     if name == "finetune":
-        settings = {**tuned_settings(stated, pictures, known=known, processes=processes), **stated}
+        tuned = tuned_settings(stated, pictures, known=known, own=own, processes=processes)
+        settings = {**tuned, **stated}
         if known is not None:
-            reason += f"; {'all' if known >= 1 else f'{known:.0%}'} of its classes are known to the weights"
-        if (
-            settings.get("freeze_neck")
-            and not {"freeze_backbone", "freeze_neck", "learning_rate"} & stated.keys()
-        ):
+            share = "all" if known >= 1 else f"{known:.0%}"
             reason += (
-                ", so the head alone is trained, slowly (freeze_backbone=false, freeze_neck=false and a higher "
-                "learning_rate let it learn more)"
+                f"; {share} of its classes are known to the weights{', which know no others' if own else ''}"
             )
+        if settings.get("batchnorm") == "frozen" and not {"batchnorm", "learning_rate"} & stated.keys():
+            reason += ", so they change slowly (learning_rate=0.001 and batchnorm=train let them learn more)"
     config = _paper(model, data, {**settings, "recipe": name})
     found = flatten(asdict(config)) | {"warmup_epochs": config.warmup, "plain_epochs": config.flat}
     return Plan(config, reason, {key: found[key] for names in TOLD for key in names}, frozenset(stated))

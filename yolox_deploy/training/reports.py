@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 from yolox_deploy.data.labels import draw_labels
 from yolox_deploy.data.splits import Splits
-from yolox_deploy.errors import MissingExtraError, require
+from yolox_deploy.errors import MissingExtraError, YoloxDeployError, require
 from yolox_deploy.evaluation.running import evaluate
 from yolox_deploy.training.config import TrainConfig
 from yolox_deploy.training.events import Event, RunFinished, RunStarted
@@ -36,4 +38,7 @@ class RunReport:
             if not event.resumed:
                 draw_labels(self._data.train, out / LABELS, self._config.size)
         elif event.error is None and event.result.best.is_file():
-            evaluate(event.result.best, val).save(out / FOLDER)
+            try:
+                evaluate(event.result.best, val).save(out / FOLDER)
+            except YoloxDeployError as failure:  # the run is whole without it
+                warnings.warn(f"there is no report of {event.result.best}: {failure}", stacklevel=2)

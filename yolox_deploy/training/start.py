@@ -197,7 +197,7 @@ def prepare(
         model, folder, changes = _named(changes)
         stated = read_settings(changes)
         # What cannot work with any number of pictures is refused before they are looked for.
-        out = plan_stated(model, folder, stated, 1, None, processes).config.out
+        out = plan_stated(model, folder, stated, 1, processes=processes).config.out
         if not goes_on and check is None and (out / "last.pth").is_file():
             raise UsageError(
                 f"{out} holds another run; go on with it by --resume {out}, or name another folder by --out"
