@@ -254,7 +254,7 @@ def test_a_test_split_and_all_of_what_is_not_split(
         write_text(tmp_path / f"{part}.json", coco_content)
     file.unlink()
     assert open_dataset(tmp_path, "test").source.name == "test.json"
-    with pytest.raises(InputError, match="has train, val, test .* so there is no all to open; name another"):
+    with pytest.raises(InputError, match=r"has train, val, test .* so there is no all to open; name another"):
         open_dataset(tmp_path, "all")
 
 
