@@ -44,6 +44,6 @@ def test_half_and_twice_given_is_refused(scenes: Path) -> None:
         with pytest.raises(UsageError, match="give it alone"):
             annotated(images, found, scenes)
     with pytest.raises(UsageError, match="no split 'test'"):
-        annotated(None, None, scenes, "test")  # type: ignore[arg-type]
+        annotated(None, None, scenes, "best")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no data set folder"):
         annotated(None, None, scenes / "none")
