@@ -43,7 +43,7 @@ def test_half_and_twice_given_is_refused(scenes: Path) -> None:
     for images, found in ((scenes, None), (None, file), (scenes, file)):
         with pytest.raises(UsageError, match="give it alone"):
             annotated(images, found, scenes)
-    with pytest.raises(UsageError, match="no split 'test'"):
+    with pytest.raises(UsageError, match="no split 'best'"):
         annotated(None, None, scenes, "best")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no data set folder"):
         annotated(None, None, scenes / "none")
