@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from yolox_deploy.data import open_dataset
@@ -256,6 +258,20 @@ def test_a_test_split_and_all_of_what_is_not_split(
     assert open_dataset(tmp_path, "test").source.name == "test.json"
     with pytest.raises(InputError, match=r"has train, val, test .* so there is no all to open; name another"):
         open_dataset(tmp_path, "all")
+
+
+def test_files_of_the_kind_that_is_not_read_are_told(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((20, 30, 3), np.uint8))
+    box = "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.xml").write_text(f"<a><object><name>cat</name>{box}</object></a>")
+    (tmp_path / "c.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    found = [item for item in open_dataset(tmp_path, "all").problems if item.kind == "other_kind"]
+    assert [(item.severity, item.examples) for item in found] == [("warning", ("c.png",))]
+    (tmp_path / "c.txt").unlink()
+    assert all(item.kind != "other_kind" for item in open_dataset(tmp_path, "all").problems)
 
 
 def test_data_sets_need_no_torch() -> None:

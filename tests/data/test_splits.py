@@ -111,14 +111,25 @@ def test_classes_are_matched_by_name_whatever_their_order() -> None:
 
 def test_classes_that_are_not_trained_on_are_told() -> None:
     train = dataset(NAMES[:9], ("cat", "Dog"))
-    matched = match_classes(train, dataset(NAMES[:9], ("dog", "cat", "unseen")))
+    matched = match_classes(train, dataset(NAMES[:9], ("unseen", "Dog", "cat")))
     (problem,) = matched.problems
     assert (problem.kind, problem.severity, problem.count) == ("foreign_class", "error", 1)
-    assert problem.examples == ("dog (there is Dog)",)
-    assert set(matched.classes.tolist()) == {0}
+    assert problem.examples == ("unseen",)
+    assert set(matched.classes.tolist()) == {1}
     assert len(matched) == 9
     with pytest.raises(InputError, match="cannot be matched by name: cat occurs twice"):
         match_classes(train, dataset(NAMES[:9], ("cat", "cat")))
+
+
+def test_names_that_are_written_otherwise_are_the_same_and_told() -> None:
+    train = dataset(NAMES[:9], ("dining table", "Dog"))
+    matched = match_classes(train, dataset(NAMES[:9], ("dog", "Dining_Table")))
+    (problem,) = matched.problems
+    assert (problem.kind, problem.severity) == ("renamed_class", "warning")
+    assert problem.examples == ("dog = Dog", "Dining_Table = dining table")
+    assert matched.class_names == train.class_names
+    apart = match_classes(dataset(NAMES[:9], ("dog", "Dog")), dataset(NAMES[:9], ("Dog", "dog")))
+    assert (apart.class_names, apart.problems) == (("dog", "Dog"), ())
 
 
 def test_the_order_of_categories_in_two_files_does_not_matter(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from yolox_deploy.data.coco_layouts import find_any_coco, find_usual_coco
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
-from yolox_deploy.data.pairs import find_pairs, walk
+from yolox_deploy.data.pairs import Paired, find_pairs, walk
 from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import SPLITS, PartName, Split
 from yolox_deploy.data.splits import VAL_SHARE, Splits, match_classes, split_by_seed, with_problems
@@ -128,7 +129,25 @@ def find_paired(folder: Path) -> Layout | None:
     if not xml and not txt:
         return None
     counts = [sum(item.annotation is not None for item in pairs) for pairs in (xml, txt)]
-    return xml_layout(folder, xml) if counts[0] >= counts[1] else txt_layout(folder, txt)
+    if counts[0] >= counts[1]:
+        return _with_notes(xml_layout(folder, xml), _other_kind("text", "XML", txt, xml))
+    return _with_notes(txt_layout(folder, txt), _other_kind("XML", "text", xml, txt))
+
+
+def _with_notes(layout: Layout, notes: Sequence[Problem]) -> Layout:
+    return replace(layout, notes=(*layout.notes, *notes))
+
+
+def _other_kind(left: str, read: str, others: Sequence[Paired], chosen: Sequence[Paired]) -> list[Problem]:
+    """Of pictures that have a file of the kind that is not read, and none of the other."""
+    without = {item.picture for item in chosen if item.annotation is None}
+    names = [item.picture.name for item in others if item.annotation is not None and item.picture in without]
+    meaning = (
+        f"pictures have a {left} file and no {read}: {read} is read, so they count as pictures without objects. If "
+        f"these are their objects, write all as one kind (the {left} files alone: --train-annotations), or take "
+        "them out"
+    )
+    return [Problem("other_kind", "warning", len(names), tuple(names[:EXAMPLES]), meaning)] if names else []
 
 
 _FINDERS: tuple[Callable[[Path], Layout | None], ...] = (

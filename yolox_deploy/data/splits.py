@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.class_names import find_names
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.selection import relative_names, select, without_objects
@@ -67,7 +69,9 @@ def with_problems(dataset: DetectionDataset, *problems: Problem) -> DetectionDat
 def match_classes(train: DetectionDataset, val: DetectionDataset) -> DetectionDataset:
     """`val` with the classes of `train`, in their order: matched by name, whatever their ids.
 
-    Objects of classes that `train` does not have are left out, and an error in `problems`.
+    Names that are written otherwise ("Dining Table", "dining_table") are the same where that is beyond doubt
+    (`class_names.find_names`), with a warning in `problems`. Objects of classes that `train` does not have are left
+    out, and an error there.
 
     Raises:
         InputError: the names differ and cannot be matched, because one occurs twice.
@@ -84,13 +88,13 @@ def match_classes(train: DetectionDataset, val: DetectionDataset) -> DetectionDa
             f"the classes of {train.source} and {val.source} differ and cannot be matched by name: "
             f"{', '.join(repeated[:EXAMPLES])} occurs twice"
         )
-    index_of = {name: index for index, name in enumerate(train.class_names)}
+    found = find_names(val.class_names, train.class_names)
     # Classes without a name stay without one: the checks tell.
     beyond = max(int(val.classes.max(initial=0)) + 1 - len(val.class_names), 0)
-    table = [index_of.get(name, -1) for name in val.class_names]
+    table = [-1 if index is None else index for index in found]
     table += [len(train.class_names) + number for number in range(beyond)]
     classes = np.array(table, np.int64)[val.classes]
-    problems = list(val.problems)
+    problems = [*val.problems, *_written_otherwise(train, val, found)]
     foreign = np.flatnonzero(classes < 0)
     if len(foreign):
         problems.append(_foreign(train, val, foreign))
@@ -104,13 +108,23 @@ def match_classes(train: DetectionDataset, val: DetectionDataset) -> DetectionDa
     )
 
 
+def _written_otherwise(
+    train: DetectionDataset, val: DetectionDataset, found: Sequence[int | None]
+) -> Iterator[Problem]:
+    pairs = [
+        (name, train.class_names[at])
+        for name, at in zip(val.class_names, found, strict=True)
+        if at is not None
+    ]
+    examples = [f"{name} = {other}" for name, other in pairs if name != other]
+    if examples:
+        meaning = f"classes are written otherwise in {train.source}: taken for the same"
+        yield Problem("renamed_class", "warning", len(examples), tuple(examples[:EXAMPLES]), meaning)
+
+
 def _foreign(train: DetectionDataset, val: DetectionDataset, rows: NDArray[np.int64]) -> Problem:
     names = [val.class_names[index] for index in np.unique(val.classes[rows])]
-    lower = {name.casefold(): name for name in train.class_names}
-    examples = [
-        f"{name} (there is {lower[name.casefold()]})" if name.casefold() in lower else name for name in names
-    ]
     meaning = (
         f"classes, of {len(rows)} objects, are not in {train.source}: use the same names, or take them out"
     )
-    return Problem("foreign_class", "error", len(names), tuple(examples[:EXAMPLES]), meaning)
+    return Problem("foreign_class", "error", len(names), tuple(names[:EXAMPLES]), meaning)
