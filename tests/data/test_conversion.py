@@ -192,6 +192,8 @@ def test_what_does_not_go_together_is_refused(source: Path, whole: Path, tmp_pat
         convert(source, "yolo", tmp_path / "out", val=0.3)
     with pytest.raises(UsageError, match=r"is 1\.5; expected 0 to less than 1"):
         convert(whole, "yolo", tmp_path / "out", val=1.5)
+    with pytest.raises(UsageError, match="whose pictures would be found twice; name a folder beside it"):
+        convert(whole, "coco", whole / "in" / "it")
     with pytest.raises(UsageError, match="is not empty"):
         convert(whole, "yolo", whole)
     (whole / "classes.txt").write_text("cat\ncat")
@@ -239,3 +241,9 @@ def test_a_json_alone(call: Call, source: Path, tmp_path: Path) -> None:
     )
     assert code == 0, err
     assert [len(data) for data in open_splits(tmp_path / "out")] == [3, 1]
+    code, _, err = call(
+        *("convert", tmp_path / "any.json", "--images", source / "images", "--to", "yolo"),
+        *("--out", tmp_path / "one", "--val", 0),
+    )
+    assert code == 0, err
+    assert len(open_dataset(tmp_path / "one", "all")) == 4

@@ -179,7 +179,9 @@ def test_all_faults_are_told_in_one_run(
     }
     assert "id 204: bbox 1, 1, 9, 9 is not x, y, w, h" in err
     assert "missing.jpg" in err
-    code, _, err = call("convert", tmp_path, "--to", "coco", "--out", tmp_path / "mended")
+    code, _, err = call(
+        "convert", tmp_path, "--to", "coco", "--out", tmp_path.with_name(f"{tmp_path.name}_mended")
+    )
     assert code == 0, err
-    code, _, err = call("train", "--data", tmp_path / "mended", "--check-only")
+    code, _, err = call("train", "--data", tmp_path.with_name(f"{tmp_path.name}_mended"), "--check-only")
     assert code == 0, err

@@ -12,11 +12,11 @@ import numpy as np
 from yolox_deploy.data.checks import check_dataset
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layouts import find_layout
-from yolox_deploy.data.opening import open_splits
+from yolox_deploy.data.opening import read_named
 from yolox_deploy.data.picture_size import UNKNOWN, picture_size
 from yolox_deploy.data.report import DatasetReport, Tally, raise_for_errors
 from yolox_deploy.data.selection import select
-from yolox_deploy.data.split_names import PARTS, PartName
+from yolox_deploy.data.split_names import PARTS, PartName, part_of
 from yolox_deploy.data.splits import VAL_SHARE, match_classes, split_by_seed, with_problems
 from yolox_deploy.data.writers import write_coco, write_voc, write_yolo
 from yolox_deploy.errors import InputError, UsageError
@@ -64,10 +64,14 @@ def convert(
 
     Raises:
         InputError: the data set cannot be read, is no sound one, or most of its pictures are missing or broken.
-        UsageError: no such format, a share for a data set that is split, or `out` holds something.
+        UsageError: no such format, a share for a data set that is split, or `out` holds something or lies in `source`.
     """
     if to not in FORMATS:
         raise UsageError(f"there is no format {to!r}; expected one of {', '.join(FORMATS)}")
+    if Path(source).is_dir() and Path(source).resolve() in Path(out).resolve().parents:
+        raise UsageError(
+            f"{out} lies in {source}, whose pictures would be found twice; name a folder beside it"
+        )
     with new_folder(Path(out)) as folder:
         parts = {part: _usable(data, report) for part, data in _read(Path(source), images, val, seed).items()}
         reports = {part: check_dataset(data, pictures=False) for part, data in parts.items()}
@@ -81,18 +85,16 @@ def _read(source: Path, images: Path | None, val: float | None, seed: int) -> _P
     share = VAL_SHARE if val is None else val
     if not 0 <= share < 1:
         raise UsageError(f"the share of pictures for validation is {val}; expected 0 to less than 1")
+    layout = None
     if source.suffix.lower() == ".json" or images is not None:
-        train, rest = open_splits(
-            train_annotations=source, images=images, val_share=share or VAL_SHARE, seed=seed
-        )
-        if share == 0:
-            raise UsageError(f"a share of 0 leaves {source} as it is; expected more than 0")
-        return {"train": _without_note(train), "val": rest}
-    layout = find_layout(source)
-    if "all" in layout.parts or layout.parts.keys() == {"train"}:
-        (read,) = layout.parts.values()
-        data = read()
-        data = with_problems(data, *data.problems, *layout.notes)
+        data = read_named(source, images, part_of(source.stem) or "train")
+    else:
+        layout = find_layout(source)
+        if "all" in layout.parts or layout.parts.keys() == {"train"}:
+            (read,) = layout.parts.values()
+            data = read()
+            data, layout = with_problems(data, *data.problems, *layout.notes), None
+    if layout is None:
         if share == 0:
             return {"train": data}
         train, rest = split_by_seed(data, share, seed)

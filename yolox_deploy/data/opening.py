@@ -74,7 +74,7 @@ def open_splits(
     }
     for part, (place, folder) in named.items():
         if place is not None:
-            parts[part] = partial(_read, place, folder or base, part, xml)
+            parts[part] = partial(read_named, place, folder or base, part, xml)
     return read_splits(Layout("named files", parts), train_annotations, val_share=val_share, seed=seed)
 
 
@@ -99,8 +99,15 @@ def _nothing(folder: Path) -> Part:
     return refuse
 
 
-def _read(annotations: Path, images: Path | None, part: PartName, xml: _XmlFolders) -> DetectionDataset:
-    """The annotations of a file or folder, with their pictures in `images` or near them."""
+def read_named(
+    annotations: Path, images: Path | None, part: PartName, xml: _XmlFolders | None = None
+) -> DetectionDataset:
+    """The annotations of a file or folder, with their pictures in `images` or near them; all of them, whatever `part`.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    xml = xml or _XmlFolders((annotations,))
     if not annotations.exists():
         raise InputError(f"no annotations at {annotations}; expected {_KINDS}")
     if images is not None and not images.is_dir():
