@@ -385,7 +385,10 @@ def test_the_exit_code_of_a_process_is_that_of_the_command(scenes: Path, tmp_pat
     weights = tmp_path / "broken.pth"
     weights.write_bytes(b"nothing")
     arguments = ("--data", scenes, "--weights", weights, "--devices", 2, "--out", tmp_path / "run")
-    done = run("train", *TINY, *arguments, **ALONE)
+    before = run("train", *TINY, *arguments, **ALONE)  # the recipe asks what the weights know
+    assert before.returncode == 4, before.stderr
+    assert "rank" not in before.stderr
+    done = run("train", *TINY, *arguments, "--recipe", "paper", **ALONE)
     assert done.returncode == 4, done.stderr
     assert "broken.pth" in done.stderr
     assert re.search(
