@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from yolox_deploy.files import check_writable
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
+    from yolox_deploy.data.dataset import DetectionDataset
     from yolox_deploy.evaluation import EvaluationReport
     from yolox_deploy.evaluation.baseline import Baseline, Held
 
@@ -63,9 +65,15 @@ def eval_command(
     from yolox_deploy.evaluation.annotated import annotated
     from yolox_deploy.evaluation.baseline import Baseline, hold, is_report, read_baseline
 
-    dataset = annotated(images, annotations, data, split_name(split))
-    if dataset is None:
+    part = split_name(split)
+    if data is None and annotations is None:
         raise UsageError("name what to evaluate on: --data DIR, or --images DIR with --annotations FILE")
+
+    @cache
+    def dataset() -> DetectionDataset | None:
+        """Opened once, and after the model, whose errors come first."""
+        return annotated(images, annotations, data, part)
+
     if report is not None:
         require("matplotlib", "report")
 
@@ -80,8 +88,10 @@ def eval_command(
         ) as detector:
             if report is not None:
                 check_writable(report / "index.html", f"--report {report}")
+            pictures = dataset()
+            assert pictures is not None
             with reporting() as progress:
-                return evaluate(detector, dataset, conf=conf, iou=iou, report=progress)
+                return evaluate(detector, pictures, conf=conf, iou=iou, report=progress)
 
     known: Baseline | None = None
     if baseline is not None:
