@@ -40,7 +40,7 @@ JOBS := types unit-core unit-rest unit-vendors
 LINES := $(if $(filter output-sync,$(.FEATURES)),-Oline)
 
 unit: $(VENV)/.dev
-	@echo "types and tests, two jobs at a time: about 6 minutes on 2 cores, and each job is printed when it is done"
+	@echo "types and tests, two jobs at a time: about 12 minutes on 2 cores, and each job is printed when it is done"
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(MAKE) --no-print-directory -j2 $(LINES) $(JOBS)
 
 unit-core:
