@@ -47,7 +47,7 @@ def train_command(
     recipe: Annotated[
         str | None, typer.Option(help="auto, paper or finetune: values that nobody states. [default: auto]")
     ] = None,
-    epochs: options.Epochs = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: the recipe's]")] = None,
     batch: Annotated[
         int | None, typer.Option(help="Pictures a step, over all devices. [default: the recipe's]")
     ] = None,
