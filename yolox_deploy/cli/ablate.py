@@ -30,7 +30,7 @@ def ablate_command(
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds of each row.")] = "0,1,2",
     width: Annotated[float | None, typer.Option(help="Width factor of all models. [default: 1]")] = None,
     imgsz: options.InputSize = None,
-    epochs: options.Epochs = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step. [default: 64]")] = None,
     settings: Annotated[
         list[str] | None,

@@ -31,7 +31,6 @@ Override = Annotated[
     ),
 ]
 Calib = Annotated[Path | None, typer.Option(help="Folder of pictures for INT8 calibration.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the data. [default: 300]")]
 Imgsz = Annotated[
     str | None, typer.Option(help="N or HxW for a file that leaves its size free, and for a checkpoint.")
 ]
