@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -173,8 +174,9 @@ def listed(folder: Path, *names: str) -> DetectionDataset:
 
 
 def test_pictures_of_both_splits_are_found(tmp_path: Path, write_picture: Write) -> None:
-    for name in ("a", "b", "c"):
+    for name in ("a", "b"):
         write_picture(tmp_path / f"{name}.jpg", SIZE)
+    cv2.imwrite(str(tmp_path / "c.jpg"), np.zeros((*SIZE, 3), np.uint8))
     (tmp_path / "val").mkdir()
     (tmp_path / "val/b.jpg").symlink_to("../b.jpg")
     train, val = listed(tmp_path, "a.jpg", "b.jpg"), listed(tmp_path / "val", "b.jpg", "../a.jpg", "../c.jpg")
@@ -214,7 +216,9 @@ def test_pictures_that_were_just_measured_are_not_read_again(
     read: list[str] = []
     for name in ("a", "b"):
         write_picture(tmp_path / f"{name}.jpg", SIZE)
-    monkeypatch.setattr("yolox_deploy.data.checks.picture_size", lambda path: read.append(path.name) or SIZE)
+    monkeypatch.setattr(
+        "yolox_deploy.data.file_checks.picture_size", lambda path: read.append(path.name) or SIZE
+    )
     rows = [
         PictureRow(f"{name}.jpg", SIZE, 1, [ObjectRow(0, (1, 1, 9, 9), 81)], measured=name == "a")
         for name in "ab"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from yolox_deploy.data.coco_format import read_coco
 from yolox_deploy.data.layout import Layout, Part
 from yolox_deploy.data.pairs import ROLES
+from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import PARTS, PartName, first, part_of
 
 USUAL: dict[PartName, tuple[str, ...]] = {
@@ -39,8 +41,18 @@ def find_usual_coco(folder: Path) -> Layout | None:
 
 def find_any_coco(folder: Path) -> Layout | None:
     """Files of any names, if there is one a split, or one in all."""
-    files = _by_part(folder, candidates(folder))
-    return _layout(folder, files) if files else None
+    found = candidates(folder)
+    files = _by_part(folder, found)
+    if not files:
+        return None
+    return replace(_layout(folder, files), notes=tuple(_others(found, files)))
+
+
+def _others(found: Sequence[Path], files: Mapping[PartName, Path]) -> Iterator[Problem]:
+    names = [file.name for file in found if file not in files.values()]
+    if names:
+        meaning = f"COCO files are not read, beside {', '.join(file.name for file in files.values())}"
+        yield Problem("other_file", "warning", len(names), tuple(names[:EXAMPLES]), meaning)
 
 
 def usual_files(folder: Path) -> dict[PartName, Path]:

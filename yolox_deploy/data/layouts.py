@@ -10,7 +10,7 @@ from pathlib import Path
 from yolox_deploy.data.coco_layouts import find_any_coco, find_usual_coco
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
-from yolox_deploy.data.pairs import Paired, find_pairs, walk
+from yolox_deploy.data.pairs import Paired, find_pairs, unpaired, walk
 from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import SPLITS, PartName, Split
 from yolox_deploy.data.splits import VAL_SHARE, Splits, match_classes, split_by_seed, with_problems
@@ -130,8 +130,10 @@ def find_paired(folder: Path) -> Layout | None:
         return None
     counts = [sum(item.annotation is not None for item in pairs) for pairs in (xml, txt)]
     if counts[0] >= counts[1]:
-        return _with_notes(xml_layout(folder, xml), _other_kind("text", "XML", txt, xml))
-    return _with_notes(txt_layout(folder, txt), _other_kind("XML", "text", xml, txt))
+        layout, notes = xml_layout(folder, xml), _other_kind("text", "XML", txt, xml)
+        return _with_notes(layout, [*notes, *unpaired(xml, folder, ".xml")])
+    layout, notes = txt_layout(folder, txt), _other_kind("XML", "text", xml, txt)
+    return _with_notes(layout, [*notes, *unpaired(txt, folder, ".txt")])
 
 
 def _with_notes(layout: Layout, notes: Sequence[Problem]) -> Layout:
@@ -139,15 +141,22 @@ def _with_notes(layout: Layout, notes: Sequence[Problem]) -> Layout:
 
 
 def _other_kind(left: str, read: str, others: Sequence[Paired], chosen: Sequence[Paired]) -> list[Problem]:
-    """Of pictures that have a file of the kind that is not read, and none of the other."""
+    """Of pictures that have a file of the kind that is not read: with one of the other, and without."""
     without = {item.picture for item in chosen if item.annotation is None}
-    names = [item.picture.name for item in others if item.annotation is not None and item.picture in without]
+    annotated = [item.picture for item in others if item.annotation is not None]
+    names = [picture.name for picture in annotated if picture in without]
+    problems = []
+    if both := [picture.name for picture in annotated if picture not in without]:
+        told = f"pictures have a {left} file too: {read} is read"
+        problems.append(Problem("two_kinds", "note", len(both), tuple(both[:EXAMPLES]), told))
     meaning = (
         f"pictures have a {left} file and no {read}: {read} is read, so they count as pictures without objects. If "
         f"these are their objects, write all as one kind (the {left} files alone: --train-annotations), or take "
         "them out"
     )
-    return [Problem("other_kind", "warning", len(names), tuple(names[:EXAMPLES]), meaning)] if names else []
+    if names:
+        problems.append(Problem("other_kind", "warning", len(names), tuple(names[:EXAMPLES]), meaning))
+    return problems
 
 
 _FINDERS: tuple[Callable[[Path], Layout | None], ...] = (

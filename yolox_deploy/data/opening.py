@@ -11,7 +11,7 @@ from yolox_deploy.data.coco_layouts import picture_folders
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
 from yolox_deploy.data.layouts import find_layout, read_splits
-from yolox_deploy.data.pairs import Paired, find_pairs
+from yolox_deploy.data.pairs import Paired, find_pairs, unpaired
 from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import PartName
 from yolox_deploy.data.splits import VAL_SHARE, Splits, with_problems
@@ -135,7 +135,8 @@ def _read_folder(annotations: Path, images: Path | None, xml: _XmlFolders) -> De
             if pairs:
                 listed, left_out = _annotated(pairs, pictures, annotations)
                 data = _read_pairs(listed, suffix, annotations, pictures, xml)
-                return with_problems(data, *data.problems, *left_out)
+                strays = unpaired(pairs, pictures, suffix, annotations)
+                return with_problems(data, *data.problems, *left_out, *strays)
     raise InputError(
         f"no XML or text file in {annotations} has the name of a picture in {images or annotations.parent}; "
         "name the folder of the pictures with --images"

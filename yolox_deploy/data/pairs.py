@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
@@ -36,6 +37,12 @@ ROLES = frozenset(
 )
 """Names of folders that say what is in them and not which pictures."""
 
+_MASKS = frozenset(["segmentationclass", "segmentationobject"])
+"""VOC's folders of masks, which are named like the pictures and are none."""
+
+_LABEL = re.compile(rb"\d+(?:[ \t]+[-+.\deE]+){4,}[ \t\r]*(?:\n|$)")
+"""The first row of a label file; other text files are lists and notes."""
+
 _Key = tuple[str, ...]
 
 
@@ -52,7 +59,8 @@ def find_pairs(pictures: Path, suffix: str, annotations: Path | None = None) -> 
 
     `images/train/a.jpg` and `labels/train/a.txt`, `train/a.jpg` and `train/a.xml`, `JPEGImages/a.jpg` and
     `Annotations/a.xml` are pairs: same names of files and folders, but for folders that tell pictures from
-    annotations. Else a name that is there once is enough.
+    annotations. Else a name that is there once is enough. A file belongs to one picture: others of its name, such as
+    a.jpg and a.png, are left out (see `unpaired`), and so are VOC's masks.
 
     Args:
         annotations: where their files are; None for the same folder.
@@ -60,22 +68,67 @@ def find_pairs(pictures: Path, suffix: str, annotations: Path | None = None) -> 
     Returns:
         No pair where no picture has a file.
     """
-    found = sorted(_files(pictures, IMAGE_SUFFIXES))
+    found = _pictures(pictures)
     root = annotations or pictures
     files = sorted(_files(root, {suffix}))
     by_key = {_key(path, root): path for path in files}
     by_stem = _unique((path.stem.casefold(), path) for path in files)
     stems = Counter(path.stem.casefold() for path in found)
-    pairs = []
+    pairs: list[Paired] = []
+    taken: set[Path] = set()
     for path in found:
         annotation = by_key.get(_key(path, pictures))
         if annotation is None and stems[path.stem.casefold()] == 1:
             annotation = by_stem.get(path.stem.casefold())
+        if annotation in taken:
+            continue
+        if annotation is not None:
+            taken.add(annotation)
         part = part_of_path(path.relative_to(pictures).parts[:-1])
         if part is None and annotation is not None:
             part = part_of_path(annotation.relative_to(root).parts[:-1])
         pairs.append(Paired(path, annotation, part))
     return pairs if any(item.annotation for item in pairs) else []
+
+
+def unpaired(
+    pairs: Sequence[Paired], pictures: Path, suffix: str, annotations: Path | None = None
+) -> Iterator[Problem]:
+    """What `find_pairs` leaves out, of the same folders."""
+    kept = {item.picture for item in pairs}
+    twins = [path.name for path in _pictures(pictures) if path not in kept]
+    if twins:
+        meaning = "pictures have the name of another one, whose annotation file is theirs too: left out"
+        yield Problem("twin_picture", "warning", len(twins), tuple(twins[:EXAMPLES]), meaning)
+    used = {item.annotation for item in pairs}
+    yield from stray_files(
+        path for path in sorted(_files(annotations or pictures, {suffix})) if path not in used
+    )
+
+
+def stray_files(files: Iterable[Path]) -> Iterator[Problem]:
+    """Of annotation files that belong to no picture; text files that hold no labels are none."""
+    names = [path.name for path in files if path.suffix.lower() != ".txt" or _holds_labels(path)]
+    if names:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        meaning = f"annotation files have no picture of their name: left out. Pictures are {kinds}"
+        yield Problem("stray_file", "warning", len(names), tuple(names[:EXAMPLES]), meaning)
+
+
+def _holds_labels(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _LABEL.match(file.read(1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
+    except OSError:
+        return False
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(_files(folder, IMAGE_SUFFIXES))
+        if _MASKS.isdisjoint(part.casefold() for part in path.relative_to(folder).parts[:-1])
+    ]
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -117,13 +170,15 @@ def _unique(items: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def parts_of(pairs: Sequence[Paired]) -> dict[PartName, list[Paired]]:
-    """The pairs of each split; of pictures that are in no folder of a split, all together where there is none."""
+    """The pairs of each split; all together where there is none. Beside a folder of tests, the rest is to train on."""
     groups: dict[PartName, list[Paired]] = {}
     for item in pairs:
         groups.setdefault(item.part or "all", []).append(item)
     if groups.keys() & {"train", "val"}:
         groups.pop("all", None)
         return groups
+    if groups.keys() == {"test", "all"}:
+        return {"train": groups["all"], "test": groups["test"]}
     return {"all": list(pairs)}
 
 

@@ -105,8 +105,9 @@ def annotation_files(roots: Sequence[Path]) -> list[Path]:
 
 
 def picture_stems(image_set: Path) -> list[str]:
-    """What an image set lists; some write file names, VOC writes them without suffix."""
-    names = [name for _, name in read_lines(image_set)]
+    """What an image set lists; VOC writes names without suffix, some with, and CVAT quotes those with blanks."""
+    lines = (line for _, line in read_lines(image_set))
+    names = [line[1:-1] if line[0] == line[-1] == '"' and line != '"' else line for line in lines]
     return [
         name[: name.rindex(".")] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name for name in names
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.data.extras import load_extras, restored
+from yolox_deploy.data.pairs import stray_files, walk
 from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.data.places import SAMPLE
 from yolox_deploy.data.report import Tally
@@ -64,7 +66,9 @@ def read_yolo(
         expected = _in_labels(pictures[0])
         raise InputError(f"{source}: no label file for any of the pictures; expected {expected} and its like")
     pairs = list(zip(pictures, labels, strict=True))
-    return read_txt(pairs, class_names, source=source, keypoints=keypoints)
+    data = read_txt(pairs, class_names, source=source, keypoints=keypoints)
+    strays = stray_files(_unused(labels)) if all(item.is_dir() for item in sources) else ()
+    return replace(data, problems=(*data.problems, *strays))
 
 
 def read_txt(
@@ -154,16 +158,17 @@ def _sources(file: Path, base: Path, split: str, value: Any) -> list[Path]:
 
 
 def _existing(base: Path, name: str) -> Path:
-    """Roboflow writes ../train/images for a folder that lies beside the file."""
+    """Roboflow writes ../train/images for a folder that lies beside the file; above it may lie another data set's."""
     beside = base / name.removeprefix("../")
-    return beside if not (base / name).exists() and beside.exists() else base / name
+    return beside if beside.exists() else base / name
 
 
 def _pictures(source: Path) -> list[Path]:
     source = source.absolute()
     if source.suffix == ".txt" and source.is_file():
         return _listed(source)
-    return sorted(path for path in _walk(source) if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (place / name for place, names in walk(source) for name in names)
+    return sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _listed(source: Path) -> list[Path]:
@@ -180,19 +185,6 @@ def _without_first(folder: Path, count: int, name: str) -> Path:
     return folder.joinpath(*name.replace("\\", "/").split("/")[count:])
 
 
-def _walk(source: Path) -> Iterator[Path]:
-    """All files below a folder, in linked folders too, each of which is entered once."""
-    entered = set()
-    for folder, subfolders, names in os.walk(source, followlinks=True):
-        place = os.path.realpath(folder)
-        if place in entered:
-            subfolders.clear()
-            continue
-        entered.add(place)
-        subfolders.sort()
-        yield from (Path(folder, name) for name in names)
-
-
 def _label_files(pictures: Sequence[Path]) -> list[Path | None]:
     """The label file of each picture, None where it has none: all in `labels` or, if none is there, all beside."""
     # One listing a folder: a look for each file is slow on network drives.
@@ -204,6 +196,14 @@ def _label_files(pictures: Sequence[Path]) -> list[Path | None]:
         if any(found):
             break
     return found
+
+
+def _unused(labels: Sequence[Path | None]) -> list[Path]:
+    """The text files beside these label files that are none of them."""
+    used = {file for file in labels if file is not None}
+    places = sorted({file.parent for file in used})
+    files = (place / name for place in places for name in sorted(_listing(place)))
+    return [file for file in files if file.suffix == ".txt" and file not in used]
 
 
 def _in_labels(picture: Path) -> Path:
