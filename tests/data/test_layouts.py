@@ -260,6 +260,17 @@ def test_a_test_split_and_all_of_what_is_not_split(
         open_dataset(tmp_path, "all")
 
 
+def test_an_empty_line_among_class_names_is_refused(tmp_path: Path) -> None:
+    """Each name after it would be another class than in the tool that wrote the labels."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
+    (tmp_path / "a.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
+    with pytest.raises(InputError, match="line 2 is empty and 'dog' follows"):
+        open_dataset(tmp_path, "all")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n\n")
+    assert open_dataset(tmp_path, "all").class_names == ("cat", "dog")
+
+
 def test_files_of_the_kind_that_is_not_read_are_told(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((20, 30, 3), np.uint8))

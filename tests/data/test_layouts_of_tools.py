@@ -198,6 +198,18 @@ def test_copies_of_a_picture_in_both_splits_are_told(tmp_path: Path) -> None:
     assert [Path(name).name for names in shared for name in names] == ["val_a.png"]
 
 
+def test_pictures_that_only_begin_alike_are_no_copies(tmp_path: Path) -> None:
+    """Uncompressed pictures are all of one length, and many begin with the same rows."""
+    for part, last in (("train", 7), ("val", 8)):
+        pixels = np.zeros((200, 200, 3), np.uint8)
+        pixels[0] = last  # a bitmap is written from its bottom up
+        (tmp_path / part).mkdir()
+        cv2.imwrite(str(tmp_path / part / f"{part}.bmp"), pixels)
+        _xml(tmp_path / part / f"{part}.xml")
+    _, report = check_splits(*(open_dataset(tmp_path, part) for part in ("train", "val")))
+    assert "shared_picture" not in {problem.kind for problem in report.problems}
+
+
 def test_coco_files_that_are_not_read_are_told(tmp_path: Path) -> None:
     content = {
         "images": [{"id": 1, "file_name": "a.png", "width": 30, "height": 20}],

@@ -193,6 +193,15 @@ def test_data_yaml_of_roboflow(tmp_path: Path, write_text: Write) -> None:
     assert splits["val"] == [tmp_path / "../valid/images"]
 
 
+def test_a_folder_above_is_meant_where_it_is_not_roboflows(tmp_path: Path, write_text: Write) -> None:
+    for name in ("photos", "settings/photos", "train/images", "settings/train/images"):
+        (tmp_path / name).mkdir(parents=True)
+    text = "train: ../train/images\nval: ../photos\nnames: [cat]\n"
+    _, splits, _ = read_data_yaml(write_text(tmp_path / "settings/data.yaml", text))
+    assert splits["train"] == [tmp_path / "settings/train/images"]
+    assert splits["val"] == [tmp_path / "settings/../photos"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -13,6 +13,9 @@ from yolox_deploy.data.report import EXAMPLES, Problem, Severity
 from yolox_deploy.errors import InputError
 from yolox_deploy.files import backslash_hint
 
+BEGINNING = 1 << 12
+"""Bytes of a file that tell most pictures of one length apart: as much as its header costs."""
+
 
 def check_files(dataset: DetectionDataset, headers: bool) -> Iterator[Problem]:
     """Missing pictures, those listed twice and, with `headers`, unreadable ones and those of another size."""
@@ -46,12 +49,19 @@ def check_shared(
 
 
 def _copies(trained: Iterable[str | None], found: Iterable[str | None]) -> set[str]:
-    """Those found that are as long and begin as one of the others; only files of a length that both have are read."""
+    """Those found that hold the same bytes as one of the others. Files of a length that both have are looked at: how
+    they begin, and where that is the same, all of them.
+    """
     groups = [_by_length(paths) for paths in (trained, found)]
     copies: set[str] = set()
     for length in groups[0].keys() & groups[1].keys():
-        beginnings = {_beginning(path) for path in groups[0][length]}
-        copies.update(path for path in groups[1][length] if _beginning(path) in beginnings)
+        others, left = groups[0][length], groups[1][length]
+        for most in (BEGINNING, -1):
+            known = {_hash(path, most) for path in others}
+            left = [path for path in left if _hash(path, most) in known]
+            if not left:
+                break
+        copies.update(left)
     return copies
 
 
@@ -63,11 +73,11 @@ def _by_length(paths: Iterable[str | None]) -> dict[int, list[str]]:
     return groups
 
 
-def _beginning(path: str) -> bytes:
-    """A hash of up to 64 KiB; of an unreadable file, which is told elsewhere, of its name."""
+def _hash(path: str, most: int) -> bytes:
+    """Of the first `most` bytes, -1 for all; of an unreadable file, which is told elsewhere, of its name."""
     try:
         with open(path, "rb") as file:
-            return hashlib.sha256(file.read(1 << 16)).digest()
+            return hashlib.sha256(file.read(most)).digest()
     except OSError:
         return os.fsencode(path)
 

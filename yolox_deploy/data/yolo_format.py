@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -27,6 +28,8 @@ _MOST_FOLDERS = 4
 """So many folders at the beginning of listed names may be others than here."""
 
 MOST_SHARE = 2.0  # rounding lets shares reach a little over 1; more is pixels
+
+_ROBOFLOW = re.compile(r"\.\./(train|valid|test)/images/?")
 
 
 class DataYaml(NamedTuple):
@@ -159,8 +162,8 @@ def _sources(file: Path, base: Path, split: str, value: Any) -> list[Path]:
 
 def _existing(base: Path, name: str) -> Path:
     """Roboflow writes ../train/images for a folder that lies beside the file; above it may lie another data set's."""
-    beside = base / name.removeprefix("../")
-    return beside if beside.exists() else base / name
+    above, beside = base / name, base / name.removeprefix("../")
+    return beside if beside.exists() and (_ROBOFLOW.fullmatch(name) or not above.exists()) else above
 
 
 def _pictures(source: Path) -> list[Path]:

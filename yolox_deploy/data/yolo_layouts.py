@@ -110,7 +110,14 @@ def _class_files(folder: Path) -> list[Path]:
 
 def _names_in(file: Path) -> list[str]:
     if file.name != _NOTES:
-        return [line for _, line in read_lines(file)]
+        lines = read_lines(file)
+        for class_id, (number, name) in enumerate(lines):
+            if number != class_id + 1:
+                raise InputError(
+                    f"{file}: line {class_id + 1} is empty and {name!r} follows, so it is not certain whether that is "
+                    f"class {class_id} or {number - 1}; remove the empty line, or write a name there"
+                )
+        return [name for _, name in lines]
     rows = records.read(file, records.FileKind("expected Label Studio's notes")).get("categories", [])
     return [str(row["name"]) for row in sorted(rows, key=lambda row: int(row["id"]))]
 
