@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from yolox_deploy._version import __version__
-from yolox_deploy.types import Detections
+from yolox_deploy.detections import Detections
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 from yolox_deploy.errors import UsageError
 
@@ -87,14 +89,57 @@ def match_classes(class_names: Sequence[str], categories: Sequence[str]) -> tupl
             "(--names FILE), add categories that the data set lacks (they need no objects), or take a model that "
             "was trained on them"
         )
-    listed = ", ".join(map(repr, missing[:LISTED])) + (", …" if len(missing) > LISTED else "")
     warnings.warn(
         f"the model has {len(categories) - len(missing)} of the data set's {len(categories)} categories; objects of "
-        f"{listed} are left out. If the model calls them otherwise, name its classes as the data set does "
+        f"{_listed(missing)} are left out. If the model calls them otherwise, name its classes as the data set does "
         "(--names FILE)",
         stacklevel=3,
     )
     return found
+
+
+def class_ids_of(classes: Iterable[str | int] | str | int, class_names: Sequence[str]) -> tuple[int, ...]:
+    """The ids of classes given by name, without regard to case and underscores, or by id (2 or "2"); ascending.
+
+    A name that several classes have means all of them.
+
+    Raises:
+        UsageError: no class is given, or one that is none of `class_names`; names the nearest.
+    """
+    asked = [classes] if isinstance(classes, str | int) else list(classes)
+    if not asked:
+        raise UsageError(f"no class is named; expected some of {_listed(class_names)}")
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(class_names):
+        places.setdefault(_folded(name), []).append(place)
+    found: set[int] = set()
+    for one in asked:
+        if isinstance(one, Integral) and not isinstance(one, bool) and 0 <= one < len(class_names):
+            found.add(int(one))
+        elif isinstance(one, str) and _folded(one) in places:
+            found.update(places[_folded(one)])
+        elif isinstance(one, str) and one.isdecimal() and int(one) < len(class_names):
+            found.add(int(one))
+        else:
+            raise UsageError(_unknown_class(one, class_names))
+    return tuple(sorted(found))
+
+
+def _unknown_class(asked: object, class_names: Sequence[str]) -> str:
+    if not isinstance(asked, str):
+        return f"no class {asked!r}; expected a name, or an id from 0 to {len(class_names) - 1}"
+    (kin,) = find_names([asked], class_names)
+    near = (
+        difflib.get_close_matches(asked, class_names, n=3, cutoff=0.5) if kin is None else [class_names[kin]]
+    )
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"the model has no class {asked!r}; it has {_listed(class_names)}{hint}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:LISTED])) + (
+        f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    )
 
 
 def find_names(wanted: Sequence[str], known: Sequence[str]) -> tuple[int | None, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import ArtifactInfo
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import RuntimeFailure, UsageError
 from yolox_deploy.foreign.conventions import describe, stated_size
 from yolox_deploy.images import ImageSource, load_image
@@ -27,7 +28,7 @@ from yolox_deploy.runtimes.registry import Content, open_runtime
 from yolox_deploy.sources import Frame, open_source
 from yolox_deploy.thresholds import ThresholdFields, Thresholds, apply_graph_thresholds, check_graph
 from yolox_deploy.tuned import tuned_opening
-from yolox_deploy.types import Detections, Letterboxed
+from yolox_deploy.types import Letterboxed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

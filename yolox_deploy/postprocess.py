@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.nms import descending, nms
 from yolox_deploy.thresholds import Thresholds
-from yolox_deploy.types import Detections, Letterboxed
+from yolox_deploy.types import Letterboxed
 
 __all__ = ["decode", "postprocess"]
 
 STRIDES = (8, 16, 32)
+SCORE_ROUNDING = 0.01
+"""How far above 1 a score may be: a step of INT8 outputs, which then is 1; beyond that the file has no such scores."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +281,9 @@ def to_detections(
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     if not inside.all():
         boxes, scores, class_ids = boxes[inside], scores[inside], class_ids[inside]
-    return Detections(boxes, scores, class_ids, class_names)
+    if 1 < scores.max(initial=0) <= 1 + SCORE_ROUNDING:
+        np.minimum(scores, 1, out=scores)
+    return Detections(boxes, scores, class_ids, class_names, image_size=(height, width))
 
 
 def _final_rows(

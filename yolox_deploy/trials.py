@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.artifact import BOXES, ArtifactInfo
+from yolox_deploy.detections import Detections
 from yolox_deploy.detector import Detector, DetectorInfo
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
 from yolox_deploy.foreign.pixels import PIXELS, scalings
 from yolox_deploy.foreign.structure import ROW_ORDERS
 from yolox_deploy.images import load_opaque
-from yolox_deploy.types import Detections, InputConvention, OutputConvention, Report
+from yolox_deploy.types import InputConvention, OutputConvention, Report
 
 if TYPE_CHECKING:
     from yolox_deploy.data.dataset import DetectionDataset

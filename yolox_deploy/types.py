@@ -1,22 +1,17 @@
-"""The values that flow between the parts: tensors, how a model wants its input, what was detected."""
+"""The values that flow between the parts: tensors, how a model wants its input and gives its output."""
 
 from __future__ import annotations
 
-import json
 import operator
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from yolox_deploy.errors import ArtifactError, UsageError, require
+from yolox_deploy.errors import ArtifactError, UsageError
 
-if TYPE_CHECKING:
-    import supervision
-
-__all__ = ["Detection", "Detections", "InputConvention", "OutputConvention", "Report", "TensorSpec"]
+__all__ = ["InputConvention", "OutputConvention", "Report", "TensorSpec"]
 
 DETECTION_COLUMNS = ("x1", "y1", "x2", "y2", "score", "class")
 
@@ -196,122 +191,6 @@ class Letterboxed(NamedTuple):
     height: int
     width: int
     offset: tuple[int, int] = (0, 0)
-
-
-class Detection(NamedTuple):
-    """One object: `box` is x1, y1, x2, y2 in pixels of the source image."""
-
-    box: tuple[float, float, float, float]
-    score: float
-    class_id: int
-    class_name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """The objects found in one image, best first.
-
-    Attributes:
-        boxes: (N, 4) float32, x1, y1, x2, y2 in pixels of the source image.
-        scores: (N,) float32 in 0-1, descending.
-        class_ids: (N,) int64, indices into `class_names`.
-        class_names: every class that the model knows.
-
-    Raises:
-        ArtifactError: the arrays do not belong together (a corrupt model output dies here).
-    """
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    class_ids: NDArray[np.int64]
-    class_names: tuple[str, ...] = field(default=(), repr=False)
-
-    def __post_init__(self) -> None:
-        count = int(np.size(self.scores))
-        expected: tuple[tuple[str, tuple[int, ...], type], ...] = (
-            ("boxes", (count, 4), np.float32),
-            ("scores", (count,), np.float32),
-            ("class_ids", (count,), np.int64),
-        )
-        for name, shape, dtype in expected:
-            array = getattr(self, name)
-            if not isinstance(array, np.ndarray):
-                raise ArtifactError(f"detections: {name} is a {type(array).__name__}, expected a NumPy array")
-            if array.shape != shape or array.dtype != dtype:
-                raise ArtifactError(
-                    f"detections: {name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
-                )
-        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
-            raise ArtifactError("detections: boxes or scores are not finite; the model file is broken")
-        if (self.scores[1:] > self.scores[:-1]).any():
-            raise ArtifactError("detections: scores are not in descending order")
-        if count and not 0 <= self.class_ids.min() <= self.class_ids.max() < len(self.class_names):
-            low, high = self.class_ids.min(), self.class_ids.max()
-            raise ArtifactError(
-                f"detections: class ids are {low} to {high}, with {len(self.class_names)} class names"
-            )
-
-    @classmethod
-    def empty(cls, class_names: Sequence[str] = ()) -> Detections:
-        """No object found."""
-        boxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        return cls(boxes, scores, np.zeros(0, np.int64), tuple(class_names))
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __iter__(self) -> Iterator[Detection]:
-        for box, score, class_id in zip(
-            self.boxes.tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True
-        ):
-            yield Detection(tuple(box), score, class_id, self.class_names[class_id])
-
-    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
-        """`{"detections": [{"box": [x1, y1, x2, y2], "score", "class_id", "class_name"}, ...]}`."""
-        return {"detections": [{**item._asdict(), "box": list(item.box)} for item in self]}
-
-    def to_json(self) -> str:
-        """`to_dict()` as a JSON text."""
-        return json.dumps(self.to_dict())
-
-    def to_coco(self, image_id: int, category_ids: Sequence[int | None]) -> list[dict[str, Any]]:
-        """COCO result rows: bbox is x, y, width, height; `category_ids[class_id]` names the category.
-
-        Objects of a class whose category is None are left out.
-        """
-        rows: list[dict[str, Any]] = []
-        for item in self:
-            x1, y1, x2, y2 = item.box
-            category = category_ids[item.class_id]
-            if category is None:
-                continue
-            bbox = [x1, y1, x2 - x1, y2 - y1]
-            rows.append(
-                {"image_id": image_id, "category_id": int(category), "bbox": bbox, "score": item.score}
-            )
-        return rows
-
-    def to_supervision(self) -> supervision.Detections:
-        """The same as `supervision.Detections`, for its annotators, trackers and sinks.
-
-        Raises:
-            MissingExtraError: supervision is not installed.
-        """
-        names = np.array([self.class_names[i] for i in self.class_ids], dtype=str)
-        detections: supervision.Detections = require("supervision", "supervision").Detections(
-            xyxy=self.boxes.copy(),
-            confidence=self.scores.copy(),
-            class_id=self.class_ids.copy(),
-            data={"class_name": names},
-        )
-        return detections
-
-    def plot(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A copy of `image` (H, W, 3 uint8 BGR) with boxes, class names and scores drawn on it."""
-        from yolox_deploy.drawing import class_color, draw
-
-        texts = [f"{item.class_name} {item.score:.2f}" for item in self]
-        return draw(image, self.boxes, texts, [class_color(item.class_id) for item in self])
 
 
 def as_size(size: Sequence[int]) -> tuple[int, int]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from yolox_deploy.benchmarks.report.tables import Table
 from yolox_deploy.benchmarks.stats import Summary, summarize
+from yolox_deploy.detections import Detections
 from yolox_deploy.files import write_text
-from yolox_deploy.types import Detections
 
 SCHEMA = "yolox-deploy/stream-sweep"
 SCHEMA_VERSION = 1

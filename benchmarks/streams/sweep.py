@@ -20,6 +20,7 @@ from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.session import ModelUnderTest
 from yolox_deploy.benchmarks.streams.report import MeasuredDetector, SweepReport, SweepRow
 from yolox_deploy.benchmarks.ways import CHECKPOINT_SUFFIX
+from yolox_deploy.detections import Detections
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import UsageError
 from yolox_deploy.evaluation.coco import METRICS
@@ -30,7 +31,7 @@ from yolox_deploy.streaming.record import StreamRecord
 from yolox_deploy.streaming.recording import AnnotatedVideo, every, stride_of
 from yolox_deploy.streaming.sequences import AnnotatedSequences
 from yolox_deploy.thresholds import Thresholds
-from yolox_deploy.types import SILENT, Detections, Report
+from yolox_deploy.types import SILENT, Report
 
 BLOCK = 20
 """Consecutive frames that one detector answers before the next has its turn."""

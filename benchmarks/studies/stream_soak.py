@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.clocks import SimulatedClock, simulate
 from yolox_deploy.streaming.feed import LiveFeed, open_feed_source
@@ -32,7 +33,7 @@ from yolox_deploy.streaming.policies import Newest
 from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader
 from yolox_deploy.streaming.summary import LiveFigures, LiveSummary
 from yolox_deploy.synthetic.drawing import draw_scene
-from yolox_deploy.types import Detections, Report
+from yolox_deploy.types import Report
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector

@@ -13,7 +13,7 @@ from yolox_deploy.data import open_dataset
 from yolox_deploy.data.coco_format import read_coco
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.prelabels import Prelabelled, to_coco, write_yolo
-from yolox_deploy.types import Detections
+from yolox_deploy.detections import Detections
 
 NAMES = ("cat", "dog: small", "bird")
 BOXES = np.array([[1.25, 2.5, 40.125, 30], [0, 0, 80, 60]], np.float32)

@@ -13,12 +13,13 @@ import pytest
 
 from tests.foreign.variants import FURTHER, LAYOUTS, REFUSED, rebuild
 from yolox_deploy import Detector, inspect
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.evaluation import coco_ap
 from yolox_deploy.foreign.stem import UNCERTAIN_WEIGHT, stem_weight
 from yolox_deploy.matching import Boxes, match
 from yolox_deploy.trials import Trial, choose
-from yolox_deploy.types import LEGACY_STEM_WEIGHT, Detections, InputConvention
+from yolox_deploy.types import LEGACY_STEM_WEIGHT, InputConvention
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
 SILENT = "opens without a word"

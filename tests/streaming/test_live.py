@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from yolox_deploy.capture import Frame
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, RuntimeFailure
 from yolox_deploy.streaming import Queue, ShrinkingTail
 from yolox_deploy.streaming.feed import Answer, FeedSource, LiveFeed, open_feed_source, sequence_source
@@ -20,7 +21,6 @@ from yolox_deploy.streaming.policies import Policy
 from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.streaming.sequences import AnnotatedFrame, AnnotatedSequence
 from yolox_deploy.streaming.summary import DurationHistogram, LiveSummary
-from yolox_deploy.types import Detections
 
 
 def frames(count: int) -> Iterator[Frame]:

@@ -14,6 +14,7 @@ from tests.conftest import Told
 from yolox_deploy import Detector
 from yolox_deploy.benchmarks.studies.stream_soak import SETTLING_SECONDS, real_soak, report, simulated_soak
 from yolox_deploy.capture import Frame
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming import read_record
 from yolox_deploy.streaming.feed import FeedSource, LiveFeed
@@ -21,7 +22,6 @@ from yolox_deploy.streaming.live import LiveOutputs, run_live
 from yolox_deploy.streaming.record import StreamHeader
 from yolox_deploy.streaming.summary import LiveSummary
 from yolox_deploy.streaming.video import CODECS, VideoWriter, draw_overlay
-from yolox_deploy.types import Detections
 
 HEADER = StreamHeader("made", 10, "newest", class_names=("cat",))
 

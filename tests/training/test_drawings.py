@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from yolox_deploy.charts import draw_curves
 from yolox_deploy.data.dataset import Objects
+from yolox_deploy.detections import Detections
 from yolox_deploy.drawing import class_color
 from yolox_deploy.training.drawings import TILE, draw_batch, draw_predictions
-from yolox_deploy.types import Detections
 
 NAMES = ("ball", "cup", "key")
 

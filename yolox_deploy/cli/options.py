@@ -21,6 +21,16 @@ Iou = Annotated[float, typer.Option(min=0, max=1, help="Overlap above which boxe
 ClassAgnostic = Annotated[
     bool, typer.Option("--class-agnostic", help="Let different classes suppress each other.")
 ]
+Only = Annotated[
+    str | None, typer.Option(help="Classes to keep, by name or id: person,car.", metavar="NAME,...")
+]
+Tiles = Annotated[
+    str | None,
+    typer.Option(help="Detect in tiles of N or HxW pixels too, for small objects in large pictures."),
+]
+Overlap = Annotated[
+    float, typer.Option(min=0, max=0.9, help="Share of a tile that it has in common with the next one.")
+]
 Legacy = Annotated[
     bool, typer.Option("--legacy", help="The file is from before YOLOX 0.1.1 (RGB, normalised).")
 ]

@@ -15,7 +15,7 @@ from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
-    from yolox_deploy.types import Detections
+    from yolox_deploy.detections import Detections
 
 
 WRITABLE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))

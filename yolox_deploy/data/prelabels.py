@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.files import write_text
-from yolox_deploy.types import Detections
 
 
 class Prelabelled(NamedTuple):

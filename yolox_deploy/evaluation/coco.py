@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from yolox_deploy.class_names import match_classes
 from yolox_deploy.data.report import require_whole
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, require
-from yolox_deploy.types import SILENT, Detections, Report
+from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
     from yolox_deploy.data.dataset import DetectionDataset

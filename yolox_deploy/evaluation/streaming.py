@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.evaluation.coco import restricted, score
 from yolox_deploy.streaming.clocks import NEWEST, Clock
@@ -16,7 +17,6 @@ from yolox_deploy.streaming.policies import ROUNDING, Policy
 from yolox_deploy.streaming.record import StreamRecord, read_record
 from yolox_deploy.streaming.recording import StreamPredictor, record_sequences
 from yolox_deploy.streaming.sequences import AnnotatedSequence, AnnotatedSequences, read_sequences
-from yolox_deploy.types import Detections
 
 Record = StreamRecord | str | Path
 Answers = Record | Sequence[Record] | Mapping[str, Record] | StreamPredictor

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.policies import ROUNDING, Newest, Policy, next_frame, policy_name
 from yolox_deploy.streaming.record import StreamEvent, StreamHeader, StreamRecord
-from yolox_deploy.types import Detections
 
 T = TypeVar("T")
 NEWEST = Newest()

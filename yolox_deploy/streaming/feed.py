@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.capture import Frame, LiveSource, video_rate
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
 from yolox_deploy.sources import VIDEO_SUFFIXES, FrameBuffer, is_live, open_source
 from yolox_deploy.streaming.policies import Newest, Policy, Queue, capacity, next_frame
 from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.streaming.sequences import AnnotatedSequence
-from yolox_deploy.types import Detections
 
 DEFAULT_RATE = 30.0
 

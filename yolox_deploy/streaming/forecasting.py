@@ -15,10 +15,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.matching import Boxes, match
 from yolox_deploy.streaming.record import StreamEvent
-from yolox_deploy.types import Detections
 
 Floats = NDArray[np.float64]
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.streaming.feed import Answer, LiveFeed
 from yolox_deploy.streaming.record import EventWriter, StreamHeader
 from yolox_deploy.streaming.summary import LiveSummary
 from yolox_deploy.streaming.video import VideoWriter, draw_overlay
 from yolox_deploy.streaming.window import LiveWindow
-from yolox_deploy.types import SILENT, Detections, Report
+from yolox_deploy.types import SILENT, Report
 
 UNSEEN_ANSWERS = 2
 """Answers that may wait for the caller; a caller who is slower than the detector holds it up."""

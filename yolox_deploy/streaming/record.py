@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy import records
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.types import Detections
 
 RECORD = records.FileKind(
     "make one with: yolox-deploy stream --save-events FILE",

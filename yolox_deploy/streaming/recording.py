@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.streaming.clocks import NEWEST, Clock
 from yolox_deploy.streaming.policies import Policy
 from yolox_deploy.streaming.record import StreamRecord
 from yolox_deploy.streaming.sequences import AnnotatedSequence, AnnotatedSequences, read_sequences
 from yolox_deploy.thresholds import ThresholdFields
-from yolox_deploy.types import Detections
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

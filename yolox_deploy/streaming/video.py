@@ -14,7 +14,7 @@ from yolox_deploy.files import replacing
 from yolox_deploy.preprocess import letterbox
 
 if TYPE_CHECKING:
-    from yolox_deploy.types import Detections
+    from yolox_deploy.detections import Detections
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """What OpenCV's own build writes into each kind of file."""

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.data.dataset import Objects
+from yolox_deploy.detections import Detections
 from yolox_deploy.drawing import class_color, write_picture
 from yolox_deploy.preprocess import letterbox
-from yolox_deploy.types import Detections
 
 Picture = NDArray[np.uint8]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from yolox_deploy.data.dataset import DetectionDataset
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError
 from yolox_deploy.evaluation.coco import score
 from yolox_deploy.models.yolox import YOLOX
@@ -22,7 +23,7 @@ from yolox_deploy.training.caching import CachedDataset
 from yolox_deploy.training.distributed import Job
 from yolox_deploy.training.drawings import draw_predictions
 from yolox_deploy.training.loader import worker_options
-from yolox_deploy.types import Detections, Letterboxed
+from yolox_deploy.types import Letterboxed
 
 EXAMPLES = 8
 

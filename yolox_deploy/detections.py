@@ -1,0 +1,424 @@
+"""What was found in one picture, as a value: it never changes, and every selection from it is one again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_deploy.class_names import class_ids_of
+from yolox_deploy.errors import ArtifactError, InputError, UsageError, require
+from yolox_deploy.types import as_size
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
+
+    from yolox_deploy.images import ImageSource
+
+__all__ = ["Detection", "Detections"]
+
+Index: TypeAlias = "SupportsIndex | slice | Sequence[int] | Sequence[bool] | NDArray[Any]"
+
+
+class _Detection(NamedTuple):
+    box: tuple[float, float, float, float]
+    score: float
+    class_id: int
+    class_name: str
+
+
+class Detection(_Detection):
+    """One object: `box` is x1, y1, x2, y2 in pixels of the source image.
+
+    A tuple of box, score, class id and class name; `track_id` stands beside it, None where nobody tracks.
+    """
+
+    track_id: int | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Detections:
+    """The objects found in one image, best first.
+
+    A value: its arrays are read-only, and `==` compares all that it holds. `d[3]`, `d[2:5]`, `d[d.scores > 0.5]` and
+    `d[[0, 4]]` give Detections of these objects, best first whatever the order asked for; iterating gives a
+    `Detection` each.
+
+    Attributes:
+        boxes: (N, 4) float32, x1, y1, x2, y2 in pixels of the source image.
+        scores: (N,) float32 in 0-1, descending.
+        class_ids: (N,) int64, indices into `class_names`.
+        class_names: every class that the model knows.
+        track_ids: (N,) int64, who it is on a stream, -1 where that is not confirmed yet; None where nobody tracks.
+        image_size: (height, width) of the source image in pixels, None where it is not known.
+
+    Raises:
+        ArtifactError: the arrays do not belong together (a corrupt model output dies here).
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+    class_names: tuple[str, ...] = ()
+    track_ids: NDArray[np.int64] | None = None
+    image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        count = int(np.size(self.scores))
+        self._freeze("boxes", (count, 4), np.float32)
+        self._freeze("scores", (count,), np.float32)
+        self._freeze("class_ids", (count,), np.int64)
+        if self.track_ids is not None:
+            self._freeze("track_ids", (count,), np.int64)
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", as_size(self.image_size))
+        if count:
+            self._check_values()
+
+    @classmethod
+    def empty(cls, class_names: Sequence[str] = (), image_size: tuple[int, int] | None = None) -> Detections:
+        """No object found."""
+        boxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        return cls(boxes, scores, np.zeros(0, np.int64), tuple(class_names), image_size=image_size)
+
+    @classmethod
+    def merge(cls, parts: Iterable[Detections]) -> Detections:
+        """The objects of several Detections of one picture together, equal scores in the order given.
+
+        Nothing is suppressed. Where some are tracked, those that are not get the track id -1.
+
+        Raises:
+            UsageError: class names or sizes of the picture differ.
+        """
+        found = list(parts)
+        names = _common("class names", (part.class_names for part in found if part.class_names))
+        size = _common("image sizes", (part.image_size for part in found if part.image_size))
+        if not found:
+            return cls.empty()
+        scores = np.concatenate([part.scores for part in found])
+        order = np.argsort(-scores, kind="stable")
+        tracked = any(part.track_ids is not None for part in found)
+        tracks = [np.full(len(part), -1) if part.track_ids is None else part.track_ids for part in found]
+        return cls(
+            np.concatenate([part.boxes for part in found])[order],
+            scores[order],
+            np.concatenate([part.class_ids for part in found])[order],
+            names or (),
+            np.concatenate(tracks)[order] if tracked else None,
+            size,
+        )
+
+    @classmethod
+    def from_dict(
+        cls,
+        values: Mapping[str, Any],
+        class_names: Sequence[str] | None = None,
+        image_size: tuple[int, int] | None = None,
+    ) -> Detections:
+        """What `to_dict` gave, or a line of `predict --save-json x.jsonl`.
+
+        Args:
+            values: with the key "detections".
+            class_names: of the model; None for the names that stand beside the objects, and `class_3` and so on for
+                the others.
+            image_size: (height, width) of the picture, which is not in `values`.
+
+        Raises:
+            InputError: `values` holds no detections.
+        """
+        try:
+            items = values["detections"]
+            ids = [item["class_id"] for item in items]
+            named = {item["class_id"]: item["class_name"] for item in items}
+            tracked = any("track_id" in item for item in items)
+            return cls(
+                np.array([item["box"] for item in items], np.float32).reshape(len(items), -1),
+                np.array([item["score"] for item in items], np.float32),
+                np.array(ids, np.int64),
+                tuple(class_names or (named.get(i, f"class_{i}") for i in range(max(ids, default=-1) + 1))),
+                np.array([item.get("track_id", -1) for item in items], np.int64) if tracked else None,
+                image_size,
+            )
+        except (KeyError, TypeError, ValueError, OverflowError, ArtifactError) as error:
+            raise InputError(
+                f"no detections: {error}; expected {{'detections': [{{'box', 'score', 'class_id', 'class_name'}}]}}"
+            ) from error
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[Detection]:
+        tracks = itertools.repeat(None) if self.track_ids is None else self.track_ids.tolist()
+        columns = (self.boxes.tolist(), self.scores.tolist(), self.class_ids.tolist(), tracks)
+        for box, score, class_id, track_id in zip(*columns, strict=False):
+            item = Detection(tuple(box), score, class_id, self.class_names[class_id])
+            item.track_id = track_id
+            yield item
+
+    def __getitem__(self, index: Index) -> Detections:
+        chosen = np.sort(np.atleast_1d(np.arange(len(self))[index]))
+        return Detections(
+            self.boxes[chosen],
+            self.scores[chosen],
+            self.class_ids[chosen],
+            self.class_names,
+            None if self.track_ids is None else self.track_ids[chosen],
+            self.image_size,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Detections):
+            return NotImplemented
+        ours, theirs = self._values(), other._values()
+        return all(np.array_equal(mine, yours) for mine, yours in zip(ours, theirs, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list: it is compared by what it holds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Detections, self._values()  # through the constructor, as NumPy forgets what is read-only
+
+    def __repr__(self) -> str:
+        found = []
+        for class_id in dict.fromkeys(self.class_ids.tolist()):
+            scores = self.scores[self.class_ids == class_id]
+            span = "-".join(dict.fromkeys(f"{score:.2f}" for score in (scores[0], scores[-1])))
+            found.append(f"{len(scores)} {self.class_names[class_id]} {span}")
+        size = "" if self.image_size is None else " in {}x{}".format(*self.image_size)
+        return f"Detections({', '.join(found) or 'nothing'}{size})"
+
+    @property
+    def xywh(self) -> NDArray[np.float32]:
+        """(N, 4) float32: centre x, centre y, width, height in pixels."""
+        sizes = self.boxes[:, 2:] - self.boxes[:, :2]
+        return np.hstack([self.boxes[:, :2] + sizes / 2, sizes])
+
+    @property
+    def normalized(self) -> NDArray[np.float32]:
+        """(N, 4) float32: x1, y1, x2, y2 as shares of the picture's width and height, 0-1.
+
+        Raises:
+            UsageError: `image_size` is not known.
+        """
+        height, width = self._known_size()
+        return np.divide(self.boxes, np.array([width, height, width, height], np.float32))
+
+    def filter(
+        self,
+        classes: Iterable[str | int] | str | int | None = None,
+        conf: float | None = None,
+        min_area: float | None = None,
+    ) -> Detections:
+        """Those objects that meet all that is given.
+
+        Args:
+            classes: names or ids of the classes to keep.
+            conf: least score.
+            min_area: least area of a box in square pixels.
+
+        Raises:
+            UsageError: an unknown class.
+        """
+        kept = np.ones(len(self), bool)
+        if classes is not None:
+            kept &= np.isin(self.class_ids, class_ids_of(classes, self.class_names))
+        if conf is not None:
+            kept &= self.scores >= conf
+        if min_area is not None:
+            kept &= (self.boxes[:, 2:] - self.boxes[:, :2]).prod(axis=1) >= min_area
+        return self[kept]
+
+    def crops(self, image: ImageSource) -> list[NDArray[np.uint8]]:
+        """The part of `image` below each box, (h, w, 3) uint8 BGR: every pixel that a box touches.
+
+        Args:
+            image: the picture, as `Detector.predict` takes it.
+
+        Raises:
+            InputError: the image cannot be read.
+            UsageError: it is of another size than `image_size`.
+        """
+        picture = self._picture(image)
+        height, width = picture.shape[:2]
+        most = np.array([width, height])
+        starts = np.clip(np.floor(self.boxes[:, :2]), 0, most - 1).astype(int)
+        ends = np.clip(np.ceil(self.boxes[:, 2:]), starts + 1, most).astype(int)
+        return [
+            picture[y1:y2, x1:x2].copy()
+            for (x1, y1), (x2, y2) in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
+        """`{"detections": [{"box": [x1, y1, x2, y2], "score", "class_id", "class_name"}, ...]}`.
+
+        Where objects are tracked each has a "track_id" too.
+        """
+        rows = [{**item._asdict(), "box": list(item.box)} for item in self]
+        for row, track_id in zip(
+            rows, [] if self.track_ids is None else self.track_ids.tolist(), strict=False
+        ):
+            row["track_id"] = track_id
+        return {"detections": rows}
+
+    def to_json(self) -> str:
+        """`to_dict()` as a JSON text."""
+        return json.dumps(self.to_dict())
+
+    def to_coco(self, image_id: int, category_ids: Sequence[int | None]) -> list[dict[str, Any]]:
+        """COCO result rows: bbox is x, y, width, height; `category_ids[class_id]` names the category.
+
+        Objects of a class whose category is None are left out.
+        """
+        rows: list[dict[str, Any]] = []
+        for item in self:
+            x1, y1, x2, y2 = item.box
+            category = category_ids[item.class_id]
+            if category is None:
+                continue
+            bbox = [x1, y1, x2 - x1, y2 - y1]
+            rows.append(
+                {"image_id": image_id, "category_id": int(category), "bbox": bbox, "score": item.score}
+            )
+        return rows
+
+    def to_yolo_txt(self, *, scores: bool = False) -> str:
+        """A line each: class id, then centre x, centre y, width and height as shares of the picture, 0-1.
+
+        Args:
+            scores: the score ends the line, as tools that compare predictions want it; labels have none.
+
+        Raises:
+            UsageError: `image_size` is not known.
+        """
+        height, width = self._known_size()
+        lines = []
+        for item in self:
+            x1, y1, x2, y2 = item.box
+            shares = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]
+            numbers = [*shares, item.score] if scores else shares
+            lines.append(f"{item.class_id} {' '.join(f'{number:.6f}' for number in numbers)}\n")
+        return "".join(lines)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row each: x1, y1, x2, y2, score, class_id, class_name, and track_id where objects are tracked.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        columns = {
+            **dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T, strict=True)),
+            "score": self.scores,
+            "class_id": self.class_ids,
+            "class_name": [item.class_name for item in self],
+            **({} if self.track_ids is None else {"track_id": self.track_ids}),
+        }
+        frame: pandas.DataFrame = require("pandas", "pandas").DataFrame(columns)
+        return frame
+
+    def to_supervision(self) -> supervision.Detections:
+        """The same as `supervision.Detections`, for its annotators, zones and sinks.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        detections: supervision.Detections = require("supervision", "supervision").Detections(
+            xyxy=self.boxes.copy(),
+            confidence=self.scores.copy(),
+            class_id=self.class_ids.copy(),
+            tracker_id=None if self.track_ids is None else self.track_ids.copy(),
+            data={"class_name": np.array([item.class_name for item in self], dtype=str)},
+        )
+        return detections
+
+    def plot(self, image: ImageSource) -> NDArray[np.uint8]:
+        """A copy of the picture, (H, W, 3) uint8 BGR, with boxes, class names and scores drawn on it.
+
+        Args:
+            image: the picture, as `Detector.predict` takes it.
+
+        Raises:
+            InputError: the image cannot be read.
+            UsageError: it is of another size than `image_size`.
+        """
+        from yolox_deploy.drawing import class_color, draw
+
+        texts = [f"{item.class_name} {item.score:.2f}" for item in self]
+        return draw(self._picture(image), self.boxes, texts, [class_color(item.class_id) for item in self])
+
+    def save(self, path: str | Path, image: ImageSource) -> None:
+        """Draw on a copy of `image`, as `plot` does, and write it; the suffix of `path` names the format.
+
+        Raises:
+            InputError: the image cannot be read, or OpenCV cannot write such a file.
+            UsageError: it is of another size than `image_size`.
+        """
+        from yolox_deploy.drawing import write_picture
+
+        write_picture(Path(path), self.plot(image))
+
+    def _values(self) -> tuple[Any, ...]:
+        return self.boxes, self.scores, self.class_ids, self.class_names, self.track_ids, self.image_size
+
+    def _freeze(self, name: str, shape: tuple[int, ...], dtype: type) -> None:
+        """Check one of the arrays, and keep a read-only copy of it."""
+        array = getattr(self, name)
+        if not isinstance(array, np.ndarray):
+            raise ArtifactError(f"detections: {name} is a {type(array).__name__}, expected a NumPy array")
+        if array.shape != shape or array.dtype != dtype:
+            raise ArtifactError(
+                f"detections: {name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
+            )
+        if array.flags.writeable:
+            array = array.copy()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def _check_values(self) -> None:
+        boxes, scores, class_ids = self.boxes, self.scores, self.class_ids
+        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+            raise ArtifactError("detections: boxes or scores are not finite; the model file is broken")
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            raise ArtifactError("detections: a box ends before it begins; expected x1 <= x2 and y1 <= y2")
+        if (scores[1:] > scores[:-1]).any():
+            raise ArtifactError("detections: scores are not in descending order")
+        if scores[0] > 1 or scores[-1] < 0:
+            raise ArtifactError(f"detections: scores are {scores[-1]:g} to {scores[0]:g}; expected 0 to 1")
+        low, high = class_ids.min(), class_ids.max()
+        if not 0 <= low <= high < len(self.class_names):
+            raise ArtifactError(
+                f"detections: class ids are {low} to {high}, with {len(self.class_names)} class names"
+            )
+        if self.track_ids is not None and self.track_ids.min() < -1:
+            raise ArtifactError(f"detections: a track id is {self.track_ids.min()}; expected -1 or more")
+
+    def _known_size(self) -> tuple[int, int]:
+        if self.image_size is None:
+            raise UsageError(
+                "the size of the picture is not known: build these Detections with image_size=(height, width)"
+            )
+        return self.image_size
+
+    def _picture(self, image: ImageSource) -> NDArray[np.uint8]:
+        from yolox_deploy.images import load_image
+
+        picture = load_image(image)
+        if self.image_size not in (None, picture.shape[:2]):
+            raise UsageError(
+                "the picture is {}x{}, and these objects were found in one of {}x{} (height x width); pass that one "
+                "in its full size".format(*picture.shape[:2], *self._known_size())
+            )
+        return picture
+
+
+def _common(what: str, values: Iterable[Any]) -> Any:
+    """The value that all have, None where there is none."""
+    different = list(dict.fromkeys(values))
+    if len(different) > 1:
+        raise UsageError(f"cannot merge detections of different {what}: {different[0]} and {different[1]}")
+    return different[0] if different else None
