@@ -20,7 +20,8 @@ class TrackConfig:
     """How boxes are linked over time.
 
     Attributes:
-        lost_seconds: an object that is not seen for longer is forgotten; when it comes back, it is a new one.
+        lost_seconds: an object that is not seen for longer is forgotten; when it comes back, it is a new one. Frames
+            that are further apart than this cannot be linked at all.
         activation_score: least score of a box that may begin an identity; None for the `conf` of the tracker.
         low_score: least score of a box that may continue one. An object that is half hidden scores low for a while.
         confirm_frames: frames in a row in which an object must be seen before it gets its identity.
@@ -47,8 +48,10 @@ class TrackConfig:
             raise UsageError(
                 f"activation_score {self.activation_score}, low_score {self.low_score}; expected scores from 0 to 1"
             )
-        if not all(0 <= value < math.inf for value in (self.lost_seconds, self.reach)):
-            raise UsageError(f"lost_seconds {self.lost_seconds}, reach {self.reach}; expected at least 0")
+        if not 0 < self.lost_seconds < math.inf or not 0 <= self.reach < math.inf:
+            raise UsageError(
+                f"lost_seconds {self.lost_seconds}, reach {self.reach}; expected seconds above 0, and at least 0"
+            )
         if not 0 < self.frame_rate < math.inf or self.confirm_frames < 1:
             raise UsageError(
                 f"frame_rate {self.frame_rate}, confirm_frames {self.confirm_frames}; expected a rate above 0, and at "

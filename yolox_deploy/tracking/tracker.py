@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +19,10 @@ from yolox_deploy.tracking.bytetrack import ByteTrack
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+GAPS = 3
+"""In a row, after which frames count as too far apart."""
 
 
 class Detecting(Protocol):
@@ -63,10 +68,14 @@ class Tracker:
         begin = self.conf if config.activation_score is None else config.activation_score
         low = min(max(config.low_score, _least_conf(detector)), self.conf)
         self.config = dataclasses.replace(config, activation_score=begin, low_score=low)
+        classes = thresholds.get("classes")
+        if isinstance(classes, Iterator):
+            thresholds["classes"] = tuple(classes)  # they are asked for in every frame
         self.thresholds = ThresholdFields(**{**thresholds, "conf": low})
         self._detector = detector
         self._association = association(self.config)
         self._time: float | None = None
+        self._gaps = 0
 
     def update(self, frame: Any, time: float | None = None) -> Detections:
         """Detect in the next frame, and tell who is who.
@@ -104,9 +113,10 @@ class Tracker:
     def reset(self) -> None:
         """Forget all objects and the time, for another stream; identities begin at 1 again."""
         self._association.reset()
-        self._time = None
+        self._time, self._gaps = None, 0
 
     def _follow(self, detections: Detections, time: float) -> Detections:
+        self._warn_of_gaps(time)
         self._time = time
         boxes, scores, class_ids = detections.boxes, detections.scores, detections.class_ids
         used = np.flatnonzero(scores >= self.config.low_score)
@@ -114,6 +124,17 @@ class Tracker:
         identities[used] = self._association.update(boxes[used], scores[used], class_ids[used], time)
         told = dataclasses.replace(detections, track_ids=identities)
         return told[(identities > 0) | (scores >= self.conf)]
+
+    def _warn_of_gaps(self, time: float) -> None:
+        """Say once that a stream is too slow for the settings: no object would ever have an identity."""
+        gap = 0.0 if self._time is None else time - self._time
+        self._gaps = self._gaps + 1 if gap > self.config.lost_seconds else 0
+        if self._gaps == GAPS:
+            warnings.warn(
+                f"the frames are {gap:.3g} s apart, and objects are forgotten after lost_seconds "
+                f"{self.config.lost_seconds:g}: none keeps its identity; raise it (--lost) to several of these gaps",
+                stacklevel=4,
+            )
 
     def _checked(self, time: float | None) -> float:
         """The time of the next frame; the detector does not run for one that cannot be."""

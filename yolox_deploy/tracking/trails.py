@@ -57,7 +57,7 @@ class Trails:
     def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A copy of `image` (H, W, 3 uint8 BGR) with a line along each trail, in the colour of its identity."""
         canvas = np.ascontiguousarray(image).copy()
-        thickness = max(1, round(min(canvas.shape[:2]) / 300))
+        thickness = max(2, round(min(canvas.shape[:2]) / 200))
         for identity, places in self._places.items():
             points = np.array(places)[:, :2]
             line = np.round((points - 0.5) * 2**SHIFT).astype(
