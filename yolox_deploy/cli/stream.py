@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import numbers, overrides
+from yolox_deploy.cli.common import names_in, numbers, overrides, parse_size
 from yolox_deploy.cli.stream_live import LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import FASTEST_RATE, sweep_command
 from yolox_deploy.errors import UsageError
@@ -97,6 +97,11 @@ def stream_command(
             min=0, max=1, help=f"Overlap above which boxes are one object (--sweep: {EVALUATION.iou})."
         ),
     ] = Thresholds.iou,
+    only: options.Only = None,
+    tiles: options.Tiles = None,
+    overlap: options.Overlap = Thresholds.overlap,
+    class_agnostic: options.ClassAgnostic = False,
+    max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
     names: options.Names = None,
     legacy: options.Legacy = False,
     override: options.Override = None,
@@ -116,7 +121,10 @@ def stream_command(
     _quiet_opencv()
     if sweep:
         live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
-        _refuse({**live, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep")
+        choice = {"--only": only, "--tiles": tiles, "--class-agnostic": class_agnostic}
+        _refuse(
+            {**live, **choice, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep"
+        )
         if len(source) > 1:
             raise UsageError(f"--sweep replays the pictures of one source, found {len(source)}")
         sweep_command(
@@ -160,6 +168,11 @@ def stream_command(
                 "device": device,
                 "conf": conf,
                 "iou": iou,
+                "class_agnostic": class_agnostic,
+                "max_detections": max_detections,
+                "classes": names_in(only),
+                "tiles": parse_size(tiles),
+                "overlap": overlap,
                 "threads": threads,
                 "override": overrides(names, legacy, imgsz, override),
             },

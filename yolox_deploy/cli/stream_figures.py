@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from yolox_deploy.cli.common import console, print_json, print_table
 
 if TYPE_CHECKING:
@@ -86,23 +88,24 @@ def _print_one(run: SourceRun, accuracy: Mapping[str, float] | None) -> None:
 
 
 def _print_several(runs: list[SourceRun], total: LiveFigures) -> None:
+    """The names by number, for they may be long, and a row for each number."""
+    for number, run in enumerate(runs, start=1):
+        typer.echo(f"{number}: {run.header.source}, {run.figures.seconds:.1f} s, {run.header.policy}")
     columns = (
-        "source",
-        "s",
+        "",
         "frames",
         "answered",
         "dropped",
         "FPS",
-        "latency",
+        "latency p50, ms",
         "age p50 / p95, ms",
         "reconnects",
     )
-    named = [(run.header.source, run.figures) for run in runs]
+    named = [(str(number), run.figures) for number, run in enumerate(runs, start=1)]
     rows = [
         (
-            *(name, f"{figures.seconds:.1f}", figures.appeared, figures.answered, figures.dropped),
-            *(f"{figures.fps:.2f}", _joined([figures.latency["p50"]])),
-            *(_joined(figures.age.values()), figures.reconnects),
+            *(name, figures.appeared, figures.answered, figures.dropped, f"{figures.fps:.2f}"),
+            *(_joined([figures.latency["p50"]]), _joined(figures.age.values()), figures.reconnects),
         )
         for name, figures in (*named, ("all", total))
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.cli.common import reporting
 from yolox_deploy.cli.stream_figures import SourceRun, show_figures
 from yolox_deploy.errors import UsageError, require
+from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
@@ -148,7 +149,9 @@ def _written(path: Path | None, since: float) -> Path | None:
 
 def _model(detector: Detector) -> dict[str, Any]:
     """What the record says of the detector."""
-    info, thresholds = detector.info, detector.thresholds
+    info, thresholds, usual = detector.info, detector.thresholds, Thresholds()
+    rest = ("class_agnostic", "max_detections", "classes", "tiles")
+    chosen = {name: getattr(thresholds, name) for name in rest}
     return {
         "path": info.path,
         "backend": info.backend,
@@ -157,6 +160,7 @@ def _model(detector: Detector) -> dict[str, Any]:
         "input_size": list(info.artifact.input_size),
         "conf": thresholds.conf,
         "iou": thresholds.iou,
+        **{name: value for name, value in chosen.items() if value != getattr(usual, name)},
     }
 
 
