@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.clips import INDEX, Clip, ClipOptions, ClipRecorder
-from yolox_deploy.types import Detections
 
 NAMES = ("person", "traffic light")
 NOON = 1_796_040_000.0  # 2026-11-30T12:00:00Z

@@ -21,7 +21,7 @@ from yolox_deploy.files import check_writable, naming
 from yolox_deploy.streaming.video import VideoWriter, part_path
 
 if TYPE_CHECKING:
-    from yolox_deploy.types import Detections
+    from yolox_deploy.detections import Detections
 
 INDEX = "clips.jsonl"
 """The file in the folder of the clips with one line a clip."""
