@@ -30,6 +30,7 @@ def interrupted(arguments: list[str], moment: float, folder: Path) -> tuple[int,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "export"])
 def test_ctrl_c_in_the_first_moments_ends_a_command_without_a_traceback(
     command: str, toy_model: Any, photographs: list[Path], tmp_path: Path
@@ -92,3 +93,30 @@ def test_a_signal_inside_a_destructor_is_not_lost(name: str, code: int) -> None:
     )
     assert (done.returncode, done.stdout) == (code, "finished\n")
     assert "Exception ignored" not in done.stderr
+
+
+SWALLOWED = """
+import pathlib, sys
+from yolox_deploy.cli.interrupts import ending_cleanly
+
+pathlib.Path("careless.py").write_text('''
+import signal
+try:
+    signal.raise_signal(signal.SIGINT)
+    for _ in range(1000):
+        pass
+except BaseException:
+    pass
+''')
+sys.path.insert(0, "")
+with ending_cleanly():
+    import careless, time
+    time.sleep(20)
+"""
+
+
+def test_a_signal_waits_for_the_end_of_an_import_that_would_swallow_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWED], capture_output=True, timeout=10, check=False, cwd=tmp_path
+    )
+    assert done.returncode == -signal.SIGINT, done.stderr
