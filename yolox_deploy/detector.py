@@ -20,7 +20,7 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import RuntimeFailure, UsageError
 from yolox_deploy.foreign.conventions import describe, stated_size
-from yolox_deploy.images import ImageSource, load_image
+from yolox_deploy.images import ImageSource, load_image, several
 from yolox_deploy.models.published import model_path
 from yolox_deploy.outputs import row_reader
 from yolox_deploy.postprocess import anchor_grid, to_detections
@@ -200,8 +200,8 @@ class Detector:
         """Detect the objects in one image.
 
         Args:
-            image: H×W×3 uint8 BGR array (H×W×4 for a model that takes a fourth channel), path, encoded bytes or
-                PIL image.
+            image: H×W×3 uint8 BGR array (H×W×4 for a model that takes a fourth channel), path, encoded bytes, open
+                binary file (`io.BytesIO` too) or PIL image.
             thresholds: `conf`, `iou`, `class_agnostic`, `max_detections`, `multi_label`, `classes`, `tiles` or
                 `overlap` of this call alone.
 
@@ -226,8 +226,11 @@ class Detector:
         """Detect in several images, as many at a time as the model's batch takes (16, where it is free).
 
         `images` is read as it is needed, so a generator of any length works.
+
+        Raises:
+            UsageError: `images` is a single picture. Else as `predict`.
         """
-        asked, pictures = self._asked(thresholds), map(self._load, images)
+        asked, pictures = self._asked(thresholds), map(self._load, several(images))
         if asked.tiles is not None:
             return list(self._predict_tiled(pictures, asked))
         return [self._found(rows, letterbox, asked) for rows, letterbox in self._answers(pictures)]
