@@ -93,7 +93,17 @@ def test_ctrl_c_on_a_camera_keeps_what_was_written(nano_onnx: Path, tmp_path: Pa
     pictures = [cv2.imencode(".jpg", scene.at(index / 20)[0])[1].tobytes() for index in range(40)]
     out, lines = tmp_path / "out.avi", tmp_path / "out.jsonl"
     with LoopbackCamera(lambda number: pictures[number % 40], rate=20) as camera:
-        command = [*COMMAND, camera.address, "--model", nano_onnx, "--out", out, "--save-json", lines, "--json"]
+        command = [
+            *COMMAND,
+            camera.address,
+            "--model",
+            nano_onnx,
+            "--out",
+            out,
+            "--save-json",
+            lines,
+            "--json",
+        ]
         process = subprocess.Popen(
             [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
