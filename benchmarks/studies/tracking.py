@@ -48,6 +48,8 @@ SCENES = (
     MovingOptions(objects=8, speed=0.6),
 )
 LOW = 0.1
+HIDDEN = (0.2, 0.55)
+MATCH_IOU = 0.5
 NEAREST_IOU = 0.1
 """Least overlap of the nearest box of the frame before."""
 
@@ -67,7 +69,11 @@ Way = Callable[[Stream], list[Detections]]
 
 @dataclass(frozen=True)
 class Result:
-    """A way's figures over all sequences; shares are 0-1."""
+    """A way's figures over all sequences; shares are 0-1.
+
+    `hidden` counts how often an object was not found in the frames of `HIDDEN` seconds and then found again, and `back`
+    how often it had its old identity then.
+    """
 
     hota: float
     det_a: float
@@ -75,6 +81,8 @@ class Result:
     idf1: float
     mota: float
     switches: int
+    back: int
+    hidden: int
     milliseconds: float
 
 
@@ -155,7 +163,7 @@ def measure(sequences: Sequence[Stream], seen: Callable[[Stream], Stream], way: 
     """Link every sequence, and score all of them together."""
     metrics = require("trackers.eval", "track")
     clear, hota, identity = [], [], []
-    spent, frames = 0.0, 0
+    spent, frames, back, hidden = 0.0, 0, 0, 0
     for sequence in sequences:
         kept = seen(sequence)
         begun = time.perf_counter()
@@ -167,6 +175,8 @@ def measure(sequences: Sequence[Stream], seen: Callable[[Stream], Stream], way: 
             [found.track_ids for found in told],
             [_similarity(frame.truth, found) for frame, found in zip(kept, told, strict=True)],
         )
+        same, both = _comebacks(kept, told)
+        back, hidden = back + same, hidden + both
         clear.append(metrics.compute_clear_metrics(*scored))
         hota.append(metrics.compute_hota_metrics(*scored))
         identity.append(metrics.compute_identity_metrics(*scored))
@@ -178,6 +188,8 @@ def measure(sequences: Sequence[Stream], seen: Callable[[Stream], Stream], way: 
         metrics.aggregate_identity_metrics(identity)["IDF1"],
         by_clear["MOTA"],
         by_clear["IDSW"],
+        back,
+        hidden,
         1e3 * spent / max(frames, 1),
     )
 
@@ -229,6 +241,24 @@ def _camera_sequences(
         yield watched
 
 
+def _comebacks(sequence: Stream, told: Sequence[Detections]) -> tuple[int, int]:
+    """How often an object came back under its old identity, and at all, after it was hidden for a short while."""
+    last: dict[int, tuple[int, float, int]] = {}
+    same = both = 0
+    for index, (frame, found) in enumerate(zip(sequence, told, strict=True)):
+        truth = frame.truth
+        there = Boxes(truth.boxes.astype(np.float32), np.ones(len(truth.tracks), np.float32), truth.classes)
+        left, right, _ = match(there, _boxes(found), MATCH_IOU, same_class_only=True)
+        for row, column in zip(left.tolist(), right.tolist(), strict=True):
+            track, identity = int(truth.tracks[row]), found[column].track_ids
+            before = last.get(track, (index, frame.seconds, -1))
+            last[track] = index, frame.seconds, -1 if identity is None else int(identity[0])
+            if index - before[0] > 1 and HIDDEN[0] < frame.seconds - before[1] < HIDDEN[1]:
+                both += 1
+                same += before[2] == last[track][2]
+    return same, both
+
+
 def _similarity(truth: FrameObjects, found: Detections) -> NDArray[np.float64]:
     same_class = truth.classes[:, None] == found.class_ids[None]
     return np.where(same_class, iou_matrix(truth.boxes.astype(np.float32), found.boxes), 0.0)
@@ -257,12 +287,13 @@ def _half(sequence: Stream) -> Stream:
 
 def _print(title: str, sequences: Sequence[Stream]) -> None:
     typer.echo(f"{title}: {len(sequences)} sequences, {sum(map(len, sequences))} frames")
-    typer.echo(f"{'way':33} HOTA  DetA  AssA  IDF1  MOTA  switches  ms a frame")
+    typer.echo(f"{'way':33} HOTA  DetA  AssA  IDF1  MOTA  switches  back after 0.2-0.5 s  ms a frame")
     for name, (seen, way) in ways().items():
         result = measure(sequences, seen, way)
         shares = (result.hota, result.det_a, result.ass_a, result.idf1, result.mota)
+        back = f"{result.back} of {result.hidden}"
         figures = "  ".join(f"{100 * share:4.1f}" for share in shares)
-        typer.echo(f"{name:33} {figures}  {result.switches:8}  {result.milliseconds:10.2f}")
+        typer.echo(f"{name:33} {figures}  {result.switches:8}  {back:>20}  {result.milliseconds:10.2f}")
 
 
 if __name__ == "__main__":
