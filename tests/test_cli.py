@@ -22,7 +22,7 @@ from tests.conftest import BRIEF
 from yolox_deploy import export
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.cli.common import parse_size, read_class_names
-from yolox_deploy.cli.predict import output_names
+from yolox_deploy.cli.predict_sources import Names
 from yolox_deploy.errors import GateError, InputError, UsageError
 from yolox_deploy.models import ZOO
 from yolox_deploy.runtimes import registry

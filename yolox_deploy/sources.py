@@ -6,13 +6,18 @@ import glob
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
+import numpy as np
+
 from yolox_deploy.capture import Frame, LiveSource, video_frames
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.images import load_image
+from yolox_deploy.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Found, find, is_video
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -24,8 +29,6 @@ __all__ = [
     "open_source",
 ]
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
-VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
 STOP_SECONDS = 2.0
 """How long closing waits for a read that is under way; one that hangs ends by itself later."""
 
@@ -55,11 +58,14 @@ def is_live(source: str | int | Path) -> bool:
     return isinstance(source, int) or str(source).isdecimal() or "://" in str(source)
 
 
-def open_source(source: str | int | Path, *, reconnect: float = 0.0, channels: int = 3) -> Iterator[Frame]:
-    """Frames of a picture, a folder, a glob, a video, a camera (its number) or a network stream.
+def open_source(
+    source: str | int | Path | Iterable[str | int | Path], *, reconnect: float = 0.0, channels: int = 3
+) -> Iterator[Frame]:
+    """Frames of a picture, a folder and those below it, a glob, a video, a camera (its number) or a network stream.
 
     A video yields every frame. A live source yields the newest frame and drops those that came while the
-    caller was busy. Closing the generator releases the device.
+    caller was busy. Several sources in a list come one after another; an iterable without a length is read as it
+    goes. Closing the generator releases the device.
 
     Args:
         reconnect: seconds without a frame after which a live source that was lost is given up; 0 ends with
@@ -68,16 +74,41 @@ def open_source(source: str | int | Path, *, reconnect: float = 0.0, channels: i
 
     Raises:
         InputError: the source is missing or cannot be read.
+        UsageError: it is no source.
     """
+    if not isinstance(source, str | int | Path):
+        return _one_after_another(source, reconnect, channels)
     if is_live(source):
         return _newest_frames(source, reconnect)
-    path = Path(str(source))
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        if not path.is_file():
-            raise InputError(f"no video at {path}")
+    path = Path(source)
+    if is_video(path) and path.is_file():
         return video_frames(path)
-    paths = image_paths(str(source))
-    return (Frame(load_image(p, channels), i, str(p), time.monotonic()) for i, p in enumerate(paths))
+    return _file_frames(find(source), channels)
+
+
+def _one_after_another(
+    sources: Iterable[str | int | Path], reconnect: float, channels: int
+) -> Iterator[Frame]:
+    if not isinstance(sources, Iterable) or isinstance(sources, bytes | bytearray | memoryview | np.ndarray):
+        raise UsageError(
+            f"a source is a path, a glob, a camera's number, an address or a list of these, found {type(sources)}; "
+            "pictures in memory go to predict or predict_batch"
+        )
+    for source in sources if isinstance(sources, Sequence) else ():
+        if isinstance(source, str | Path) and not is_live(source):
+            find(source)  # what is missing is told at once
+    frames = (frame for source in sources for frame in open_source(source, reconnect=reconnect, channels=channels))
+    return (replace(frame, index=index) for index, frame in enumerate(frames))
+
+
+def _file_frames(found: Iterator[Found], channels: int) -> Iterator[Frame]:
+    """The pictures, and the frames of the videos, counted together."""
+    number = count()
+    for path, _ in found:
+        if is_video(path):
+            yield from (replace(frame, index=next(number)) for frame in video_frames(path))
+        else:
+            yield Frame(load_image(path, channels), next(number), str(path), time.monotonic())
 
 
 def _newest_frames(source: str | int | Path, reconnect: float) -> Iterator[Frame]:
