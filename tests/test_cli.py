@@ -503,6 +503,17 @@ def test_a_picture_is_annotated_in_a_format_that_can_be_written(
     assert cv2.imread(str(written)) is not None
 
 
+def test_data_of_12_bits_in_16_is_warned_of_once(call: Call, toy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    for number in range(3):
+        values = np.random.default_rng(number).integers(0, 4096 - number, (64, 96), np.uint16)
+        cv2.imwrite(str(folder / f"{number}.png"), values)
+    code, _, err = call("predict", folder, "--model", toy, "--no-images")
+    assert code == 0, err
+    assert err.count("has no value above 4095: it is read as 12-bit data") == 1
+
+
 def test_pictures_of_the_same_name_do_not_overwrite_each_other() -> None:
     paths = [Path(name) for name in ("a/x.png", "a/x_2.png", "b/x.png", "c/x.png", "c/y.gif", "d/z")]
     assert output_names(paths) == ["x.png", "x_2.png", "x_3.png", "x_4.png", "y.gif.png", "z.png"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections.abc import Iterator
@@ -202,6 +203,55 @@ def test_a_batch_gives_what_single_calls_give(toy_model: Any, tmp_path: Path, ba
 
 def test_an_empty_batch_is_an_empty_list(two: Detector) -> None:
     assert two.predict_batch([]) == []
+
+
+PNG = cv2.imencode(".png", black())[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (black(), r"one array of shape \(64, 96, 3\)"),
+        (black()[:, :, 0], r"one array of shape \(64, 96\)"),
+        (black().transpose(2, 0, 1), r"one array of shape \(3, 64, 96\)"),
+        ("street.jpg", "str"),
+        (Path("street.jpg"), "PosixPath|WindowsPath"),
+        (PNG, "bytes"),
+        (bytearray(PNG), "bytearray"),
+        (memoryview(PNG), "memoryview"),
+        (io.BytesIO(PNG), "BytesIO"),
+    ],
+)
+def test_one_picture_is_no_batch(two: Detector, images: Any, found: str) -> None:
+    """Its rows, letters or lines would be taken for pictures."""
+    expected = rf"found ({found}); for one picture call predict\(image\), or predict_batch\(\[image\]\)"
+    with pytest.raises(UsageError, match=expected):
+        two.predict_batch(images)
+
+
+def test_one_pil_image_is_no_batch(two: Detector) -> None:
+    image = pytest.importorskip("PIL.Image").new("RGB", (96, 64))
+    with pytest.raises(UsageError, match="found Image; for one picture call"):
+        two.predict_batch(image)
+    assert two.predict_batch([image]) == [two.predict(black())]
+
+
+@pytest.mark.parametrize("images", [None, 3, True, two, {"a.jpg": PNG}])
+def test_what_holds_no_pictures_is_no_batch(two: Detector, images: Any) -> None:
+    with pytest.raises(UsageError, match=r"takes several pictures, found \w+; pass a list of them"):
+        two.predict_batch(images)
+
+
+def test_several_pictures_of_any_kind(two: Detector, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    sources = (black(), PNG, io.BytesIO(PNG), tmp_path / "a.png")
+    expected = [two.predict(black())] * 4
+    for images in (sources, list(sources), iter(sources), (each for each in sources)):
+        assert two.predict_batch(images) == expected
+    assert two.predict_batch(np.stack([black()] * 4)) == expected
+    assert [two.predict(image) for image in sources] == expected
+    with pytest.raises(InputError, match=r"from list; .*predict_batch takes several"):
+        two.predict([black()])  # type: ignore[arg-type]
 
 
 def lit_model(toy_model: Any, path: Path, **options: Any) -> Path:

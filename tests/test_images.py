@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
+import struct
 import subprocess
 import sys
+import tempfile
+import textwrap
+import urllib.request
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -318,3 +324,202 @@ def test_pil_is_never_imported_by_us() -> None:
         "assert not any(name.startswith('PIL') for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[1])
+
+
+def deep(bits: int) -> NDArray[np.uint16]:
+    """`gradient` as a camera of so many bits stores it in 16; its brightest value is white."""
+    image = gradient().astype(np.uint32)
+    return (image * ((1 << bits) - 1) // image.max()).astype(np.uint16)
+
+
+def netpbm(image: NDArray, white: int) -> bytes:
+    """A PGM or PPM file with a comment in its header."""
+    kind = b"P5" if image.ndim == 2 else b"P6"
+    values = image if image.ndim == 2 else image[:, :, ::-1]
+    header = b"%s\n# by a camera\n%d %d\n%d\n" % (kind, image.shape[1], image.shape[0], white)
+    return header + values.astype(">u2" if white > 255 else "u1").tobytes()
+
+
+def packed_tiff(image: NDArray[np.uint16], bits: int) -> bytes:
+    """A greyscale TIFF whose values take `bits` each, without gaps but at the ends of rows."""
+    height, width = image.shape
+    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in image]
+    length = -(-width * bits // 8)
+    data = b"".join(int(row.ljust(length * 8, "0"), 2).to_bytes(length, "big") for row in rows)
+    data += b"\0" * (len(data) % 2)
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return (
+        struct.pack("<4sI", b"II*\0", 8 + len(data))
+        + data
+        + struct.pack("<H", len(tags))
+        + entries
+        + bytes(4)
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("kind", ["array", "grey", "png", "tiff", "pil", "pil I"])
+def test_data_of_fewer_bits_in_sixteen_is_stretched_and_warned_of(kind: str, bits: int) -> None:
+    image = deep(bits)
+    sources = {
+        "array": image,
+        "grey": image[:, :, 0],
+        "png": encoded(image),
+        "tiff": encoded(image, ".tiff"),
+        "pil": PILImage.fromarray(image[:, :, 0]),
+        "pil I": PILImage.fromarray(image[:, :, 0].astype(np.int32)),
+    }
+    with pytest.warns(UserWarning, match=f"no value above {image.max()}: it is read as {bits}-bit") as told:
+        loaded = load_image(sources[kind])
+    assert len(told) == 1
+    expected = np.round(image / image.max() * 255)
+    if kind in ("grey", "pil", "pil I"):
+        expected = np.repeat(expected[:, :, :1], 3, axis=2)
+    np.testing.assert_array_equal(loaded, expected)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_the_cure_in_the_warning_says_another_depth(bits: int) -> None:
+    with pytest.warns(UserWarning, match=r"\(picture >> \(bits - 8\)\)\.astype\(numpy\.uint8\)"):
+        load_image(picture := deep(10))
+    stated = load_image((picture >> (bits - 8)).astype(np.uint8))
+    np.testing.assert_array_equal(stated, (picture // 2 ** (bits - 8)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("brightest", [16384, 30000, 65535])
+def test_sixteen_bits_are_not_stretched(brightest: int) -> None:
+    image = gradient().astype(np.uint32)
+    image = (image * brightest // image.max()).astype(np.uint16)
+    for source in (image, encoded(image), encoded(image, ".tiff")):
+        np.testing.assert_array_equal(load_image(source), np.round(image / 257))
+
+
+def test_black_and_dark_eight_bit_pictures_in_sixteen_are_not_stretched() -> None:
+    dark = gradient() // 8
+    for image in (np.zeros((4, 5), np.uint16), dark.astype(np.uint16) * 257):
+        np.testing.assert_array_equal(load_image(image).max(), image.max() // 257)
+
+
+@pytest.mark.parametrize("white", [100, 255, 300, 1023, 4095, 65535])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_white_is_what_a_netpbm_file_states(channels: int, white: int) -> None:
+    """A dark picture as well: half of white is grey, whatever the greatest value is, and nothing is warned of."""
+    image = (gradient().astype(np.uint32) * white // 400).astype(np.uint16)
+    image = image[:, :, 0] if channels == 1 else image
+    loaded = load_image(netpbm(image, white))
+    expected = np.floor(image / white * 255 + 0.5)
+    np.testing.assert_array_equal(loaded, np.dstack([expected] * 3) if channels == 1 else expected)
+
+
+@pytest.mark.parametrize("text", ["P2\n4 1\n100\n0 50 99 100\n", "P2 4 1 4000 0 2000 3960 4000\n"])
+def test_netpbm_in_plain_text(text: str) -> None:
+    assert load_image(text.encode())[0, :, 0].tolist() == pytest.approx([0, 127.5, 252.5, 255], abs=0.6)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_packed_tiff(bits: int) -> None:
+    image = deep(bits)[:, :, 0]
+    image[0, :2] = 0, (1 << bits) - 1
+    loaded = load_image(packed_tiff(image, bits))
+    assert np.abs(loaded[:, :, 1] - image / image.max() * 255).max() < 1
+
+
+def test_the_fourth_channel_of_sixteen_bits() -> None:
+    colours, dim = deep(12), deep(12)[:, :, :1]
+    for fourth, expected in ((dim, dim / 4095 * 255), (dim * 16, dim * 16 / 257)):
+        with pytest.warns(UserWarning, match="12-bit"):
+            loaded = load_image(np.dstack([colours, fourth]), 4)
+        np.testing.assert_array_equal(loaded[:, :, :3], np.round(colours / 4095 * 255))
+        np.testing.assert_array_equal(loaded[:, :, 3:], np.round(expected))
+
+
+def test_files_of_signed_and_real_values() -> None:
+    signed = (gradient().astype(np.int32) * 150).astype(np.int16)
+    np.testing.assert_array_equal(load_image(encoded(signed, ".tiff")), np.round(signed / 257))
+    for wrong, dtype in ((-signed, "int16"), (signed / np.float32(4), "float32")):
+        with pytest.raises(InputError, match=f"holds {dtype}; expected 8 or 16 bits"):
+            load_image(encoded(wrong, ".tiff"))
+
+
+def test_an_open_file(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(gradient()))
+    buffer = io.BytesIO()
+    PILImage.fromarray(gradient()[:, :, ::-1]).save(buffer, "png")
+    assert buffer.tell() > 0  # as it is after writing; it is read from its beginning, twice as well
+    with path.open("rb") as file, tempfile.SpooledTemporaryFile() as spooled:
+        spooled.write(path.read_bytes())
+        for source in (file, buffer, buffer, spooled):
+            np.testing.assert_array_equal(load_image(source), gradient())
+    with urllib.request.urlopen(path.as_uri()) as answer:
+        np.testing.assert_array_equal(load_image(answer), gradient())
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        archive.write(path, "a.png")
+    with zipfile.ZipFile(tmp_path / "pictures.zip") as archive, archive.open("a.png") as member:
+        np.testing.assert_array_equal(load_image(member), gradient())
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    code = "import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))"
+    command = [sys.executable, "-c", code, encoded(gradient()).hex()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        np.testing.assert_array_equal(load_image(process.stdout), gradient())
+
+
+def test_open_files_that_hold_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no picture")
+    closed = io.BytesIO(encoded(gradient()))
+    closed.close()
+    with (tmp_path / "a.txt").open() as text, (tmp_path / "b").open("wb") as written:
+        for source, message in (
+            (text, r"the TextIOWrapper is open as text; open the file as bytes: open\(path, 'rb'\)"),
+            (io.StringIO("x"), "the StringIO is open as text"),
+            (written, "cannot read the BufferedWriter"),
+            (closed, "cannot read the BytesIO: .*closed"),
+            (io.BytesIO(), r"the BytesIO is empty \(0 bytes\)"),
+            (io.BytesIO(b"no picture"), r"the BytesIO \(10 bytes\) is broken"),
+        ):
+            with pytest.raises(InputError, match=message):
+                load_image(source)
+
+
+BASE64 = base64.b64encode(encoded(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BASE64, r"found a text of \d{4} characters that looks like base64; .*base64.b64decode"),
+        (BASE64[:120], "found a text of 120 characters that looks like base64"),
+        ("\n".join(textwrap.wrap(BASE64)), "looks like base64"),
+        (BASE64.replace("/", "_").replace("+", "-"), "looks like base64"),
+        (BASE64[1:], "looks like base64"),
+        (f"data:image/png;base64,{BASE64}", "found a data URL of .* characters; decode it"),
+        ("https://example.org/a.jpg?" + "x" * 500, r"found the address https:/.*urlopen\(address\)\.read"),
+        ("no picture. " * 500, "cannot read no picture. .*: File name too long"),
+        ("no/picture/" * 30, "no such image file: no/picture/"),
+        ("a\0b" * 200, "cannot read a"),
+    ],
+    ids=["png", "short", "wrapped", "url-safe", "no picture", "data", "address", "text", "path", "zeros"],
+)
+def test_long_texts_are_not_repeated(text: str, message: str) -> None:
+    for source in (text, Path(text)):
+        with pytest.raises(InputError, match=message) as refused:
+            load_image(source)
+        assert len(str(refused.value)) < 220
+        assert text[40:140] not in str(refused.value)
+
+
+def test_what_the_message_on_base64_says_works() -> None:
+    url = f"data:image/png;base64,{BASE64}"
+    decoded = load_image(base64.b64decode(url.partition(",")[2]))
+    np.testing.assert_array_equal(decoded, load_image(base64.b64decode(BASE64)))
+    with pytest.raises(InputError, match=r"looks like base64; decode it: base64\.b64decode\(data\)"):
+        load_image(BASE64.encode())
+
+
+def test_paths_that_merely_lead_nowhere_are_called_paths(tmp_path: Path) -> None:
+    for name in ("/9j/picture.jpg", "UklGR/a b c.png", "C:/pictures/a.jpg", "home/user/pictures/street"):
+        with pytest.raises(InputError, match=f"no such image file: {name}"):
+            load_image(name)

@@ -231,7 +231,7 @@ class Detections:
         if conf is not None:
             kept &= self.scores >= conf
         if min_area is not None:
-            kept &= (self.boxes[:, 2:] - self.boxes[:, :2]).prod(axis=1) >= min_area
+            kept &= (self.boxes[:, 2:] - self.boxes[:, :2]).clip(0).prod(axis=1) >= min_area
         return self[kept]
 
     def crops(self, image: ImageSource) -> list[NDArray[np.uint8]]:
@@ -383,8 +383,6 @@ class Detections:
         boxes, scores, class_ids = self.boxes, self.scores, self.class_ids
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise ArtifactError("detections: boxes or scores are not finite; the model file is broken")
-        if (boxes[:, 2:] < boxes[:, :2]).any():
-            raise ArtifactError("detections: a box ends before it begins; expected x1 <= x2 and y1 <= y2")
         if (scores[1:] > scores[:-1]).any():
             raise ArtifactError("detections: scores are not in descending order")
         if scores[0] > 1 or scores[-1] < 0:

@@ -19,7 +19,7 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import RuntimeFailure, UsageError
 from yolox_deploy.foreign.conventions import describe, stated_size
-from yolox_deploy.images import ImageSource, load_image
+from yolox_deploy.images import ImageSource, load_image, several
 from yolox_deploy.models.published import model_path
 from yolox_deploy.outputs import row_reader
 from yolox_deploy.postprocess import anchor_grid, to_detections
@@ -188,8 +188,8 @@ class Detector:
         """Detect the objects in one image.
 
         Args:
-            image: H×W×3 uint8 BGR array (H×W×4 for a model that takes a fourth channel), path, encoded bytes or
-                PIL image.
+            image: H×W×3 uint8 BGR array (H×W×4 for a model that takes a fourth channel), path, encoded bytes, open
+                binary file (`io.BytesIO` too) or PIL image.
             thresholds: `conf`, `iou`, `class_agnostic`, `max_detections` or `multi_label` of this call alone.
 
         Returns:
@@ -209,9 +209,12 @@ class Detector:
         """Detect in several images, as many at a time as the model's batch takes (16, where it is free).
 
         `images` is read as it is needed, so a generator of any length works.
+
+        Raises:
+            UsageError: `images` is a single picture. Else as `predict`.
         """
         size = self._artifact.batch or self._runtime.loaded.max_batch or FREE_BATCH
-        waiting = iter(images)
+        waiting = several(images)
         results: list[Detections] = []
         while chunk := [self._load(image) for image in islice(waiting, size)]:
             results += self._predict_chunk(chunk, thresholds)

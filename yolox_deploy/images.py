@@ -1,31 +1,40 @@
 """Pictures from whatever holds them: arrays, files, encoded bytes, PIL images.
 
 Everything becomes an (H, W, 3) uint8 BGR array, or (H, W, 4) for a model that takes a fourth channel; for others
-alpha is dropped (not blended). EXIF orientation is applied, 16 bits become 8, and of an animation or a multi-page
-file the first picture is taken. A file that breaks off is refused rather than read in part.
+alpha is dropped (not blended). EXIF orientation is applied, 16 bits become 8 (`bit_depth`), and of an animation or a
+multi-page file the first picture is taken. A file that breaks off is refused rather than read in part.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeGuard
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.errors import InputError
-from yolox_deploy.signatures import identify
+from yolox_deploy.bit_depth import stated_white, to_eight_bits
+from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.path_texts import is_base64, not_a_path, short
+from yolox_deploy.signatures import HEAD, identify
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-ImageSource: TypeAlias = "NDArray[Any] | str | os.PathLike[str] | bytes | bytearray | memoryview | PILImage"
+ImageSource: TypeAlias = (
+    "NDArray[Any] | str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | PILImage"
+)
 
+_TO_UINT8 = "scale it to 0-255 and convert with .round().clip(0, 255).astype(numpy.uint8)"
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+_OF_16_BITS = (b"\x89PNG", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
+"""How files begin (PNG, TIFF, PGM, PPM) whose 16 bits OpenCV cuts to the upper 8; in others it knows their depth."""
 
 
 def load_image(source: ImageSource, channels: int = 3) -> NDArray[np.uint8]:
@@ -34,8 +43,12 @@ def load_image(source: ImageSource, channels: int = 3) -> NDArray[np.uint8]:
     Args:
         source: a uint8 or uint16 array (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA, where uint8 of
             the wanted channels is passed through without a copy if its pixels are contiguous; a path; the
-            bytes of an encoded file (JPEG, PNG, ...); or a PIL image of any mode that converts to RGB.
+            bytes of an encoded file (JPEG, PNG, ...); a binary file that is open (`io.BytesIO` too), read from its
+            beginning where it can seek; or a PIL image of any mode that converts to RGB.
         channels: 3, or 4 for a model that takes a fourth (`InputConvention.picture_channels`).
+
+    Warns:
+        UserWarning: a picture of 16 bits holds values of fewer bits only, and is read as such.
 
     Raises:
         InputError: there is no such file, it is no picture or a broken one, the array has another form, or
@@ -59,6 +72,28 @@ def load_opaque(source: ImageSource, channels: int) -> NDArray[np.uint8]:
     return image
 
 
+def several(images: Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """An iterator over pictures.
+
+    Raises:
+        UsageError: it is one picture, whose rows, letters or lines would be taken for pictures, or none at all.
+    """
+    one = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(images, "read")
+    found = type(images).__name__
+    if isinstance(images, np.ndarray) and images.ndim != 4 and images.dtype.kind not in "OU":
+        one, found = True, f"one array of shape {images.shape}"
+    if one or _is_pil(images):
+        raise UsageError(
+            f"predict_batch takes several pictures, found {found}; for one picture call predict(image), or "
+            "predict_batch([image])"
+        )
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise UsageError(
+            f"predict_batch takes several pictures, found {found}; pass a list of them, or what yields them"
+        )
+    return iter(images)
+
+
 def _load(source: ImageSource, most: int) -> NDArray[np.uint8]:
     """The picture in 3 channels, or in 4 where it has them and `most` is 4."""
     if isinstance(source, np.ndarray):
@@ -66,50 +101,86 @@ def _load(source: ImageSource, most: int) -> NDArray[np.uint8]:
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(bytes(source), "the encoded image", most)
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source), most)
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(source, pil.Image):
+        return _from_path(Path(source), most)
+    if _is_pil(source):
         return _from_pil(source, most)
+    if hasattr(source, "read"):
+        return _from_open_file(source, most)
+    hint = "; predict_batch takes several" if isinstance(source, list | tuple) else ""
     raise InputError(
         f"cannot read an image from {type(source).__name__}; expected an HxWx3 uint8 BGR array, a path, "
-        "encoded bytes or a PIL image"
+        f"encoded bytes, a binary file or a PIL image{hint}"
     )
 
 
-def _from_file(path: Path, most: int) -> NDArray[np.uint8]:
+def _is_pil(source: object) -> TypeGuard[PILImage]:
+    """Whether it is a PIL image, without an import of PIL: who has such an image did that."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(source, pil.Image)
+
+
+def _from_path(path: Path, most: int) -> NDArray[np.uint8]:
     # Read here rather than by cv2.imread, which returns None for every failure.
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"no such image file: {path}") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; expected one image file") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+        if (instead := not_a_path(path)) is not None:
+            raise InputError(f"expected the path of an image file, found {instead}") from None
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"no such image file: {short(path)}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read {short(path)}: {reason}") from error
     return _decode(data, str(path), most)
+
+
+def _from_open_file(file: Any, most: int) -> NDArray[np.uint8]:
+    name = f"the {type(file).__name__}"
+    if isinstance(file, io.TextIOBase):
+        raise InputError(f"{name} is open as text; open the file as bytes: open(path, 'rb')")
+    try:
+        if getattr(file, "seekable", bool)():
+            file.seek(0)
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {name}: {error}") from error
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputError(f"read() of {name} gave {type(data).__name__}; expected bytes")
+    return _decode(bytes(data), name, most)
 
 
 def _decode(data: bytes, name: str, most: int) -> NDArray[np.uint8]:
     if not data:
         raise InputError(f"{name} is empty (0 bytes)")
     encoded = np.frombuffer(data, np.uint8)
+    flags = cv2.IMREAD_COLOR
+    if most == 4 or data.startswith(_OF_16_BITS):
+        flags |= cv2.IMREAD_ANYDEPTH
     try:
-        image = cv2.imdecode(
-            encoded, cv2.IMREAD_COLOR if most == 3 else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-        )
+        image = cv2.imdecode(encoded, flags)
         if most == 4 and image is not None:
             image = _with_fourth(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), image)
     except cv2.error as error:
         raise InputError(f"OpenCV cannot decode {name}: {error}") from error
     if image is None:
-        kind = identify(data)
-        if kind is not None and kind.family not in ("picture", "text"):
-            raise InputError(f"{name} {kind.instead_of('a picture', name)}")
-        seems = f": it is {kind.name}" if kind is not None and kind.family == "text" else ""
-        raise InputError(
-            f"{name} ({len(data)} bytes) is broken, breaks off or is no image format that OpenCV reads{seems}"
-        )
-    return _from_array(image, most)
+        raise InputError(_undecoded(data, name))
+    if image.dtype.kind == "i" and image.min() >= 0:
+        image = image.astype(f"u{image.itemsize}")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{name} holds {image.dtype}; expected 8 or 16 bits without a sign: {_TO_UINT8}")
+    return _from_array(image, most, stated_white(data))
+
+
+def _undecoded(data: bytes, name: str) -> str:
+    """What is wrong with bytes of which OpenCV makes no picture."""
+    kind = identify(data)
+    if kind is not None and kind.family not in ("picture", "text"):
+        return f"{name} {kind.instead_of('a picture', name)}"
+    if is_base64(data[:HEAD].decode("latin-1")):
+        return f"{name} ({len(data)} bytes) looks like base64; decode it: base64.b64decode(data)"
+    seems = f": it is {kind.name}" if kind is not None and kind.family == "text" else ""
+    return f"{name} ({len(data)} bytes) is broken, breaks off or is no image format that OpenCV reads{seems}"
 
 
 def _with_fourth(image: NDArray[Any] | None, upright: NDArray[Any]) -> NDArray[Any]:
@@ -124,11 +195,11 @@ def _with_fourth(image: NDArray[Any] | None, upright: NDArray[Any]) -> NDArray[A
     return min(fitting, key=lambda each: cv2.norm(each[:, :, :3], upright, cv2.NORM_L1))
 
 
-def _from_array(array: NDArray[Any], most: int) -> NDArray[np.uint8]:
+def _from_array(array: NDArray[Any], most: int, white: int | None = None) -> NDArray[np.uint8]:
+    """`white`: the value that is white, where the file states it."""
     _check_array(array)
-    if array.dtype == np.uint16:
-        # 65535 / 257 = 255: the whole range, rounded to nearest.
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if array.dtype == np.uint16 or white is not None:
+        array = to_eight_bits(array, white)
     channels = 1 if array.ndim == 2 else array.shape[2]
     if channels == 1:
         array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
@@ -142,8 +213,7 @@ def _from_array(array: NDArray[Any], most: int) -> NDArray[np.uint8]:
 def _check_array(array: NDArray[Any]) -> None:
     found = f"the array has shape {array.shape} and dtype {array.dtype}"
     if array.dtype not in (np.uint8, np.uint16):
-        hint = "scale it to 0-255 and convert with .round().clip(0, 255).astype(numpy.uint8)"
-        raise InputError(f"{found}; expected uint8 or uint16: {hint}")
+        raise InputError(f"{found}; expected uint8 or uint16: {_TO_UINT8}")
     if array.ndim == 4:
         raise InputError(f"{found}; expected one image, not a batch: pass a list to predict_batch")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
