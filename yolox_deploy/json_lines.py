@@ -100,7 +100,9 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is no JSON ({error}); remove the line, or write to another file") from error
+        raise InputError(
+            f"{where} is no JSON ({error}); remove the line, or write to another file"
+        ) from error
     if not isinstance(row, dict):
         raise InputError(f"{where} is no JSON object; remove the line, or write to another file")
     return row

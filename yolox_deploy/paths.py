@@ -6,12 +6,13 @@ import glob
 import itertools
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.path_texts import not_a_path, short
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
@@ -46,14 +47,14 @@ def find(source: str | Path, leave: Collection[Path] = ()) -> Iterator[Found]:
         UsageError: at once, where the source itself lies in one of `leave`.
     """
     path = Path(source)
-    if path.is_dir() or path.is_file():
+    if os.path.exists(path):
         _refuse_inside(path, leave)
-    if path.is_file():
+    if os.path.isfile(path):
         return iter([Found(path, PurePath(path.name))])
-    found = _below(path, leave) if path.is_dir() else _matching(str(source), leave)
+    found = _below(path, leave) if os.path.isdir(path) else _matching(str(source), leave)
     first = next(found, None)
     if first is None:
-        raise InputError(f"no picture or video at {source}{_instead(path, leave)}")
+        raise InputError(f"no picture or video at {short(source)}{_instead(path, leave)}")
     return itertools.chain([first], found)
 
 
@@ -81,38 +82,50 @@ def lies_in(path: Path, folders: Iterable[Path]) -> Path | None:
 
 
 def _below(folder: Path, leave: Collection[Path]) -> Iterator[Found]:
+    return (found for found in _files(folder, leave) if is_wanted(found.path))
+
+
+def _files(folder: Path, leave: Collection[Path]) -> Iterator[Found]:
     for place, names in walk(folder, leave):
-        for name in names:
-            path = place / name
+        for path in (place / name for name in names):
             # A link that leads nowhere counts: that it cannot be read is told when its turn comes.
-            if is_wanted(path) and (path.is_file() or (path.is_symlink() and not path.exists())):
+            if path.is_file() or (path.is_symlink() and not path.exists()):
                 yield Found(path, path.relative_to(folder))
 
 
 def _matching(pattern: str, leave: Collection[Path]) -> Iterator[Found]:
-    """The files that a glob matches, sorted; those of no known suffix where there are no others."""
+    """The files that a glob matches; those of no known suffix where there are no others."""
     parts = PurePath(pattern).parts
-    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), parts[:-1])
-    root = Path(*fixed)
-    names = [name for name in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(name)]
-    paths = [path for path in map(Path, names) if not _goes_round(path.parent, root)]
-    known = any(map(is_wanted, paths))
-    for path in paths:
-        if (is_wanted(path) or not known) and lies_in(path, leave) is None:
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts[:-1]))
+    matches = _deep_matches if "**" in parts else _flat_matches
+    known = any(is_wanted(found.path) for found in matches(pattern, Path(*fixed), leave))
+    return (found for found in matches(pattern, Path(*fixed), leave) if is_wanted(found.path) or not known)
+
+
+def _flat_matches(pattern: str, root: Path, leave: Collection[Path]) -> Iterator[Found]:
+    for path in map(Path, sorted(glob.glob(pattern))):
+        if path.is_file() and lies_in(path, leave) is None:
             yield Found(path, path.relative_to(root))
+
+
+def _deep_matches(pattern: str, root: Path, leave: Collection[Path]) -> Iterator[Found]:
+    """Of a pattern with `**`, which Python's own glob follows round and round through links."""
+    wanted = PurePath(pattern).parts[len(root.parts) :]
+    if root.is_dir():
+        yield from (found for found in _files(root, leave) if _fits(found.name.parts, wanted))
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or _fits(parts[1:], pattern)
+    return fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def is_wanted(path: Path) -> bool:
     """Whether the suffix is one of pictures or videos."""
     return path.suffix.lower() in IMAGE_SUFFIXES or is_video(path)
-
-
-@lru_cache(maxsize=1024)
-def _goes_round(folder: Path, root: Path) -> bool:
-    """Whether the way from `root` to `folder` leads through one folder twice, by a link."""
-    steps = [folder, *folder.parents]
-    way = [os.path.realpath(step) for step in steps if step.is_relative_to(root)]
-    return len(set(way)) < len(way)
 
 
 def _refuse_inside(path: Path, leave: Collection[Path]) -> None:
@@ -125,14 +138,19 @@ def _refuse_inside(path: Path, leave: Collection[Path]) -> None:
 
 
 def _refuse_unreadable(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return  # nothing is in it
     raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
 
 def _instead(path: Path, leave: Collection[Path]) -> str:
     """What was expected, and what is there."""
-    if not path.is_dir():
-        return "; expected an existing file, folder or glob"
-    expected = f"expected pictures or videos in it or below ({', '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))})"
+    if not os.path.isdir(path):
+        reason = not_a_path(path)
+        return f": it is {reason}" if reason else "; expected an existing file, folder or glob"
+    expected = (
+        f"expected pictures or videos in it or below ({', '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))})"
+    )
     names = (name for _, names in walk(path, leave) for name in names)
     kinds = Counter(PurePath(name).suffix or name for name in itertools.islice(names, MOST_LOOKED_AT))
     there = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4)) or "no file"

@@ -78,7 +78,7 @@ def open_source(
     """
     if not isinstance(source, str | int | Path):
         return _one_after_another(source, reconnect, channels)
-    if is_live(source):
+    if isinstance(source, int) or is_live(source):
         return _newest_frames(source, reconnect)
     path = Path(source)
     if is_video(path) and path.is_file():
@@ -97,7 +97,9 @@ def _one_after_another(
     for source in sources if isinstance(sources, Sequence) else ():
         if isinstance(source, str | Path) and not is_live(source):
             find(source)  # what is missing is told at once
-    frames = (frame for source in sources for frame in open_source(source, reconnect=reconnect, channels=channels))
+    frames = (
+        frame for source in sources for frame in open_source(source, reconnect=reconnect, channels=channels)
+    )
     return (replace(frame, index=index) for index, frame in enumerate(frames))
 
 

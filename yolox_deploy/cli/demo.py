@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from yolox_deploy.cli.common import print_table, reporting
-from yolox_deploy.cli.predict import summary
+from yolox_deploy.cli.predict_outputs import summary
 from yolox_deploy.errors import GateError, YoloxDeployError
 
 if TYPE_CHECKING:

@@ -189,8 +189,8 @@ class Document(Output):
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             folder = self._path.parent
-        self._file: IO[str] = tempfile.TemporaryFile("w+", dir=folder)  # noqa: SIM115  # closed in __exit__
-        self._failures: IO[str] = tempfile.SpooledTemporaryFile(IN_MEMORY, "w+")  # noqa: SIM115
+        self._file: IO[str] = tempfile.TemporaryFile("w+", dir=folder)  # closed in __exit__
+        self._failures: IO[str] = tempfile.SpooledTemporaryFile(IN_MEMORY, "w+")
         self._file.write('{"images": [')
         return self
 
@@ -245,4 +245,3 @@ def summary(detections: Any) -> str:
 def named(item: Item, frame: Frame | None) -> str:
     """What a result is called on the terminal."""
     return str(item.path) if frame is None else f"{item.path} frame {frame.index}"
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +36,13 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class PredictArguments:
-    """The command line, as typed; `detector` are the keywords of `Detector`, `options` those that decide about boxes."""
+    """The command line, as typed.
+
+    Attributes:
+        drawn: folder of the annotated pictures; None for none.
+        detector: keywords of `Detector`.
+        options: those among them that decide about the boxes.
+    """
 
     sources: tuple[str, ...]
     model: Path
@@ -130,7 +135,9 @@ class Worker:
             return
         outputs = self._outputs
         if self._done is not None and not item.is_video and self._done.take(item.path):
-            outputs = [output for output in outputs if not isinstance(output, Lines) and not output.holds(item)]
+            outputs = [
+                output for output in outputs if not isinstance(output, Lines) and not output.holds(item)
+            ]
             if not outputs:
                 self._counter.advance(worked=False)
                 return
@@ -249,7 +256,9 @@ def _report(asked: PredictArguments, outputs: Sequence[Output], tally: Tally) ->
             if told:
                 console().print(f"{told} in {output.place}", markup=False, soft_wrap=True)
     if not tally.count and STANDARD_INPUT in asked.sources:
-        raise InputError("no path on standard input; expected one a line, such as of: find pictures -name '*.jpg'")
+        raise InputError(
+            "no path on standard input; expected one a line, such as of: find pictures -name '*.jpg'"
+        )
     if tally.failed:
         more = f"; and {tally.failed - len(tally.first)} more" if tally.failed > len(tally.first) else ""
         raise InputError(
@@ -272,11 +281,17 @@ def check(asked: PredictArguments, found: Survey) -> None:
         raise UsageError(f"--resume goes on behind the last line of a .jsonl file; use --save-json {name}")
     if asked.resume and (asked.save_coco is not None or asked.as_json):
         option = "--json" if asked.as_json else "--save-coco"
-        raise UsageError(f"{option} is written of all pictures at once, which --resume skips; leave one of both out")
+        raise UsageError(
+            f"{option} is written of all pictures at once, which --resume skips; leave one of both out"
+        )
     for option, path in (("--save-json", asked.save_json), ("--save-coco", asked.save_coco)):
         if path is not None:
             check_writable(path, f"{option} {path}")
-    for option, folder in (("--out", asked.drawn), ("--save-txt", asked.save_txt), ("--save-crops", asked.save_crops)):
+    for option, folder in (
+        ("--out", asked.drawn),
+        ("--save-txt", asked.save_txt),
+        ("--save-crops", asked.save_crops),
+    ):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UsageError(f"{option} {folder} is a file; expected the name of a folder")
     if asked.lines is not None and not asked.resume:
@@ -289,7 +304,7 @@ def _check_labels(asked: PredictArguments) -> None:
     """A folder of labels is new, or the one that is gone on with."""
     folder = asked.save_txt
     going_on = asked.resume and folder is not None and (folder / "classes.txt").is_file()
-    if folder is not None and folder.exists() and any(os.scandir(folder)) and not going_on:
+    if folder is not None and folder.exists() and any(folder.iterdir()) and not going_on:
         raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
 
 

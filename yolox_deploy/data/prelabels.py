@@ -74,7 +74,9 @@ class CocoFile:
 
     def _relative(self, line: str) -> str:
         row = json.loads(line)
-        return json.dumps({**row, "file_name": Path(row["file_name"]).relative_to(self._common or "").as_posix()})
+        return json.dumps(
+            {**row, "file_name": Path(row["file_name"]).relative_to(self._common or "").as_posix()}
+        )
 
     @staticmethod
     def _copy(rows: IO[str], file: IO[str], change: Any) -> None:
