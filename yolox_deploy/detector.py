@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import threading
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.registry import Content, open_runtime
 from yolox_deploy.sources import Frame, open_source
 from yolox_deploy.thresholds import ThresholdFields, Thresholds, apply_graph_thresholds, check_graph
+from yolox_deploy.tiles import Tiling
 from yolox_deploy.tuned import tuned_opening
 from yolox_deploy.types import Letterboxed
 
@@ -96,6 +98,13 @@ class Detector:
         max_detections: the best so many are kept; None keeps all.
         threads: CPU threads of one inference.
         multi_label: give an anchor point every class that reaches `conf`, not only its best one.
+        classes: names or ids of the classes that are kept; None keeps all. It costs less than to filter the result,
+            which has the same boxes, but `max_detections` counts these classes alone, and where `class_agnostic`, boxes
+            of other classes suppress nothing.
+        tiles: side in pixels, or (height, width), of the tiles that a larger picture is cut into, for small objects;
+            the whole picture is looked at too, and an object is found once. None cuts nothing.
+        overlap: least share of a tile's side that its neighbour has too, 0-0.9. An object that is no larger than what
+            they share is whole in one of them.
         override: conventions of a foreign file, stated instead of recognised, by the names in docs/files.md
             (`{"input": InputConvention.legacy(), "boxes": "corners", "output.logits": True}`); `input_size` for a file
             that leaves its height and width free, a checkpoint too.
@@ -120,11 +129,14 @@ class Detector:
         max_detections: int | None = 300,
         threads: int | None = None,
         multi_label: bool = False,
+        classes: Iterable[str | int] | str | int | None = None,
+        tiles: int | tuple[int, int] | None = None,
+        overlap: float = 0.2,
         override: Mapping[str, Any] | None = None,
         runtime_options: Mapping[str, Any] | None = None,
         format: str | None = None,
     ) -> None:
-        asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label)
+        asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label, classes, tiles, overlap)
         override = override or {}
         options = {"device": device, "threads": threads, "imgsz": stated_size(override)}
         options |= runtime_options or {}
@@ -148,7 +160,7 @@ class Detector:
             if self._graph_nms:
                 asked = apply_graph_thresholds(asked, self._graph_nms)
                 check_graph(asked, self._graph_nms, self._runtime.path)
-            self.thresholds = asked
+            self.thresholds = asked.with_ids(self._artifact.class_names)
         except BaseException:
             self._runtime.close()
             raise
@@ -190,7 +202,8 @@ class Detector:
         Args:
             image: H×W×3 uint8 BGR array (H×W×4 for a model that takes a fourth channel), path, encoded bytes, open
                 binary file (`io.BytesIO` too) or PIL image.
-            thresholds: `conf`, `iou`, `class_agnostic`, `max_detections` or `multi_label` of this call alone.
+            thresholds: `conf`, `iou`, `class_agnostic`, `max_detections`, `multi_label`, `classes`, `tiles` or
+                `overlap` of this call alone.
 
         Returns:
             Boxes in pixels of this image, clipped to it, best first.
@@ -200,8 +213,12 @@ class Detector:
             ClosedError: after `close()`.
             UsageError: a threshold that cannot work, or that the file's own suppression cannot honour.
         """
+        asked = self._asked(thresholds)
+        if asked.tiles is not None:
+            (found,) = self._predict_tiled([self._load(image)], asked)
+            return found
         prepared = self.prepare(self._load(image))
-        return self.finish(self.run(prepared.tensor)[0], prepared, **thresholds)
+        return self._found(self.run(prepared.tensor)[0], prepared.letterbox, asked)
 
     def predict_batch(
         self, images: Iterable[ImageSource], **thresholds: Unpack[ThresholdFields]
@@ -213,12 +230,10 @@ class Detector:
         Raises:
             UsageError: `images` is a single picture. Else as `predict`.
         """
-        size = self._artifact.batch or self._runtime.loaded.max_batch or FREE_BATCH
-        waiting = several(images)
-        results: list[Detections] = []
-        while chunk := [self._load(image) for image in islice(waiting, size)]:
-            results += self._predict_chunk(chunk, thresholds)
-        return results
+        asked, pictures = self._asked(thresholds), map(self._load, several(images))
+        if asked.tiles is not None:
+            return list(self._predict_tiled(pictures, asked))
+        return [self._found(rows, letterbox, asked) for rows, letterbox in self._answers(pictures)]
 
     def stream(
         self, source: str | int | Path | Iterable[str | int | Path], **thresholds: Unpack[ThresholdFields]
@@ -232,10 +247,15 @@ class Detector:
             yield StreamResult(frame, self.predict(frame.image, **thresholds))
 
     def warmup(self, iterations: int = 3) -> None:
-        """Run the network on a grey image, so that the first real one does not pay for set-up."""
-        convention = self._artifact.input
-        shape = (*self._artifact.input_size, convention.picture_channels)
-        grey = np.full(shape, convention.pad_value, np.uint8)
+        """Run the network on a grey image, so that the first real one does not pay for set-up.
+
+        With `tiles` it is one that is cut, so that batches of tiles are run too.
+        """
+        convention, asked = self._artifact.input, self.thresholds
+        height, width = (
+            self._artifact.input_size if asked.tiles is None else np.multiply(2, asked.tile_size())
+        )
+        grey = np.full((height, width, convention.picture_channels), convention.pad_value, np.uint8)
         for _ in range(iterations):
             self.predict(grey)
 
@@ -268,12 +288,20 @@ class Detector:
     def finish(
         self, predictions: NDArray[np.float32], prepared: Prepared, **thresholds: Unpack[ThresholdFields]
     ) -> Detections:
-        """One image's output, as `run` gives it, to detections in the source image's pixels."""
+        """One image's output, as `run` gives it, to detections in the source image's pixels.
+
+        These three steps take an image as it is: `tiles` are cut by `predict` and what is built on it.
+        """
+        return self._found(predictions, prepared.letterbox, self._asked(thresholds))
+
+    def _found(
+        self, predictions: NDArray[np.float32], letterbox: Letterboxed, asked: Thresholds
+    ) -> Detections:
         if self._artifact.suppression != "in_graph" and np.isnan(predictions[:, 4:6].sum()):
             raise RuntimeFailure(
                 f"{self._runtime.path} answers NaN, as half precision that overflows does; export it in fp32"
             )
-        return self._to_detections(predictions, prepared.letterbox, thresholds=self._asked(thresholds))
+        return self._to_detections(predictions, letterbox, thresholds=asked)
 
     def _asked(self, fields: ThresholdFields) -> Thresholds:
         """This detector's thresholds with some fields changed."""
@@ -282,17 +310,39 @@ class Detector:
         asked = self.thresholds.changed(fields)
         if self._graph_nms:
             check_graph(asked, self._graph_nms, self._runtime.path)
-        return asked
+        return asked.with_ids(self.class_names)
 
-    def _predict_chunk(
-        self, images: Sequence[NDArray[np.uint8]], thresholds: ThresholdFields
-    ) -> list[Detections]:
-        if len(images) == 1:
-            return [self.predict(images[0], **thresholds)]
-        tensor, letterboxes = self._preprocessor().stack(images)
-        prepared = map(Prepared, tensor, letterboxes)
-        answers = self.run(tensor)[: len(images)]  # the rest answers the padding of a fixed batch
-        return [self.finish(rows, each, **thresholds) for rows, each in zip(answers, prepared, strict=True)]
+    def _answers(
+        self, images: Iterable[NDArray[np.uint8]]
+    ) -> Iterator[tuple[NDArray[np.float32], Letterboxed]]:
+        """What the network answers to each image, and the way back to it; as many at a time as the batch takes."""
+        size = self._artifact.batch or self._runtime.loaded.max_batch or FREE_BATCH
+        waiting = iter(images)
+        while chunk := list(islice(waiting, size)):
+            if len(chunk) == 1:
+                tensor, letterbox = self.prepare(chunk[0])
+                letterboxes = [letterbox]
+            else:
+                tensor, letterboxes = self._preprocessor().stack(chunk)
+            answers = self.run(tensor)[: len(chunk)]  # the rest answers the padding of a fixed batch
+            yield from zip(answers, letterboxes, strict=True)
+
+    def _predict_tiled(self, images: Iterable[NDArray[np.uint8]], asked: Thresholds) -> Iterator[Detections]:
+        """What is in each image; a batch takes tiles of several."""
+        tilings: deque[Tiling] = deque()
+
+        def tiles() -> Iterator[NDArray[np.uint8]]:
+            for image in images:
+                tilings.append(Tiling.of((image.shape[0], image.shape[1]), asked))
+                yield from tilings[-1].cut(image)
+
+        answers = self._answers(tiles())
+        for first in answers:
+            tiling = tilings.popleft()
+            # A tile has no limit of its own: its best may be what its neighbour has found too.
+            each = asked if len(tiling) == 1 else dataclasses.replace(asked, max_detections=None)
+            own = chain([first], islice(answers, len(tiling) - 1))
+            yield tiling.merge([self._found(rows, letterbox, each) for rows, letterbox in own], asked)
 
     def _preprocessor(self) -> Preprocessor:
         """This thread's own: it keeps a canvas and a tensor between calls."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.class_names import class_ids_of
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.nms import descending, nms
@@ -118,6 +119,7 @@ def postprocess(
     class_agnostic: bool = False,
     max_detections: int | None = None,
     multi_label: bool = False,
+    classes: Sequence[int] | None = None,
     suppress: bool = True,
     grid: Grid | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
@@ -135,6 +137,9 @@ def postprocess(
         class_agnostic: suppress across classes.
         max_detections: keep at most this many, those of the highest score.
         multi_label: every class that reaches `conf` is a detection, not only an anchor point's best.
+        classes: ids of the classes that are kept; None keeps all. Others go before suppression, so that they suppress
+            nothing where `class_agnostic`, and do not count for `max_detections`. Apart from these two the result is
+            that of dropping them afterwards: an anchor point whose best class is another gives no detection.
         suppress: False leaves non-maximum suppression out, for networks that need none.
         grid: given, `predictions` are undecoded and only the rows that reach `conf` are decoded.
 
@@ -143,17 +148,23 @@ def postprocess(
         descending, equal ones in the order of the anchor points, and class_ids (N,) int64.
 
     Raises:
-        UsageError: `conf`, `iou` or `max_detections` is out of range.
+        UsageError: `conf`, `iou`, `max_detections` or a class id is out of range.
         ArtifactError: `predictions` has another shape or dtype, or does not fit `grid`.
     """
     conf, iou = _check_unit("conf", conf), _check_unit("iou", iou)
     if max_detections is not None and max_detections < 1:
         raise UsageError(f"max_detections is {max_detections}; expected at least 1, or None for no limit")
     _check_predictions(predictions, grid)
+    chosen = None if classes is None else _chosen(classes, predictions.shape[1] - 5)
     with np.errstate(all="ignore"):
         points = np.flatnonzero(predictions[:, 4] >= conf)
+        if chosen is not None:
+            points = _reaching(predictions, points, np.flatnonzero(chosen), conf)
         rows = predictions[points].astype(np.float32, copy=False)
         picked, scores, class_ids = (_all_labels if multi_label else _best_label)(rows, conf)
+        if chosen is not None:
+            kept = np.flatnonzero(chosen[class_ids])
+            picked, scores, class_ids = picked[kept], scores[kept], class_ids[kept]
         centred = rows[picked, :4]
         if grid is not None:
             points = points[picked]
@@ -185,6 +196,27 @@ def _check_predictions(predictions: NDArray[Any], grid: Grid | None) -> None:
         raise ArtifactError(
             f"the predictions have {len(predictions)} rows; the grid has {len(grid)} anchor points"
         )
+
+
+def _chosen(classes: Sequence[int], count: int) -> NDArray[np.bool_]:
+    """(count,) whether a class is kept."""
+    ids = np.asarray(classes)
+    if ids.ndim != 1 or not len(ids) or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= count:
+        raise UsageError(f"classes is {classes!r}; expected ids from 0 to {count - 1}")
+    chosen = np.zeros(count, np.bool_)
+    chosen[ids] = True
+    return chosen
+
+
+def _reaching(
+    predictions: NDArray[Any], points: NDArray[np.int64], class_ids: NDArray[np.int64], conf: float
+) -> NDArray[np.int64]:
+    """Return those of `points` where one of the classes reaches `conf`; columns of other classes are not read."""
+    best = predictions[points[:, None], class_ids + 5].max(axis=1).astype(np.float32, copy=False)
+    objectness = predictions[points, 4].astype(np.float32, copy=False)
+    # A NaN stays one in the maximum, although another class of the point may reach `conf`.
+    reaching: NDArray[np.int64] = points[(objectness * best >= conf) | np.isnan(best)]
+    return reaching
 
 
 def _best_label(
@@ -252,16 +284,18 @@ def to_detections(
         rows: as `split_batch` gives them, (A, 5 + C) or (K, 6); not modified.
         letterbox: how the picture became the network's input.
         thresholds: what counts as a detection. A graph that suppresses by itself has those of its own, above which
-            only `conf` and `max_detections` matter.
+            only `conf`, `classes` and `max_detections` matter.
         suppression: as in `ArtifactInfo`.
         class_names: of the C classes.
         grid: of rows whose boxes are undecoded, else None.
 
     Raises:
         ArtifactError: `rows` has another shape or dtype, or does not fit `grid` or `class_names`.
+        UsageError: `thresholds.classes` names a class that is not in `class_names`.
     """
+    classes = None if thresholds.classes is None else class_ids_of(thresholds.classes, class_names)
     if suppression == "in_graph":
-        boxes, scores, class_ids = _final_rows(rows, thresholds)
+        boxes, scores, class_ids = _final_rows(rows, thresholds, classes)
     else:
         boxes, scores, class_ids = postprocess(
             rows,
@@ -272,6 +306,7 @@ def to_detections(
             class_agnostic=thresholds.class_agnostic,
             max_detections=thresholds.max_detections,
             multi_label=thresholds.multi_label,
+            classes=classes,
         )
     ratio, height, width, offset = letterbox
     if any(offset):
@@ -287,11 +322,13 @@ def to_detections(
 
 
 def _final_rows(
-    rows: NDArray[np.float32], thresholds: Thresholds
+    rows: NDArray[np.float32], thresholds: Thresholds, classes: Sequence[int] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Return the same three arrays as `postprocess`, of a graph's own detections (K, 6)."""
     if rows.ndim != 2 or rows.shape[1] != 6:
         raise ArtifactError(f"the graph's detections have shape {rows.shape}; expected (K, 6) of one image")
     rows = rows[rows[:, 4] >= thresholds.conf]
+    if classes is not None:
+        rows = rows[np.isin(rows[:, 5], classes)]
     rows = rows[descending(rows[:, 4])][: thresholds.max_detections]
     return rows[:, :4].copy(), rows[:, 4].copy(), rows[:, 5].astype(np.int64)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypedDict
 
+from yolox_deploy.class_names import class_ids_of
 from yolox_deploy.errors import UsageError, refuse_unknown
 
 
@@ -20,17 +22,29 @@ class ThresholdFields(TypedDict, total=False):
     class_agnostic: bool
     max_detections: int | None
     multi_label: bool
+    classes: Iterable[str | int] | str | int | None
+    tiles: int | tuple[int, int] | None
+    overlap: float
+
+
+LEAST_TILE = 32
+"""Pixels of a tile's side; the coarsest anchor points of a network are as far apart."""
+
+MOST_OVERLAP = 0.9
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What counts as a detection; the fields are those of `Detector`."""
+    """What counts as a detection, and in which tiles it is looked for; the fields are those of `Detector`."""
 
     conf: float = 0.25
     iou: float = 0.45
     class_agnostic: bool = False
     max_detections: int | None = 300
     multi_label: bool = False
+    classes: Iterable[str | int] | str | int | None = None
+    tiles: int | tuple[int, int] | None = None
+    overlap: float = 0.2
 
     def __post_init__(self) -> None:
         for name, value in (("conf", self.conf), ("iou", self.iou)):
@@ -39,6 +53,28 @@ class Thresholds:
         most = self.max_detections
         if most is not None and (not isinstance(most, Integral) or most < 1):
             raise UsageError(f"max_detections is {most!r}; expected at least 1, or None")
+        if not isinstance(self.overlap, Real) or not 0 <= self.overlap <= MOST_OVERLAP:
+            raise UsageError(f"overlap is {self.overlap!r}; expected a number from 0 to {MOST_OVERLAP}")
+        if self.tiles is not None:
+            self.tile_size()
+
+    def tile_size(self) -> tuple[int, int]:
+        """(H, W) of a tile in pixels of the picture, where `tiles` is not None.
+
+        Raises:
+            UsageError: `tiles` is neither a side nor two.
+        """
+        sides = self.tiles if isinstance(self.tiles, Sequence) else (self.tiles, self.tiles)
+        try:
+            height, width = map(operator.index, sides)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            height = width = 0
+        if min(height, width) < LEAST_TILE:
+            raise UsageError(
+                f"tiles is {self.tiles!r}; expected the side of a tile in pixels of the picture, or (height, width), "
+                f"each at least {LEAST_TILE}, or None"
+            )
+        return height, width
 
     @classmethod
     def evaluation(cls) -> Thresholds:
@@ -53,6 +89,16 @@ class Thresholds:
         """
         refuse_unknown("threshold", fields, [f.name for f in dataclasses.fields(self)])
         return dataclasses.replace(self, **fields)
+
+    def with_ids(self, class_names: Sequence[str]) -> Thresholds:
+        """These with `classes` as ids.
+
+        Raises:
+            UsageError: `classes` names none, or one that is none of `class_names`.
+        """
+        if self.classes is None:
+            return self
+        return dataclasses.replace(self, classes=class_ids_of(self.classes, class_names))
 
 
 def apply_graph_thresholds(asked: Thresholds, graph: Mapping[str, Any]) -> Thresholds:

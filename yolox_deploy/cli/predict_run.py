@@ -26,6 +26,7 @@ from yolox_deploy.cli.predict_outputs import (
 from yolox_deploy.cli.predict_resume import Done, begin, record_of
 from yolox_deploy.cli.predict_sources import STANDARD_INPUT, Item, Survey, items
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.files import naming
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
@@ -150,7 +151,7 @@ class Worker:
             self._tally.fail(str(error))
             self._counter.advance()
             for output in outputs:
-                with _naming(output):
+                with naming(output.place):
                     output.fail(item, str(error))
 
     def _picture(self, item: Item, outputs: Sequence[Output]) -> None:
@@ -179,20 +180,11 @@ class Worker:
 
     def _write(self, outputs: Sequence[Output], seen: Seen) -> None:
         for output in outputs:
-            with _naming(output):
+            with naming(output.place):
                 output.add(seen)
         self._counter.advance()
         if not self._silent:
             self._counter.echo(f"{named(seen.item, seen.frame)}: {summary(seen.found)}")
-
-
-@contextmanager
-def _naming(output: Output) -> Iterator[None]:
-    """Say where it was that something could not be written: of a full disk the system does not."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{error.filename or output.place} cannot be written ({error.strerror})") from error
 
 
 def _is_whole(video: Path, frames: int) -> bool:
