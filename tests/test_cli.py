@@ -193,10 +193,10 @@ def test_demo_fails_where_a_file_is_not_equal(
 def test_a_missing_system_library_is_named_with_its_package(
     call: Call, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr("yolox_deploy.sources.image_paths", broken)
+    monkeypatch.setattr("yolox_deploy.cli.predict_sources.survey", broken)
     code, _, err = call("predict", picture, "--model", "any.onnx")
     assert code == 3
     assert "libGL.so.1" in err
