@@ -70,7 +70,7 @@ class PredictArguments:
 
 def is_lines(path: Path) -> bool:
     """Whether a JSON file is written line by line."""
-    return path.suffix.lower() == ".jsonl"
+    return path.suffix.lower() in (".jsonl", ".ndjson")
 
 
 @dataclass
