@@ -28,7 +28,7 @@ def predict_command(
     iou: options.Iou = Thresholds.iou,
     only: options.Only = None,
     tiles: options.Tiles = None,
-    overlap: options.Overlap = 0.2,
+    overlap: options.Overlap = Thresholds.overlap,
     out: Annotated[Path, typer.Option(help="Folder for the annotated pictures and videos.")] = Path(
         "predictions"
     ),
@@ -72,12 +72,11 @@ def predict_command(
         "iou": iou,
         "class_agnostic": class_agnostic,
         "max_detections": max_detections,
+        "classes": names_in(only),
+        "tiles": parse_size(tiles),
+        "overlap": overlap,
         "override": overrides(names, legacy, imgsz, override),
     }
-    if only is not None:
-        deciding["classes"] = names_in(only)
-    if tiles is not None:
-        deciding |= {"tiles": parse_size(tiles), "overlap": overlap}
     asked = PredictArguments(
         sources=tuple(source),
         model=model,

@@ -295,8 +295,9 @@ def check(asked: PredictArguments, found: Survey) -> None:
 def _check_labels(asked: PredictArguments) -> None:
     """A folder of labels is new, or the one that is gone on with."""
     folder = asked.save_txt
-    going_on = asked.resume and folder is not None and (folder / "classes.txt").is_file()
-    if folder is not None and folder.exists() and any(folder.iterdir()) and not going_on:
+    if folder is None or not folder.exists() or (asked.resume and (folder / "classes.txt").is_file()):
+        return
+    if any(not (asked.resume and path.name.startswith(".")) for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
 
 

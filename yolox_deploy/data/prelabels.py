@@ -106,9 +106,9 @@ class YoloFolder:
         file = folder / "classes.txt"
         if file.exists() and file.read_text(encoding="utf-8") != classes:
             raise UsageError(f"{file} names other classes than the model; name a new folder")
+        write_text(file, classes)  # first, so that a folder begun and left is known again
         for name in ("images", "labels"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        write_text(file, classes)
+            (folder / name).mkdir(exist_ok=True)
         names = "".join(f"  {key}: {json.dumps(name)}\n" for key, name in enumerate(class_names))
         write_text(folder / "data.yaml", f"train: images\nnc: {len(class_names)}\nnames:\n{names}")
 
