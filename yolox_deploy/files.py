@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -32,7 +33,9 @@ def is_offline() -> bool:
 
 @contextmanager
 def naming(path: Path) -> Iterator[Path]:
-    """Give `path` to the system's errors in the block that name no file: of a full disk it tells no more than that.
+    """Give `path` to the system's errors in the block that name no file, and to those of a full disk.
+
+    Of a full disk the system tells no more than that, and copying names the source.
 
     Raises:
         OSError: of the same kind and number, with a file's name.
@@ -40,9 +43,14 @@ def naming(path: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        if error.errno is None or (error.filename is not None and not is_full(error)):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room for a file: on the disk, in the quota, or by the limit of a process."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -84,7 +92,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+    with (
+        naming(folder),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary,
+    ):
         built = Path(temporary) / "new"
         built.mkdir()
         yield built

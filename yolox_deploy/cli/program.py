@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 from collections.abc import Callable
@@ -33,8 +32,8 @@ from yolox_deploy.cli import (
 from yolox_deploy.cli.common import warnings_told
 from yolox_deploy.cli.interrupts import ending_cleanly, was_interrupted
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
+from yolox_deploy.files import is_full
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SYSTEM_LIBRARY = re.compile(r"lib\S+\.so\S*: cannot open shared object file")
 
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
@@ -131,5 +130,5 @@ def told(error: OSError) -> str:
     """An error of the system in words, with the file's name first and what frees a full disk."""
     if error.filename is None or error.strerror is None:
         return str(error)
-    cure = "; free some space there, or name another place" if error.errno in NO_ROOM else ""
+    cure = "; free some space there, or name another place" if is_full(error) else ""
     return f"{error.filename}: {error.strerror}{cure}"
