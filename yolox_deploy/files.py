@@ -86,7 +86,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         UsageError: `folder` holds something, or cannot be made.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    check_place(folder, str(folder), folder=True)
+    if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +117,25 @@ def write_bytes(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
+def check_place(path: Path, what: str, *, folder: bool = False) -> None:
+    """Find out, making nothing, whether a file or `folder` can be where another kind of thing may be.
+
+    Args:
+        what: how the user named it, for the message: "--out".
+
+    Raises:
+        UsageError: `path` is a folder where a file is to be, or the other way round, or below a file.
+    """
+    found = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if found == path.absolute() and not folder and path.is_dir():
+        raise UsageError(
+            f"{what}: {path} is a folder; expected the name of a file, such as {path / path.name}"
+        )
+    if not found.is_dir() and (folder or found != path.absolute()):
+        shown = path if found == path.absolute() else found
+        raise UsageError(f"{what}: {shown} is a file; expected a folder, an existing one or a new name")
+
+
 def check_writable(path: Path, what: str) -> None:
     """Make the folder of `path` where it is missing, and write in it for a try.
 
@@ -125,8 +145,7 @@ def check_writable(path: Path, what: str) -> None:
     Raises:
         UsageError: `path` is a folder, or its folder cannot be made or written to.
     """
-    if path.is_dir():
-        raise UsageError(f"{what}: {path} is a folder; expected the name of a file")
+    check_place(path, what)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -10,6 +10,7 @@ import typer
 
 from yolox_deploy.cli.common import console, parse_size, progress
 from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy.files import check_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,7 @@ def assign_command(
     from yolox_deploy.training.assign.inspection import inspect_picture
     from yolox_deploy.training.drawings import draw_assignments
 
+    check_place(out, "--out", folder=True)
     paths = [path for item in source for path in image_paths(item)]
     truths = annotated(paths, annotations, box or [])
     subject = load_source_model(model, weights, None)

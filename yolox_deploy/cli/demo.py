@@ -33,8 +33,9 @@ def demo_command(
 ) -> None:
     """Export a small model to every backend here. Proves each file, detects, draws and times."""
     from yolox_deploy.exporter.source_model import EMBEDDED_WEIGHTS
-    from yolox_deploy.files import embedded_checkpoint, packaged_photographs
+    from yolox_deploy.files import check_place, embedded_checkpoint, packaged_photographs
 
+    check_place(out, "--out", folder=True)
     pictures = packaged_photographs() if weights is not None else _write_scenes(out / "scenes")
     rows, files, unequal = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
     checkpoint = weights or embedded_checkpoint()
