@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import pytest
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.capture import LiveSource
 from yolox_deploy.errors import InputError
-from yolox_deploy.sources import Frame, FrameBuffer, image_paths, is_live, open_source
+from yolox_deploy.sources import Frame, image_paths, is_live, open_source
 
 FRAMES = 30
 
@@ -161,59 +161,6 @@ def test_a_live_source_that_opens_and_gives_nothing_is_an_error(video: Path, tmp
     cut.write_bytes(data[: data.index(b"movi") + 4])
     with pytest.raises(InputError, match="was opened but gives no frame"):
         list(open_source(cut.as_uri()))
-
-
-def test_a_buffer_keeps_the_latest_frames_and_closes_what_it_reads() -> None:
-    read, closed = threading.Event(), threading.Event()
-
-    def frames() -> Generator[Frame, None, None]:
-        try:
-            for index in range(10):
-                yield Frame(np.zeros((8, 8, 3), np.uint8), index, "made")
-            read.set()
-            raise InputError("broken")
-        finally:
-            closed.set()
-
-    with FrameBuffer(frames(), "made", 3) as buffer:
-        assert read.wait(30)
-        assert [frame.index for frame in (buffer.take(), buffer.take(), buffer.take()) if frame] == [7, 8, 9]
-        assert buffer.appeared == 10
-        with pytest.raises(InputError, match="broken"):
-            buffer.take()
-    assert closed.is_set()
-    with FrameBuffer(frames(), "made") as buffer:
-        buffer.stop()
-        assert buffer.take() is None
-
-
-def test_a_buffer_that_is_left_releases_the_device() -> None:
-    closed = threading.Event()
-
-    def endless() -> Generator[Frame, None, None]:
-        try:
-            while True:
-                yield Frame(np.zeros((8, 8, 3), np.uint8), 0, "made")
-                time.sleep(0.001)
-        finally:
-            closed.set()
-
-    with FrameBuffer(endless(), "made") as buffer:
-        assert buffer.take() is not None
-    assert closed.is_set()
-
-
-def test_a_source_that_says_nothing_for_too_long_is_given_up() -> None:
-    said = threading.Event()
-
-    def silent() -> Generator[Frame, None, None]:
-        said.wait(30)
-        yield from ()
-
-    with FrameBuffer(silent(), "door", silence=0.2) as buffer:
-        with pytest.raises(InputError, match="door gave no frame for 0 s"):
-            buffer.take()
-        said.set()
 
 
 def jpeg(number: int) -> bytes:

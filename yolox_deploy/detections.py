@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,10 @@ class Detection(_Detection):
 
     track_id: int | None = None
 
+    def __repr__(self) -> str:
+        track = "" if self.track_id is None else f", track_id={self.track_id}"
+        return f"{super().__repr__()[:-1]}{track})"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detections:
@@ -77,6 +82,7 @@ class Detections:
         self._freeze("class_ids", (count,), np.int64)
         if self.track_ids is not None:
             self._freeze("track_ids", (count,), np.int64)
+        object.__setattr__(self, "class_names", tuple(self.class_names))
         if self.image_size is not None:
             object.__setattr__(self, "image_size", as_size(self.image_size))
         if count:
@@ -95,9 +101,12 @@ class Detections:
         Nothing is suppressed. Where some are tracked, those that are not get the track id -1.
 
         Raises:
-            UsageError: class names or sizes of the picture differ.
+            UsageError: class names or sizes of the picture differ, or it is no list of Detections.
         """
-        found = list(parts)
+        found = [parts] if isinstance(parts, Detections) else list(parts)
+        for part in found:
+            if not isinstance(part, Detections):
+                raise UsageError(f"merge takes a list of Detections, found {type(part).__name__} in it")
         names = _common("class names", (part.class_names for part in found if part.class_names))
         size = _common("image sizes", (part.image_size for part in found if part.image_size))
         if not found:
@@ -133,22 +142,26 @@ class Detections:
         Raises:
             InputError: `values` holds no detections.
         """
+        if "error" in values and "detections" not in values:
+            raise InputError(f"no detections, as the picture could not be read: {values['error']}")
         try:
-            items = values["detections"]
-            ids = [item["class_id"] for item in items]
+            items = sorted(values["detections"], key=lambda item: -item["score"])
+            ids = [operator.index(item["class_id"]) for item in items]
             named = {item["class_id"]: item["class_name"] for item in items}
+            tracks = [operator.index(item.get("track_id", -1)) for item in items]
             tracked = any("track_id" in item for item in items)
             return cls(
-                np.array([item["box"] for item in items], np.float32).reshape(len(items), -1),
+                np.array([item["box"] for item in items], np.float32).reshape(len(items), -1 if items else 4),
                 np.array([item["score"] for item in items], np.float32),
                 np.array(ids, np.int64),
                 tuple(class_names or (named.get(i, f"class_{i}") for i in range(max(ids, default=-1) + 1))),
-                np.array([item.get("track_id", -1) for item in items], np.int64) if tracked else None,
+                np.array(tracks, np.int64) if tracked else None,
                 image_size,
             )
-        except (KeyError, TypeError, ValueError, OverflowError, ArtifactError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            found = f"no {error}" if isinstance(error, KeyError) else error
             raise InputError(
-                f"no detections: {error}; expected {{'detections': [{{'box', 'score', 'class_id', 'class_name'}}]}}"
+                f"no detections: {found}; expected {{'detections': [{{'box', 'score', 'class_id', 'class_name'}}]}}"
             ) from error
 
     def __len__(self) -> int:
@@ -164,6 +177,10 @@ class Detections:
 
     def __getitem__(self, index: Index) -> Detections:
         chosen = np.sort(np.atleast_1d(np.arange(len(self))[index]))
+        if isinstance(index, bool | np.bool_) or chosen.ndim > 1:
+            raise IndexError(
+                f"the index is {index!r}; expected an integer, a slice, a mask or a list of integers"
+            )
         return Detections(
             self.boxes[chosen],
             self.scores[chosen],
@@ -201,7 +218,7 @@ class Detections:
 
     @property
     def normalized(self) -> NDArray[np.float32]:
-        """(N, 4) float32: x1, y1, x2, y2 as shares of the picture's width and height, 0-1.
+        """(N, 4) float32: x1, y1, x2, y2 as shares of the picture's width and height, 0-1 within the picture.
 
         Raises:
             UsageError: `image_size` is not known.
@@ -219,23 +236,27 @@ class Detections:
 
         Args:
             classes: names or ids of the classes to keep.
-            conf: least score.
+            conf: least score, 0-1.
             min_area: least area of a box in square pixels.
 
         Raises:
-            UsageError: an unknown class.
+            UsageError: an unknown class, or a `conf` that no score can be.
         """
         kept = np.ones(len(self), bool)
         if classes is not None:
             kept &= np.isin(self.class_ids, class_ids_of(classes, self.class_names))
         if conf is not None:
-            kept &= self.scores >= conf
+            if not 0 <= conf <= 1:
+                raise UsageError(f"conf is {conf}; expected a score, 0 to 1")
+            kept &= self.scores >= np.float32(conf)
         if min_area is not None:
             kept &= (self.boxes[:, 2:] - self.boxes[:, :2]).clip(0).prod(axis=1) >= min_area
         return self[kept]
 
     def crops(self, image: ImageSource) -> list[NDArray[np.uint8]]:
-        """The part of `image` below each box, (h, w, 3) uint8 BGR: every pixel that a box touches.
+        """The part of `image` below each box, (h, w, 3) uint8 BGR: every pixel that a box touches, at least one.
+
+        They are copies, in the order of the boxes.
 
         Args:
             image: the picture, as `Detector.predict` takes it.
@@ -290,6 +311,8 @@ class Detections:
     def to_yolo_txt(self, *, scores: bool = False) -> str:
         """A line each: class id, then centre x, centre y, width and height as shares of the picture, 0-1.
 
+        Boxes are clipped to the picture.
+
         Args:
             scores: the score ends the line, as tools that compare predictions want it; labels have none.
 
@@ -297,12 +320,15 @@ class Detections:
             UsageError: `image_size` is not known.
         """
         height, width = self._known_size()
-        lines = []
-        for item in self:
-            x1, y1, x2, y2 = item.box
-            shares = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]
-            numbers = [*shares, item.score] if scores else shares
-            lines.append(f"{item.class_id} {' '.join(f'{number:.6f}' for number in numbers)}\n")
+        corners = (self.boxes.astype(float) / (width, height, width, height)).clip(0, 1)
+        starts, ends = corners[:, :2], corners[:, 2:]
+        columns = [(starts + ends) / 2, ends - starts, self.scores[:, None]]
+        lines = [
+            f"{class_id} {' '.join(f'{number:.6f}' for number in numbers)}\n"
+            for class_id, numbers in zip(
+                self.class_ids.tolist(), np.hstack(columns[: 2 + scores]).tolist(), strict=True
+            )
+        ]
         return "".join(lines)
 
     def to_dataframe(self) -> pandas.DataFrame:
@@ -322,7 +348,10 @@ class Detections:
         return frame
 
     def to_supervision(self) -> supervision.Detections:
-        """The same as `supervision.Detections`, for its annotators, zones and sinks.
+        """The same as `supervision.Detections`: copies, with `track_ids` as its `tracker_id`.
+
+        For supervision's annotators, zones, sinks and `InferenceSlicer`, and for the package `trackers`. Its pictures
+        are BGR, too. Known to work with supervision 0.22 to 0.31.
 
         Raises:
             MissingExtraError: supervision is not installed.
@@ -354,8 +383,11 @@ class Detections:
     def save(self, path: str | Path, image: ImageSource) -> None:
         """Draw on a copy of `image`, as `plot` does, and write it; the suffix of `path` names the format.
 
+        Its folder is made where it is missing, and nobody sees half a file.
+
         Raises:
             InputError: the image cannot be read, or OpenCV cannot write such a file.
+            OSError: the disk refuses it.
             UsageError: it is of another size than `image_size`.
         """
         from yolox_deploy.drawing import write_picture
@@ -374,7 +406,7 @@ class Detections:
             raise ArtifactError(
                 f"detections: {name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
             )
-        if array.flags.writeable:
+        if array.flags.writeable or array.base is not None:  # a view changes with its base
             array = array.copy()
             array.flags.writeable = False
             object.__setattr__(self, name, array)

@@ -53,9 +53,16 @@ def write_picture(path: Path, image: NDArray[np.uint8], flags: Sequence[int] = (
     Raises:
         InputError: OpenCV cannot encode it.
     """
-    success, data = cv2.imencode(path.suffix, image, flags)
+    try:
+        success, data = cv2.imencode(path.suffix, image, flags)
+    except cv2.error:  # no encoder for this suffix, or one that takes no such size
+        success = False
     if not success:
-        raise InputError(f"{path}: OpenCV cannot write {path.suffix} pictures")
+        size = "{}x{}".format(*image.shape[:2])
+        raise InputError(
+            f"{path}: OpenCV cannot write a picture of {size} as {path.suffix or 'a file without suffix'}; expected "
+            "a suffix such as .png or .jpg"
+        )
     write_bytes(path, data.tobytes())
 
 

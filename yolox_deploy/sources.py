@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import glob
 import shlex
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 
-from yolox_deploy.capture import Frame, LiveSource, video_frames
+from yolox_deploy.buffers import newest_frames
+from yolox_deploy.capture import Frame, video_frames
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
 
@@ -19,7 +17,6 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "Frame",
-    "FrameBuffer",
     "image_paths",
     "is_live",
     "open_source",
@@ -27,8 +24,6 @@ __all__ = [
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
-STOP_SECONDS = 2.0
-"""How long closing waits for a read that is under way; one that hangs ends by itself later."""
 
 
 def image_paths(source: str | Path) -> list[Path]:
@@ -90,7 +85,7 @@ def open_source(source: str | int | Path, *, reconnect: float = 0.0, channels: i
         InputError: the source is missing or cannot be read.
     """
     if is_live(source):
-        return _newest_frames(source, reconnect)
+        return newest_frames([source], reconnect)
     path = Path(str(source))
     if path.suffix.lower() in VIDEO_SUFFIXES:
         if not path.is_file():
@@ -98,107 +93,3 @@ def open_source(source: str | int | Path, *, reconnect: float = 0.0, channels: i
         return video_frames(path)
     paths = image_paths(str(source))
     return (Frame(load_image(p, channels), i, str(p), time.monotonic()) for i, p in enumerate(paths))
-
-
-def _newest_frames(source: str | int | Path, reconnect: float) -> Iterator[Frame]:
-    """A thread reads; the caller gets the latest frame it has not seen."""
-    live = LiveSource(source, patience=reconnect)
-    with FrameBuffer(iter(live), live.name, silence=live.longest_silence) as latest:
-        try:
-            while (frame := latest.take()) is not None:
-                yield frame
-        finally:
-            live.stop()
-
-
-class FrameBuffer:
-    """The latest frames of a source: a thread reads them, and another takes them. A context manager.
-
-    Args:
-        frames: read to their end, or until the buffer is stopped; then closed.
-        name: of the source.
-        maxlen: frames that may wait; one more drops the oldest.
-        silence: seconds after which no frame will come any more; None for no limit.
-
-    Attributes:
-        appeared: frames that were read so far.
-        stopped: set when no further frame is read or taken.
-    """
-
-    def __init__(
-        self,
-        frames: Generator[Frame, None, None],
-        name: str,
-        maxlen: int = 1,
-        *,
-        silence: float | None = None,
-    ) -> None:
-        self.appeared, self.stopped = 0, threading.Event()
-        self._name, self._silence = name, silence
-        self._waiting: deque[Frame] = deque(maxlen=maxlen)
-        self._changed = threading.Condition()
-        self._ended = False
-        self._failure: Exception | None = None
-        self._reader = threading.Thread(
-            target=self._read, args=(frames,), name=f"frames of {name}", daemon=True
-        )
-
-    def __enter__(self) -> FrameBuffer:
-        self._reader.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._reader.join(STOP_SECONDS)
-
-    def stop(self) -> None:
-        """No further frame is read or taken; may be called from any thread."""
-        self.stopped.set()
-        with self._changed:
-            self._changed.notify_all()
-
-    def take(self, is_due: Callable[[Frame, bool], bool] = lambda newest, awaited: True) -> Frame | None:
-        """Wait for the oldest frame that waits; None at the end, or where the buffer was stopped.
-
-        Args:
-            is_due: whether to take it, or to wait for one more; told the newest frame, and whether it came while
-                the caller was waiting.
-
-        Raises:
-            InputError: no frame came for too long. Also whatever reading raised.
-        """
-        with self._changed:
-            before = self.appeared
-            while not self.stopped.is_set():
-                if self._waiting and is_due(self._waiting[-1], self.appeared > before):
-                    self._changed.notify_all()
-                    return self._waiting.popleft()
-                if self._failure is not None:
-                    raise self._failure
-                if self._ended:
-                    return None
-                if not self._changed.wait(self._silence):
-                    raise InputError(f"{self._name} gave no frame for {self._silence:.0f} s")
-        return None
-
-    def wait_until_taken(self) -> None:
-        """Wait, in the thread that reads, until no frame is left to take, or the buffer is stopped."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._waiting or self.stopped.is_set())
-
-    def _read(self, frames: Generator[Frame, None, None]) -> None:
-        try:
-            with closing(frames):
-                for frame in frames:
-                    if self.stopped.is_set():
-                        break
-                    with self._changed:
-                        self._waiting.append(frame)
-                        self.appeared += 1
-                        self._changed.notify_all()
-        except Exception as error:
-            self._failure = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()

@@ -27,11 +27,14 @@ from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming.clocks import SimulatedClock, simulate
-from yolox_deploy.streaming.feed import LiveFeed, open_feed_source
-from yolox_deploy.streaming.live import LiveOutputs, run_live
+from yolox_deploy.streaming.event_writer import EventWriter
+from yolox_deploy.streaming.events import StreamEvent, StreamHeader
+from yolox_deploy.streaming.feed import LiveFeed
+from yolox_deploy.streaming.feed_sources import open_feed_sources
+from yolox_deploy.streaming.live import run_live
 from yolox_deploy.streaming.policies import Newest
-from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader
-from yolox_deploy.streaming.summary import LiveFigures, LiveSummary
+from yolox_deploy.streaming.sinks import LiveOutputs
+from yolox_deploy.streaming.summary import FeedSummary, LiveFigures, LiveSummary
 from yolox_deploy.synthetic.drawing import draw_scene
 from yolox_deploy.types import Report
 
@@ -154,14 +157,14 @@ def real_soak(
         log: told each sample.
     """
     pictures = _jpegs()
-    summary, taken = LiveSummary(), list[Sample]()
+    taken = list[Sample]()
     with (
         tempfile.TemporaryDirectory() as name,
         LoopbackCamera(lambda i: pictures[i % len(pictures)], rate=rate) as camera,
     ):
         folder = Path(name)
-        source = open_feed_source(camera.address, rate=rate, reconnect=30.0)
-        feed = LiveFeed(source)
+        feed = LiveFeed(open_feed_sources([camera.address], rate=rate, reconnect=30.0))
+        summary = FeedSummary(feed)
 
         class Samples(Report):
             def step(self, text: str) -> None:
@@ -173,11 +176,8 @@ def real_soak(
         outputs = LiveOutputs(folder / "events.jsonl", written, report=Samples())
         header = StreamHeader(camera.address, rate, "newest", class_names=detector.class_names)
         with _Outages(camera, outage_every):
-            run_live(feed, detector.predict, header, summary, outputs, seconds=seconds)
-        figures = summary.figures(
-            seconds=feed.elapsed, appeared=feed.appeared, reconnects=source.reconnects()
-        )
-    return Soak(figures, tuple(taken))
+            run_live(feed, detector.predict, [header], summary, outputs, seconds=seconds)
+    return Soak(summary.figures(), tuple(taken))
 
 
 class _Outages(threading.Thread):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.conftest import COMMAND
 from yolox_deploy import cli, export
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.evaluation import streaming_ap
-from yolox_deploy.streaming import read_record
+from yolox_deploy.streaming import read_record, read_records
 from yolox_deploy.synthetic import write_scenes
 from yolox_deploy.synthetic.objects import CLASS_NAMES
 
@@ -117,6 +118,107 @@ def test_a_video_is_played_at_its_own_rate_and_a_table_says_how_it_went(
     values = {name.strip(): value.strip() for name, value in rows.items()}
     assert (values["frames appeared"], values["frames answered"]) == (str(SCENES), str(SCENES))
     assert len(values["latency p50 / p90 / p95 / p99, ms"].split(" / ")) == 4
+
+
+KEYS = ["source", "frame_rate", "policy", "model", "out", "events", "seconds", "frames", "reconnects", "fps"]
+KEYS += ["latency_ms", "age_ms"]
+
+
+def test_the_figures_of_one_stream_have_the_keys_that_programs_read(
+    call: Call, model: Path, scenes: Path
+) -> None:
+    code, out, _ = call(scenes / "val", "--model", model, "--rate", 0, "--json")
+    found = json.loads(out)
+    assert (code, list(found)) == (0, KEYS)
+    assert list(found["model"]) == ["path", "backend", "precision", "device", "input_size", "conf", "iou"]
+
+
+def test_several_streams_share_one_model_and_are_told_apart(
+    run: Any, model: Path, scenes: Path, video: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for picture in sorted((scenes / "val").iterdir())[:3]:
+        shutil.copy(picture, few)
+    out, events = tmp_path / "out.mp4", tmp_path / "events.jsonl"
+    done = run(
+        *("stream", scenes / "val", few, few, video, "--model", model, "--rate", 0, "--threads", 1),
+        *("--out", out, "--save-events", events, "--json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    names = [str(scenes / "val"), str(few), f"{few} (2)", str(video)]
+    counts = [SCENES, 3, 3, SCENES]
+    assert [each["source"] for each in found["sources"]] == names
+    assert [each["frames"]["answered"] for each in found["sources"]] == counts
+    assert [Path(each["out"]).name for each in found["sources"]] == [f"out_{i}.mp4" for i in (1, 2, 3, 4)]
+    assert found["frames"] == {"appeared": sum(counts), "answered": sum(counts), "dropped": 0}
+    assert list(found["sources"][0]) == [*KEYS[:3], "out", "error", *KEYS[6:]]
+    assert [count(Path(each["out"])) for each in found["sources"]] == counts
+    first, second, third, _ = read_records(events)
+    assert [len(record.events) for record in (first, second, third)] == counts[:3]
+    alone = json.loads(run("stream", few, "--model", model, "--rate", 0, "--json").stdout)
+    assert alone["frames"]["answered"] == 3
+    for ours, theirs in zip(second.events, first.events[:3], strict=True):
+        assert np.array_equal(ours.detections.boxes, theirs.detections.boxes), "the same pictures"
+
+
+def test_a_table_has_a_row_for_each_stream_and_one_for_all(
+    call: Call, model: Path, scenes: Path, video: Path
+) -> None:
+    code, out, err = call(scenes / "val", video, "--model", model, "--rate", 0)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith(f"1: {scenes / 'val'}, ")
+    assert lines[1].startswith(f"2: {video}, ")
+    rows = [line.split()[:4] for line in lines[-3:]]
+    answered, everything = str(SCENES), str(2 * SCENES)
+    assert rows[0] == ["1", answered, answered, "0"]
+    assert rows[2] == ["all", everything, everything, "0"]
+
+
+def test_a_camera_that_is_lost_does_not_end_the_others(
+    model: Path, camera: LoopbackCamera, scenes: Path, tmp_path: Path
+) -> None:
+    events = tmp_path / "events.jsonl"
+    jpegs = [picture.read_bytes() for picture in sorted((scenes / "val").iterdir())]
+    with LoopbackCamera(lambda number: jpegs[number % SCENES], rate=20, count=200) as second:
+        process = start(
+            *(camera.address, second.address, "--model", model, "--save-events", events, "--json"),
+            *("--reconnect", 0.3, "--frames", 60),
+        )
+        wait_for(events.with_name("events.jsonl.part"), process)
+        camera.unplug()
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    warning, error = err.splitlines()
+    assert warning.startswith(f"warning: {camera.address} was lost after")
+    assert warning.endswith("; the other sources go on")
+    assert error.startswith(f"error: {camera.address} was lost after")
+    lost, kept = json.loads(out)["sources"]
+    assert lost["error"].startswith(f"{camera.address} was lost")
+    assert (kept["error"], kept["frames"]["appeared"]) == (None, 60)
+    assert [record.frames for record in read_records(events)] == [lost["frames"]["appeared"], 60]
+
+
+def test_only_some_classes_and_in_tiles(call: Call, model: Path, scenes: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    stream = (scenes / "val", "--model", model, "--rate", 0, "--save-events", events, "--json")
+    assert call(*stream)[0] == 0
+    everything = [item.class_id for event in read_record(events).events for item in event.detections]
+    chosen = max(set(everything), key=everything.count)
+    assert len(set(everything)) > 1
+    code, out, err = call(*stream, "--only", CLASS_NAMES[chosen], "--max-detections", 50)
+    assert code == 0, err
+    kept = [item.class_id for event in read_record(events).events for item in event.detections]
+    assert kept == [class_id for class_id in everything if class_id == chosen]
+    assert json.loads(out)["model"]["classes"] == [chosen]
+    code, out, err = call(*stream, "--tiles", "64", "--overlap", 0.3)
+    assert code == 0, err
+    assert json.loads(out)["model"]["tiles"] == [64, 64]
+    code, _, err = call(*stream, "--only", "elefant")
+    assert code == 2
+    assert "elefant" in err
 
 
 def test_an_annotated_sequence_is_scored_as_its_record_is(
@@ -295,6 +397,9 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
         (("photo.png", "--annotations", "photo.png"), "photo.png is not JSON"),
         (("empty", "--annotations", "none.json", "--rate", 0), "--annotations needs a rate"),
         (("empty", "--annotations", "none.json", "--frames", 9), "leave --frames and --seconds out"),
+        (("empty", "photo.png", "--annotations", "none.json"), "--annotations scores one stream, found 2"),
+        (("photo.png", "missing"), "no picture at missing"),
+        (("photo.png", "http://127.0.0.1:9/none.mjpg"), "none.mjpg cannot be opened"),
         (("photo.png", "--rate", -1), "--rate"),
         (("photo.png", "--frames", 0), "--frames"),
     ],
@@ -381,6 +486,8 @@ def test_a_sweep_takes_still_pictures_with_annotations(call: Call, model: Path, 
     [
         (("folder", "--sweep"), "name those of folder by --annotations, or give 'scenes'"),
         (("scenes", "--sweep", "--show"), "--show is for a live stream"),
+        (("scenes", "--sweep", "--only", "car"), "--only is for a live stream"),
+        (("scenes", "more", "--sweep"), "--sweep replays the pictures of one source, found 2"),
         (("scenes", "--sweep", "--out", "out.mp4"), "expected the name of a picture, .png"),
         (("scenes", "--sweep", "--backend", "onnxruntime"), "are for names of the zoo"),
         (("scenes", "--sweep", "--rate", "0,10"), "above 0"),

@@ -26,8 +26,8 @@ from yolox_deploy.streaming import (
     read_sequences,
 )
 from yolox_deploy.streaming.clocks import NEWEST
+from yolox_deploy.streaming.events import StreamEvent
 from yolox_deploy.streaming.policies import Policy
-from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.streaming.sequences import AnnotatedSequences, sequences_from_coco
 
 NAMES = ("person", "traffic light", "cat")

@@ -8,8 +8,8 @@ import pytest
 from yolox_deploy import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming import Forecast
+from yolox_deploy.streaming.events import StreamEvent
 from yolox_deploy.streaming.forecasting import Forecaster
-from yolox_deploy.streaming.record import StreamEvent
 
 NAMES = ("cat", "dog")
 RATE = 30.0

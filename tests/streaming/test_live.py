@@ -15,10 +15,11 @@ from yolox_deploy.capture import Frame
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, RuntimeFailure
 from yolox_deploy.streaming import Queue, ShrinkingTail
-from yolox_deploy.streaming.feed import Answer, FeedSource, LiveFeed, open_feed_source, sequence_source
+from yolox_deploy.streaming.events import StreamEvent
+from yolox_deploy.streaming.feed import Answer, LiveFeed
+from yolox_deploy.streaming.feed_sources import FeedSource, open_feed_sources, sequence_source
 from yolox_deploy.streaming.live import live_answers
 from yolox_deploy.streaming.policies import Policy
-from yolox_deploy.streaming.record import StreamEvent
 from yolox_deploy.streaming.sequences import AnnotatedFrame, AnnotatedSequence
 from yolox_deploy.streaming.summary import DurationHistogram, LiveSummary
 
@@ -167,7 +168,7 @@ def test_leaving_early_ends_both_threads() -> None:
     next(answers)
     answers.close()
     elapsed = feed.elapsed
-    assert feed.take() is None
+    assert list(feed.answers(Busy())) == []
     assert feed.elapsed == elapsed
 
 
@@ -185,7 +186,7 @@ def test_what_fails_in_a_thread_is_raised_to_the_caller(tmp_path: Path) -> None:
         assert cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "1.png").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"1\.png"):
-        answered(LiveFeed(open_feed_source(str(tmp_path)), paced=False), Busy())
+        answered(LiveFeed(open_feed_sources([tmp_path]), paced=False), Busy())
 
     def fail(image: np.ndarray) -> Detections:
         raise RuntimeFailure("answers NaN")
@@ -200,10 +201,13 @@ def test_pictures_come_thirty_a_second_and_a_video_at_its_own_rate(tmp_path: Pat
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 12, (64, 48))
     writer.write(np.zeros((48, 64, 3), np.uint8))
     writer.release()
-    assert open_feed_source(str(tmp_path)).rate == 30
-    assert open_feed_source(str(video)).rate == 12
-    assert open_feed_source(str(video), rate=5).rate == 5
-    assert open_feed_source(video.as_uri()).rate == 12
+    found = open_feed_sources([tmp_path, video, video.as_uri(), video])
+    assert [source.rate for source in found] == [30, 12, 12, 12]
+    assert [source.name for source in found] == [
+        *map(str, (tmp_path, video, video.as_uri())),
+        f"{video} (2)",
+    ]
+    assert [source.rate for source in open_feed_sources([video, video], rate=5)] == [5, 5]
 
 
 def test_a_sequence_keeps_the_numbers_of_its_frames(tmp_path: Path) -> None:

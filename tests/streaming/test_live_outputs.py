@@ -17,10 +17,12 @@ from yolox_deploy.capture import Frame
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.streaming import read_record
-from yolox_deploy.streaming.feed import FeedSource, LiveFeed
-from yolox_deploy.streaming.live import LiveOutputs, run_live
-from yolox_deploy.streaming.record import StreamHeader
-from yolox_deploy.streaming.summary import LiveSummary
+from yolox_deploy.streaming.events import StreamHeader
+from yolox_deploy.streaming.feed import LiveFeed
+from yolox_deploy.streaming.feed_sources import FeedSource
+from yolox_deploy.streaming.live import run_live
+from yolox_deploy.streaming.sinks import LiveOutputs
+from yolox_deploy.streaming.summary import FeedSummary
 from yolox_deploy.streaming.video import CODECS, VideoWriter, draw_overlay
 
 HEADER = StreamHeader("made", 10, "newest", class_names=("cat",))
@@ -141,21 +143,22 @@ def test_a_video_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name:
 
 def test_an_interrupted_stream_leaves_whole_files_and_figures(tmp_path: Path) -> None:
     source = FeedSource("made", (Frame(grey(100), index, "made") for index in range(1000)), 10)
-    feed, summary = LiveFeed(source, paced=False), LiveSummary()
+    feed = LiveFeed(source, paced=False)
+    summary = FeedSummary(feed)
 
     class Interrupting(Told):
         def step(self, text: str) -> None:
             super().step(text)
-            if summary.answered == 5:
+            if summary.answered == [5]:
                 raise KeyboardInterrupt
 
     told = Interrupting()
     outputs = LiveOutputs(tmp_path / "events.jsonl", tmp_path / "video.avi", report=told)
     with pytest.raises(KeyboardInterrupt):
-        run_live(feed, one_box, HEADER, summary, outputs)
+        run_live(feed, one_box, [HEADER], summary, outputs)
     record = read_record(tmp_path / "events.jsonl")
     assert [event.frame for event in record.events] == [0, 1, 2, 3, 4]
-    assert len(levels(tmp_path / "video.avi")) == 4
+    assert len(levels(tmp_path / "video.avi")) == 5
     assert sorted(item.name for item in tmp_path.iterdir()) == ["events.jsonl", "video.avi"]
     assert "FPS" in told.steps[-1]
 

@@ -11,7 +11,8 @@ import pytest
 from yolox_deploy import Detections
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.streaming import StreamRecord, read_record
-from yolox_deploy.streaming.record import EventWriter, StreamEvent, StreamHeader
+from yolox_deploy.streaming.event_writer import EventWriter
+from yolox_deploy.streaming.events import StreamEvent, StreamHeader
 
 NAMES = ("cat", "dog")
 HEADER = StreamHeader("door", 30.0, "newest", {"backend": "onnxruntime", "imgsz": [416, 416]}, NAMES)
@@ -95,8 +96,8 @@ def test_missing_and_newer_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no record of a stream at"):
         read_record(tmp_path / "none.jsonl")
     path = record(event(0)).save(tmp_path / "door.jsonl")
-    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":2'))
-    with pytest.raises(InputError, match="schema version 2, this yolox-deploy reads 1"):
+    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":3'))
+    with pytest.raises(InputError, match="schema version 3, this yolox-deploy reads 2"):
         read_record(path)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import numbers, overrides
+from yolox_deploy.cli.common import names_in, numbers, overrides, parse_size
 from yolox_deploy.cli.stream_live import LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import FASTEST_RATE, sweep_command
 from yolox_deploy.errors import UsageError
@@ -23,7 +23,8 @@ SWEEP_SECONDS = 2.0
 
 def stream_command(
     source: Annotated[
-        str, typer.Argument(help="Video, folder, camera's number or address.", metavar="SOURCE")
+        list[str],
+        typer.Argument(help="Videos, folders, cameras' numbers or addresses.", metavar="SOURCE..."),
     ],
     model: Annotated[
         list[str],
@@ -49,7 +50,10 @@ def stream_command(
     show: Annotated[bool, typer.Option("--show", help="Show the stream in a window; q closes it.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write a video with boxes and figures; for --sweep a picture, and JSON beside it."),
+        typer.Option(
+            help="Write a video with boxes and figures, of several sources OUT_1, OUT_2, …; for --sweep a picture, and "
+            "JSON beside it."
+        ),
     ] = None,
     save_events: Annotated[
         Path | None, typer.Option(help="Write each answer and its times, for `streaming_ap`.")
@@ -60,7 +64,7 @@ def stream_command(
             min=0.001, help="End after so long; for --sweep the length of a sequence, 2 by default."
         ),
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="End after so many frames of the source.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="End each source after so many frames.")] = None,
     reconnect: Annotated[
         float, typer.Option(min=0, help="Seconds to try to get a lost live source back; 0: end with it.")
     ] = 30.0,
@@ -93,6 +97,11 @@ def stream_command(
             min=0, max=1, help=f"Overlap above which boxes are one object (--sweep: {EVALUATION.iou})."
         ),
     ] = Thresholds.iou,
+    only: options.Only = None,
+    tiles: options.Tiles = None,
+    overlap: options.Overlap = Thresholds.overlap,
+    class_agnostic: options.ClassAgnostic = False,
+    max_detections: Annotated[int, typer.Option(min=1, help="Most detections a picture.")] = 300,
     names: options.Names = None,
     legacy: options.Legacy = False,
     override: options.Override = None,
@@ -112,9 +121,14 @@ def stream_command(
     _quiet_opencv()
     if sweep:
         live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
-        _refuse({**live, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep")
+        choice = {"--only": only, "--tiles": tiles, "--class-agnostic": class_agnostic}
+        _refuse(
+            {**live, **choice, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep"
+        )
+        if len(source) > 1:
+            raise UsageError(f"--sweep replays the pictures of one source, found {len(source)}")
         sweep_command(
-            source,
+            source[0],
             model,
             annotations=annotations,
             pictures=pictures,
@@ -136,7 +150,7 @@ def stream_command(
         raise UsageError("one stream has one model and one rate; compare several by --sweep")
     live_command(
         LiveArguments(
-            source=source,
+            sources=source,
             model=Path(model[0]),
             rate=rates[0] if rates else None,
             policy=policy,
@@ -154,6 +168,11 @@ def stream_command(
                 "device": device,
                 "conf": conf,
                 "iou": iou,
+                "class_agnostic": class_agnostic,
+                "max_detections": max_detections,
+                "classes": names_in(only),
+                "tiles": parse_size(tiles),
+                "overlap": overlap,
                 "threads": threads,
                 "override": overrides(names, legacy, imgsz, override),
             },

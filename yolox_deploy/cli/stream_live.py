@@ -1,33 +1,33 @@
-"""`yolox-deploy stream`: a detector on a video, camera, network stream, folder or annotated sequence."""
+"""`yolox-deploy stream`: a detector on videos, cameras, network streams, folders or an annotated sequence."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolox_deploy.cli.common import console, print_json, print_table, reporting
+from yolox_deploy.cli.common import reporting
+from yolox_deploy.cli.stream_figures import SourceRun, show_figures
 from yolox_deploy.errors import UsageError, require
+from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
+    from yolox_deploy.streaming.events import StreamHeader
     from yolox_deploy.streaming.feed import LiveFeed
-    from yolox_deploy.streaming.record import StreamHeader
+    from yolox_deploy.streaming.feed_sources import FeedSource
     from yolox_deploy.streaming.sequences import AnnotatedSequences
-    from yolox_deploy.streaming.summary import LiveFigures
-
-EVERY_FRAME = "every frame"
-"""What a record calls the policy of a stream that is not played at its rate."""
+    from yolox_deploy.streaming.summary import FeedSummary
 
 
 @dataclass(frozen=True)
 class LiveArguments:
-    """The command line of one stream, as typed; `detector` are the keywords of `Detector`."""
+    """The command line of a stream, as typed; `detector` are the keywords of `Detector`."""
 
-    source: str
+    sources: Sequence[str]
     model: Path
     rate: float | None
     policy: str
@@ -51,27 +51,28 @@ def live_command(asked: LiveArguments) -> None:
         UsageError, InputError, ArtifactError, MissingExtraError, RuntimeFailure: what cannot work, be read or run.
     """
     from yolox_deploy.detector import Detector
-    from yolox_deploy.streaming.feed import LiveFeed, open_feed_source, sequence_source
+    from yolox_deploy.streaming.feed import LiveFeed
     from yolox_deploy.streaming.policies import parse_policy
 
     _check(asked)
     data = _one_sequence(asked) if asked.annotations is not None else None
-    policy, rate = parse_policy(asked.policy), asked.rate or None
+    policy = parse_policy(asked.policy)
     with Detector(asked.model, **asked.detector) as detector:
         detector.warmup()
         # Opened last: what a camera sends while a model loads would wait, and look new afterwards.
-        source = (
-            open_feed_source(asked.source, rate=rate, reconnect=asked.reconnect)
-            if data is None
-            else sequence_source(data.sequences[0], data.frame_rate)
-        )
-        _run(LiveFeed(source, policy, paced=asked.rate != 0, frames=asked.frames), detector, asked, data)
+        sources = _open(asked, data)
+        paced = asked.rate != 0
+        feed = LiveFeed(sources, policy, paced=paced, frames=asked.frames)
+        _run(feed, detector, asked, data)
 
 
 def _check(asked: LiveArguments) -> None:
     """Find out before any work what cannot work."""
+    from yolox_deploy.streaming.sinks import video_paths
     from yolox_deploy.streaming.video import check_suffix
 
+    if asked.annotations is not None and len(asked.sources) > 1:
+        raise UsageError(f"--annotations scores one stream, found {len(asked.sources)}; name one source")
     if asked.annotations is not None and asked.rate == 0:
         raise UsageError("--annotations needs a rate: at --rate 0 no frame has a time of its own")
     if asked.annotations is not None and (asked.frames or asked.seconds):
@@ -80,58 +81,78 @@ def _check(asked: LiveArguments) -> None:
         raise UsageError("--forecast and --sequence need --annotations: they are about scoring")
     if asked.out is not None:
         check_suffix(asked.out)
-    for target in (asked.out, asked.events):
-        if target is not None and target.is_dir():
+    videos = [] if asked.out is None else video_paths(asked.out, len(asked.sources))
+    for target in (*videos, *filter(None, [asked.events])):
+        if target.is_dir():
             raise UsageError(f"{target} is a folder; expected a file's name")
-        if target is not None and target.resolve() == Path(asked.source).resolve():
+        if target.resolve() in [Path(source).resolve() for source in asked.sources]:
             raise UsageError(f"{target} is the stream to read; choose another name")
+
+
+def _open(asked: LiveArguments, data: AnnotatedSequences | None) -> list[FeedSource]:
+    """The sources of the command line, or the annotated sequence."""
+    from yolox_deploy.streaming.feed_sources import open_feed_sources, sequence_source
+
+    if data is not None:
+        return [sequence_source(data.sequences[0], data.frame_rate)]
+    return open_feed_sources(asked.sources, rate=asked.rate or None, reconnect=asked.reconnect)
 
 
 def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: AnnotatedSequences | None) -> None:
     """Run the stream and print its figures, however it ends; an interrupted one is not scored."""
     from yolox_deploy.evaluation import streaming_ap
-    from yolox_deploy.streaming.live import LiveOutputs, run_live
-    from yolox_deploy.streaming.summary import LiveSummary
+    from yolox_deploy.streaming.live import run_live
+    from yolox_deploy.streaming.sinks import LiveOutputs
+    from yolox_deploy.streaming.summary import FeedSummary
 
-    summary, accuracy, begun = LiveSummary(), None, time.time()
-    header = _header(feed, detector)
+    summary, accuracy, begun = FeedSummary(feed), None, time.time()
+    model = _model(detector)
+    headers = [channel.header(model, detector.class_names) for channel in feed.channels]
     with tempfile.TemporaryDirectory(prefix="yolox-deploy-") as folder:
         unasked = Path(folder) / "events.jsonl" if data is not None else None
         events = asked.events or unasked
         try:
             with reporting() as progress:
-                outputs = LiveOutputs(events, asked.out, asked.show, progress)
-                run_live(feed, detector.predict, header, summary, outputs, seconds=asked.seconds)
+                outputs = LiveOutputs(events, asked.out, asked.show, report=progress)
+                run_live(feed, detector.predict, headers, summary, outputs, seconds=asked.seconds)
             if data is not None and events is not None:
                 accuracy = streaming_ap(data, events, forecast=asked.forecast)
         finally:
             if feed.appeared:
-                figures = summary.figures(
-                    seconds=feed.elapsed, appeared=feed.appeared, reconnects=feed.source.reconnects()
+                show_figures(
+                    _runs(feed, summary, headers, asked, begun),
+                    summary.figures(),
+                    _written(asked.events, begun),
+                    accuracy,
+                    as_json=asked.as_json,
                 )
-                run = {
-                    "source": header.source,
-                    "frame_rate": header.frame_rate,
-                    "policy": header.policy,
-                    "model": dict(header.model),
-                    "out": _written(asked.out, begun),
-                    "events": _written(asked.events, begun),
-                }
-                show_figures(figures, run, accuracy, as_json=asked.as_json)
 
 
-def _written(path: Path | None, since: float) -> str | None:
+def _runs(
+    feed: LiveFeed, summary: FeedSummary, headers: Sequence[StreamHeader], asked: LiveArguments, begun: float
+) -> list[SourceRun]:
+    """How each source went."""
+    from yolox_deploy.streaming.sinks import video_paths
+
+    count = len(headers)
+    videos = [None] * count if asked.out is None else video_paths(asked.out, count)
+    return [
+        SourceRun(header, summary.figures_of(number), _written(video, begun), channel.failure)
+        for number, (channel, header, video) in enumerate(zip(feed.channels, headers, videos, strict=True))
+    ]
+
+
+def _written(path: Path | None, since: float) -> Path | None:
     """`path` if it was written after `since` (seconds of `time.time`): a failed one leaves an older file."""
-    return str(path) if path is not None and path.is_file() and path.stat().st_mtime >= since else None
+    return path if path is not None and path.is_file() and path.stat().st_mtime >= since else None
 
 
-def _header(feed: LiveFeed, detector: Detector) -> StreamHeader:
-    """What goes to the head of the record."""
-    from yolox_deploy.streaming.policies import policy_name
-    from yolox_deploy.streaming.record import StreamHeader
-
-    info, thresholds = detector.info, detector.thresholds
-    model = {
+def _model(detector: Detector) -> dict[str, Any]:
+    """What the record says of the detector."""
+    info, thresholds, usual = detector.info, detector.thresholds, Thresholds()
+    rest = ("class_agnostic", "max_detections", "classes", "tiles")
+    chosen = {name: getattr(thresholds, name) for name in rest}
+    return {
         "path": info.path,
         "backend": info.backend,
         "precision": info.precision,
@@ -139,9 +160,8 @@ def _header(feed: LiveFeed, detector: Detector) -> StreamHeader:
         "input_size": list(info.artifact.input_size),
         "conf": thresholds.conf,
         "iou": thresholds.iou,
+        **{name: value for name, value in chosen.items() if value != getattr(usual, name)},
     }
-    policy = policy_name(feed.policy) if feed.paced else EVERY_FRAME
-    return StreamHeader(feed.source.name, feed.source.rate, policy, model, detector.class_names)
 
 
 def _one_sequence(asked: LiveArguments) -> AnnotatedSequences:
@@ -149,7 +169,7 @@ def _one_sequence(asked: LiveArguments) -> AnnotatedSequences:
     from yolox_deploy.streaming.sequences import read_sequences
 
     require("faster_coco_eval", "eval")  # before the stream, not after it
-    data = read_sequences(str(asked.annotations), asked.source, frame_rate=asked.rate)
+    data = read_sequences(str(asked.annotations), asked.sources[0], frame_rate=asked.rate)
     found = [item for item in data.sequences if asked.sequence in (None, item.name)]
     if len(found) != 1:
         names = ", ".join(item.name for item in data.sequences)
@@ -157,40 +177,3 @@ def _one_sequence(asked: LiveArguments) -> AnnotatedSequences:
             f"{asked.annotations} holds {len(data.sequences)} sequences; name one by --sequence: {names}"
         )
     return data.only((found[0],))
-
-
-def show_figures(
-    figures: LiveFigures, run: Mapping[str, Any], accuracy: Mapping[str, float] | None, *, as_json: bool
-) -> None:
-    """Print how a stream went.
-
-    Args:
-        figures: of the stream.
-        run: what was run on what, and the files that were written.
-        accuracy: of `streaming_ap`, where the frames are annotated.
-        as_json: one JSON document in place of tables.
-    """
-    if as_json:
-        scored = {} if accuracy is None else {"streaming_ap": dict(accuracy)}
-        print_json({**run, **figures.to_dict(), **scored})
-        return
-    latency, age = figures.latency, figures.age
-    rows: list[tuple[object, ...]] = [
-        ("frames appeared", figures.appeared),
-        ("frames answered", figures.answered),
-        ("frames dropped", figures.dropped),
-        ("answers a second", f"{figures.fps:.2f}"),
-        ("latency p50 / p90 / p95 / p99, ms", _joined(latency.values())),
-        ("age of the answer p50 / p95, ms", _joined(age.values())),
-        ("reconnects", figures.reconnects),
-    ]
-    if accuracy is not None:
-        rows.append(("streaming AP / AP50", f"{accuracy['AP']:.4f} / {accuracy['AP50']:.4f}"))
-    print_table((run["source"], f"{figures.seconds:.1f} s, {run['policy']}"), rows)
-    for name in ("out", "events"):
-        if run.get(name) is not None:
-            console().print(f"{name}: {run[name]}", markup=False, soft_wrap=True)
-
-
-def _joined(values: Any) -> str:
-    return " / ".join("–" if value is None else f"{value:.1f}" for value in values)

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from yolox_deploy.streaming.clocks import RealClock, SimulatedClock
     from yolox_deploy.streaming.forecasting import Forecast
     from yolox_deploy.streaming.policies import Newest, Queue, ShrinkingTail
-    from yolox_deploy.streaming.record import StreamRecord, read_record
+    from yolox_deploy.streaming.record import StreamRecord, read_record, read_records
     from yolox_deploy.streaming.recording import read_video, record_sequences
     from yolox_deploy.streaming.sequences import read_sequences
+    from yolox_deploy.streaming.watching import watch
 
 __all__ = [
     "Forecast",
@@ -23,9 +24,11 @@ __all__ = [
     "SimulatedClock",
     "StreamRecord",
     "read_record",
+    "read_records",
     "read_sequences",
     "read_video",
     "record_sequences",
+    "watch",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -34,8 +37,9 @@ __getattr__, __dir__ = lazy_face(
         "clocks": ("RealClock", "SimulatedClock"),
         "forecasting": ("Forecast",),
         "policies": ("Newest", "Queue", "ShrinkingTail"),
-        "record": ("StreamRecord", "read_record"),
+        "record": ("StreamRecord", "read_record", "read_records"),
         "recording": ("read_video", "record_sequences"),
         "sequences": ("read_sequences",),
+        "watching": ("watch",),
     },
 )

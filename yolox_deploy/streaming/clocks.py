@@ -15,8 +15,9 @@ import numpy as np
 
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
+from yolox_deploy.streaming.events import StreamEvent, StreamHeader
 from yolox_deploy.streaming.policies import ROUNDING, Newest, Policy, next_frame, policy_name
-from yolox_deploy.streaming.record import StreamEvent, StreamHeader, StreamRecord
+from yolox_deploy.streaming.record import StreamRecord
 
 T = TypeVar("T")
 NEWEST = Newest()
@@ -121,7 +122,8 @@ class RealClock(Clock):
     def _answers(
         self, frames: Sequence[Any], detect: Callable[[Any], Detections], header: StreamHeader, policy: Policy
     ) -> Iterable[StreamEvent]:
-        from yolox_deploy.streaming.feed import LiveFeed, frames_source  # OpenCV, which no record needs
+        from yolox_deploy.streaming.feed import LiveFeed  # OpenCV, which no record needs
+        from yolox_deploy.streaming.feed_sources import frames_source
 
         source = frames_source(frames, header.source, header.frame_rate, silence=self.patience)
         with LiveFeed(source, policy) as feed:

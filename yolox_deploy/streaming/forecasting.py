@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.matching import Boxes, match
-from yolox_deploy.streaming.record import StreamEvent
+from yolox_deploy.streaming.events import StreamEvent
 
 Floats = NDArray[np.float64]
 

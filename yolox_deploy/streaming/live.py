@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.detections import Detections
+from yolox_deploy.streaming.events import StreamHeader
 from yolox_deploy.streaming.feed import Answer, LiveFeed
-from yolox_deploy.streaming.record import EventWriter, StreamHeader
-from yolox_deploy.streaming.summary import LiveSummary
-from yolox_deploy.streaming.video import VideoWriter, draw_overlay
-from yolox_deploy.streaming.window import LiveWindow
-from yolox_deploy.types import SILENT, Report
+from yolox_deploy.streaming.sinks import LiveOutputs, Sinks
+from yolox_deploy.streaming.summary import FeedSummary
 
 UNSEEN_ANSWERS = 2
 """Answers that may wait for the caller; a caller who is slower than the detector holds it up."""
 TICK_SECONDS = 0.1
 
-SMOOTH_RATE = 60.0
-"""Frames a second of a video beyond which nobody sees more."""
-TITLE = "yolox-deploy stream (q closes)"
-
 
 def live_answers(
     feed: LiveFeed, detect: Callable[[NDArray[np.uint8]], Detections], *, seconds: float | None = None
 ) -> Generator[Answer | None, None, None]:
-    """Detect in the frames of a stream until it ends.
+    """Detect in the frames of a stream until it ends: of several sources, until all have ended.
 
     The detector works in a thread of its own, so that drawing an answer costs the next one nothing. Closing the
     generator (or Ctrl-C) stops both threads; an inference under way is waited for.
@@ -47,14 +39,14 @@ def live_answers(
         its window or its progress line.
 
     Raises:
-        InputError: the source cannot be read any further.
+        InputError: a source could not be read any further; raised once the others have ended.
         RuntimeFailure: the detector failed.
     """
     with feed:
         worker = _Worker(feed, detect)
         worker.start()
         try:
-            while seconds is None or feed.now() < seconds:
+            while seconds is None or feed.clock.now() < seconds:
                 try:
                     item = worker.answers.get(timeout=TICK_SECONDS)
                 except queue.Empty:
@@ -67,6 +59,7 @@ def live_answers(
             worker.stop()
     if worker.failure is not None:
         raise worker.failure
+    feed.check()
 
 
 class _Worker(threading.Thread):
@@ -103,29 +96,12 @@ class _Worker(threading.Thread):
                 continue
 
 
-@dataclass(frozen=True)
-class LiveOutputs:
-    """Where answers go.
-
-    Attributes:
-        events: record of the stream to write, see `streaming.record`.
-        video: to write, with boxes and a line of figures.
-        window: show the same on the screen.
-        report: told the line of figures several times a second.
-    """
-
-    events: Path | None = None
-    video: Path | None = None
-    window: bool = False
-    report: Report = SILENT
-
-
 def run_live(
     feed: LiveFeed,
     detect: Callable[[NDArray[np.uint8]], Detections],
-    header: StreamHeader,
-    summary: LiveSummary,
-    outputs: LiveOutputs = LiveOutputs(),
+    headers: Sequence[StreamHeader],
+    summary: FeedSummary,
+    outputs: LiveOutputs = LiveOutputs(),  # noqa: B008
     *,
     seconds: float | None = None,
 ) -> None:
@@ -136,70 +112,27 @@ def run_live(
     Args:
         feed: not entered yet.
         detect: an (H, W, 3) uint8 BGR picture to its detections.
-        header: of the record.
+        headers: of the record, one a source.
         summary: is told each answer.
         seconds: after which the stream is ended.
 
     Raises:
-        InputError: the source cannot be read any further.
+        InputError: a source could not be read any further; raised once the others have ended.
         RuntimeFailure: the detector failed.
         UsageError: something cannot be written or shown.
     """
     with ExitStack() as stack:
-        sinks = _Sinks(outputs, header, stack, in_time=feed.paced)
+        sinks = Sinks(outputs, feed.channels, headers, stack)
         try:
             for answer in stack.enter_context(closing(live_answers(feed, detect, seconds=seconds))):
-                if answer is not None:
-                    summary.add(answer.event)
-                    sinks.record(answer)
-                line = summary.line(
-                    seconds=feed.elapsed, appeared=feed.appeared, reconnects=feed.source.reconnects()
-                )
-                outputs.report.step(line)
-                if sinks.show(answer, line):
+                if answer is None:
+                    sinks.tick()
+                else:
+                    summary.add(answer)
+                    sinks.add(answer, summary.line_of)
+                outputs.report.step(summary.line())
+                if sinks.closed:
                     break
         finally:
             feed.stop()
-            sinks.finish(feed.appeared, summary.answered)
-
-
-class _Sinks:
-    """What is open while a stream runs."""
-
-    def __init__(
-        self, outputs: LiveOutputs, header: StreamHeader, stack: ExitStack, *, in_time: bool
-    ) -> None:
-        self._period = None if in_time else 1 / header.frame_rate
-        self._events = self._video = self._window = None
-        if outputs.events is not None:
-            self._events = stack.enter_context(EventWriter(outputs.events, header))
-        if outputs.video is not None:
-            rate = min(header.frame_rate, SMOOTH_RATE) if in_time else header.frame_rate
-            self._video = stack.enter_context(VideoWriter(outputs.video, rate))
-        if outputs.window:
-            self._window = stack.enter_context(LiveWindow(TITLE))
-
-    def record(self, answer: Answer) -> None:
-        if self._events is not None:
-            self._events.add(answer.event)
-
-    def show(self, answer: Answer | None, line: str) -> bool:
-        """Draw an answer, or let the window react where there is none; whether the window was closed."""
-        if answer is not None and (self._video is not None or self._window is not None):
-            self._draw(answer, line)
-        elif self._window is not None:
-            self._window.pump()
-        return self._window is not None and self._window.closed
-
-    def finish(self, appeared: int, answered: int) -> None:
-        if self._events is not None:
-            self._events.finish(appeared, appeared - answered)
-
-    def _draw(self, answer: Answer, line: str) -> None:
-        picture = draw_overlay(answer.frame.image, answer.event.detections, line)
-        if self._video is not None:
-            # A file that is not played at its rate: each frame once, whenever it was answered.
-            time = answer.event.end if self._period is None else answer.frame.index * self._period
-            self._video.add(picture, time)
-        if self._window is not None:
-            self._window.show(picture)
+            sinks.finish(summary.answered)

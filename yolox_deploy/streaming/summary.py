@@ -6,11 +6,14 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yolox_deploy.streaming.record import StreamEvent
+from yolox_deploy.streaming.events import StreamEvent
+
+if TYPE_CHECKING:
+    from yolox_deploy.streaming.feed import Answer, LiveFeed
 
 RECENT_SECONDS = 3.0
 """Over which the present frame rate is taken."""
@@ -103,6 +106,51 @@ class LiveSummary:
     def _forget(self, seconds: float) -> None:
         while self._ends and self._ends[0] <= seconds - RECENT_SECONDS:
             self._ends.popleft()
+
+
+class FeedSummary:
+    """Counts the answers of a feed as they come, for each source and for all together."""
+
+    def __init__(self, feed: LiveFeed) -> None:
+        self._feed = feed
+        self._each = [LiveSummary() for _ in feed.channels]
+        self._all = self._each[0] if len(self._each) == 1 else LiveSummary()
+
+    @property
+    def answered(self) -> list[int]:
+        """How many frames of each source have an answer."""
+        return [summary.answered for summary in self._each]
+
+    def add(self, answer: Answer) -> None:
+        """Count one answer."""
+        self._each[answer.number].add(answer.event)
+        if len(self._each) > 1:
+            self._all.add(answer.event)
+
+    def figures(self) -> LiveFigures:
+        """All sources together, now."""
+        feed = self._feed
+        return self._all.figures(seconds=feed.elapsed, appeared=feed.appeared, reconnects=feed.reconnects)
+
+    def figures_of(self, number: int) -> LiveFigures:
+        """One source, over the time until it ended."""
+        channel = self._feed.channels[number]
+        return self._each[number].figures(
+            seconds=channel.elapsed, appeared=channel.appeared, reconnects=channel.source.reconnects()
+        )
+
+    def line(self) -> str:
+        """One line about all sources now."""
+        feed = self._feed
+        line = self._all.line(seconds=feed.elapsed, appeared=feed.appeared, reconnects=feed.reconnects)
+        return line if len(self._each) == 1 else f"{len(self._each)} sources  {line}"
+
+    def line_of(self, number: int) -> str:
+        """One line about a source now."""
+        channel = self._feed.channels[number]
+        return self._each[number].line(
+            seconds=self._feed.elapsed, appeared=channel.appeared, reconnects=channel.source.reconnects()
+        )
 
 
 def _percentiles(durations: DurationHistogram, percents: tuple[int, ...]) -> dict[str, float | None]:

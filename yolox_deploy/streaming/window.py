@@ -1,7 +1,8 @@
-"""A window with the stream in it, where there is a screen."""
+"""A window with the stream in it, where there is a screen; several sources side by side."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import UsageError
+from yolox_deploy.preprocess import letterbox
 
 CLOSING_KEYS = frozenset((ord("q"), 27))
 """q and Escape."""
 _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.destroyAllWindows()"
 PROBE_SECONDS = 30
+SCREEN_WIDTH = 1920
 
 
 class LiveWindow:
@@ -71,3 +74,36 @@ def check_display() -> None:
     raise UsageError(
         "--show: there is no screen (is DISPLAY set?); write a video with --out video.mp4 instead"
     )
+
+
+class Mosaic:
+    """The latest pictures of several sources side by side, each letterboxed into a cell; one alone stays as it is.
+
+    The cells have the shape of the first picture, made smaller where they would be wider than a screen together.
+
+    Args:
+        count: of the sources.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count, self._columns = count, math.ceil(math.sqrt(count))
+        self._canvas: NDArray[np.uint8] | None = None
+        self._cell = (0, 0)
+
+    def with_picture(self, number: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """All the pictures, with an (H, W, 3) uint8 BGR picture of the source of this number as its latest.
+
+        The array is the mosaic's own: the next call writes into it.
+        """
+        if self._count == 1:
+            return picture
+        if self._canvas is None:
+            ratio = min(1.0, SCREEN_WIDTH / (self._columns * picture.shape[1]))
+            self._cell = max(1, round(picture.shape[0] * ratio)), max(1, round(picture.shape[1] * ratio))
+            rows = math.ceil(self._count / self._columns)
+            self._canvas = np.zeros((rows * self._cell[0], self._columns * self._cell[1], 3), np.uint8)
+        row, column = divmod(number, self._columns)
+        top, left = row * self._cell[0], column * self._cell[1]
+        fitted, _ = letterbox(picture, self._cell)
+        self._canvas[top : top + self._cell[0], left : left + self._cell[1]] = fitted
+        return self._canvas
