@@ -114,7 +114,6 @@ TRAIN = ("train", "--model", "yolox_nano", "--epochs", "1", "--batch", "2", "--i
         (100, ("convert", "DATA", "--to", "yolo", "--out", "made"), "made"),
         (100, ("inspect", "MODEL", "--images", "PICTURES", "--out", "drawn"), "drawn/000001.jpg"),
         (100, ("scenes", "made", "--train", "1", "--val", "1"), "made"),
-        (10, ("priors", "DATA", "--out", "p.json"), "p.json"),
         (
             10,
             ("stream", "PICTURES", "--model", "MODEL", "--rate", "0", "--save-events", "e.jsonl"),

@@ -48,6 +48,7 @@ def ablate_command(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing: tables and curves of the finished runs.")
     ] = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train rows of the paper's tables. Equal budgets and seeds; prints measured beside published.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, parse_size, progress
 from yolox_deploy.errors import InputError, UsageError, require
 from yolox_deploy.files import check_place
@@ -43,6 +44,7 @@ def assign_command(
     model: Annotated[str | None, typer.Option(help="Name of the model; recognised if not given.")] = None,
     imgsz: Annotated[str | None, typer.Option(help="N or HxW. [default: the size it was trained at]")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the drawings.")] = Path("assignments"),
+    quiet: options.Quiet = False,
 ) -> None:
     """Draw the positive anchor points of pictures. One tile an assigner."""
     require("torch", "train")

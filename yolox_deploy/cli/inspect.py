@@ -39,6 +39,7 @@ def inspect_command(
     names: options.Names = None,
     override: options.Override = None,
     backend: options.Backend = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Tell what a model file is. Tries the plausible conventions on pictures, and keeps the best."""

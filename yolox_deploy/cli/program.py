@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +30,7 @@ from yolox_deploy.cli import (
     train,
     tune,
 )
-from yolox_deploy.cli.common import warnings_told
+from yolox_deploy.cli.common import LOG, warnings_told
 from yolox_deploy.cli.interrupts import ending_cleanly, was_interrupted
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.files import is_full
@@ -111,7 +112,7 @@ def run() -> None:
         KeyboardInterrupt: Ctrl-C ended it.
     """
     try:
-        with ending_cleanly(), warnings_told():
+        with ending_cleanly(), _own_level(), warnings_told():
             app()
     except (Exception, KeyboardInterrupt) as error:
         if was_interrupted(error):
@@ -124,6 +125,16 @@ def run() -> None:
         # The system's own errors are about paths: a folder that cannot be written, a full disk.
         typer.echo(f"error: {error if isinstance(error, YoloxDeployError) else told(error)}", err=True)
         sys.exit(error.exit_code if isinstance(error, YoloxDeployError) else UsageError.exit_code)
+
+
+@contextmanager
+def _own_level() -> Iterator[None]:
+    """Let --quiet last as long as the command."""
+    level = LOG.level
+    try:
+        yield
+    finally:
+        LOG.setLevel(level)
 
 
 def told(error: OSError) -> str:
