@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from yolox_deploy import Detections
-from yolox_deploy.drawing import class_color, write_picture
+from yolox_deploy.drawing import class_color, track_color, write_picture
 
 
 def detections(*boxes: tuple[float, float, float, float]) -> Detections:
@@ -78,3 +79,15 @@ def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) 
     with pytest.raises(OSError, match="taken"):
         write_picture(tmp_path / "taken.png", np.zeros((4, 4, 3), np.uint8))
     assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]
+
+
+def test_a_tracked_object_has_the_colour_and_the_number_of_its_identity() -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    found = detections((20, 60, 90, 160), (110, 60, 180, 160))
+    tracked = dataclasses.replace(found, track_ids=np.array([7, -1]))
+    drawn = tracked.plot(image)
+    assert tuple(drawn[100, 20]) == track_color(7) != class_color(0)
+    assert tuple(drawn[100, 110]) == track_color(-1)
+    assert len(set(track_color(-1))) == 1, "grey"
+    labels = [drawn[40:58, 20:].any(axis=(0, 2)).sum(), found.plot(image)[40:58, 20:].any(axis=(0, 2)).sum()]
+    assert labels[0] > labels[1], "the number takes room"

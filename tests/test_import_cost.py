@@ -16,7 +16,7 @@ HEAVY = {
     *("cv2", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "ncnn", "pnnx"),
     *("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "cuda", "pycuda", "scipy", "PIL", "supervision"),
     *("faster_coco_eval", "pycocotools", "matplotlib", "pandas", "polygraphy", "psutil", "safetensors"),
-    *("mlflow", "wandb"),
+    *("mlflow", "wandb", "trackers"),
 }
 TERMINAL = {"rich", "typer", "click", "platformdirs"}
 

@@ -18,15 +18,27 @@ if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
     from yolox_deploy.exporter.pipeline import Artifact, export
     from yolox_deploy.inspection import Inspection, inspect
+    from yolox_deploy.tracking.tracker import Tracker
     from yolox_deploy.training.start import train
 
-__all__ = ["Artifact", "Detections", "Detector", "Inspection", "__version__", "export", "inspect", "train"]
+__all__ = [
+    "Artifact",
+    "Detections",
+    "Detector",
+    "Inspection",
+    "Tracker",
+    "__version__",
+    "export",
+    "inspect",
+    "train",
+]
 
 _LAZY = {
     "Artifact": "yolox_deploy.exporter.pipeline",
     "Detections": "yolox_deploy.detections",
     "Detector": "yolox_deploy.detector",
     "Inspection": "yolox_deploy.inspection",
+    "Tracker": "yolox_deploy.tracking.tracker",
     "export": "yolox_deploy.exporter.pipeline",
     "inspect": "yolox_deploy.inspection",
     "train": "yolox_deploy.training.start",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -18,6 +19,8 @@ from yolox_deploy.signatures import of_file
 
 TIMEOUT_SECONDS = 10.0
 """How long a network stream may take to open, or to send a frame."""
+USUAL_RATE = 30.0
+"""Frames a second of a video that does not say."""
 FASTEST_RATE = 1000.0
 """A source that claims more frames a second than this does not know its rate."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0
@@ -33,12 +36,15 @@ class Frame:
         index: position in the source, from 0; a live source skips numbers where frames were dropped.
         name: path of the picture, or the source's own name.
         appeared: when it was read, in seconds of `time.monotonic`.
+        time: seconds since the first frame: of a video as its file says, of a live source by the clock; None where
+            frames have no time of their own, as pictures of a folder.
     """
 
     image: NDArray[np.uint8]
     index: int
     name: str
     appeared: float = 0.0
+    time: float | None = None
 
 
 def public_name(source: str | int | Path) -> str:
@@ -96,10 +102,10 @@ def video_frames(path: Path) -> Iterator[Frame]:
         InputError: it cannot be opened, or holds no frame.
     """
     capture = open_capture(path)
-    index = 0
+    times, index = _FileTimes(capture), 0
     try:
         while (image := _read(capture)) is not None:
-            yield Frame(image, index, str(path), time.monotonic())
+            yield Frame(image, index, str(path), time.monotonic(), times.of_latest())
             index += 1
     finally:
         capture.release()
@@ -134,8 +140,10 @@ class LiveSource:
         self._stopped = threading.Event()
 
     def __iter__(self) -> Generator[Frame, None, None]:
-        index = 0
-        patience = 0.0 if self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0 else self.patience
+        index, begun = 0, 0.0
+        is_file = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        patience = 0.0 if is_file else self.patience
+        times = _FileTimes(self._capture)
         try:
             while not self._stopped.is_set():
                 image = _read(self._capture)
@@ -145,7 +153,11 @@ class LiveSource:
                     image = self._recover(index)
                 if image is None:
                     return
-                yield Frame(image, index, self.name, time.monotonic())
+                appeared = time.monotonic()
+                begun = begun or appeared
+                yield Frame(
+                    image, index, self.name, appeared, times.of_latest() if is_file else appeared - begun
+                )
                 index += 1
         finally:
             self._capture.release()
@@ -180,6 +192,30 @@ class LiveSource:
         except InputError:
             return None
         return _read(self._capture)
+
+
+class _FileTimes:
+    """When each frame of a video file is to be seen, in seconds after the first.
+
+    What the file says holds, also at a rate that varies; where it says nothing new, the next frame comes one period of
+    its rate after the one before.
+    """
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self._period = 1 / (frame_rate(capture) or USUAL_RATE)
+        self._first: float | None = None
+        self._time = 0.0
+
+    def of_latest(self) -> float:
+        """The time of the frame that was read last; called once a frame."""
+        said = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self._first is None:
+            self._first = said  # not 0 in OpenCV's own reader of AVI files
+        else:
+            later = said - self._first
+            self._time = later if self._time < later < math.inf else self._time + self._period
+        return self._time
 
 
 def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:

@@ -368,6 +368,9 @@ class Detections:
     def plot(self, image: ImageSource) -> NDArray[np.uint8]:
         """A copy of the picture, (H, W, 3) uint8 BGR, with boxes, class names and scores drawn on it.
 
+        A tracked object has the colour of its identity and its number before its name, `#7 person 0.91`; what is not
+        confirmed yet is grey.
+
         Args:
             image: the picture, as `Detector.predict` takes it.
 
@@ -375,10 +378,15 @@ class Detections:
             InputError: the image cannot be read.
             UsageError: it is of another size than `image_size`.
         """
-        from yolox_deploy.drawing import class_color, draw
+        from yolox_deploy.drawing import class_color, draw, track_color
 
         texts = [f"{item.class_name} {item.score:.2f}" for item in self]
-        return draw(self._picture(image), self.boxes, texts, [class_color(item.class_id) for item in self])
+        colours = [class_color(item.class_id) for item in self]
+        if self.track_ids is not None:
+            tracks = self.track_ids.tolist()
+            texts = [text if i < 0 else f"#{i} {text}" for text, i in zip(texts, tracks, strict=True)]
+            colours = [track_color(i) for i in tracks]
+        return draw(self._picture(image), self.boxes, texts, colours)
 
     def save(self, path: str | Path, image: ImageSource) -> None:
         """Draw on a copy of `image`, as `plot` does, and write it; the suffix of `path` names the format.

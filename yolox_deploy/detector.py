@@ -35,6 +35,8 @@ from yolox_deploy.types import Letterboxed
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from yolox_deploy.tracking.association import TrackConfig
+
 FREE_BATCH = 16
 """Images at a time where a file's batch is free and no backend limits it: a tensor of 79 MB at 640x640."""
 
@@ -244,6 +246,29 @@ class Detector:
         """
         for frame in open_source(source, channels=self._artifact.input.picture_channels):
             yield StreamResult(frame, self.predict(frame.image, **thresholds))
+
+    def track(
+        self,
+        source: str | int | Path,
+        *,
+        config: TrackConfig | None = None,
+        **thresholds: Unpack[ThresholdFields],
+    ) -> Iterator[StreamResult]:
+        """`stream` with identities: `detections.track_ids` tell which objects of the frames are the same one.
+
+        Args:
+            source: as `stream` takes it; its frames' own times count, so that dropped ones do no harm.
+            config: how boxes are linked over time, see `yolox_deploy.tracking.TrackConfig`.
+            thresholds: as of `predict`.
+
+        Raises:
+            MissingExtraError: the extra `track` is not installed.
+        """
+        from yolox_deploy.tracking.tracker import Tracker
+
+        tracker = Tracker(self, config=config, **thresholds)
+        frames = open_source(source, channels=self._artifact.input.picture_channels)
+        return (StreamResult(frame, tracker.update(frame.image, frame.time)) for frame in frames)
 
     def warmup(self, iterations: int = 3) -> None:
         """Run the network on a grey image, so that the first real one does not pay for set-up.

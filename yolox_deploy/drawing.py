@@ -15,6 +15,7 @@ from yolox_deploy.errors import InputError
 from yolox_deploy.files import write_bytes
 
 GOLDEN_RATIO = 0.618034
+GREY = (150, 150, 150)
 MARGIN = 2
 """Pixels on either side of a label's text."""
 
@@ -23,6 +24,11 @@ def class_color(class_id: int) -> tuple[int, int, int]:
     """A saturated BGR colour; neighbouring ids differ as much as possible (golden-ratio hues)."""
     red, green, blue = colorsys.hsv_to_rgb((class_id * GOLDEN_RATIO) % 1.0, 0.85, 0.95)
     return int(blue * 255), int(green * 255), int(red * 255)
+
+
+def track_color(track_id: int) -> tuple[int, int, int]:
+    """The BGR colour of an identity; grey where it is not confirmed (-1)."""
+    return GREY if track_id < 0 else class_color(track_id)
 
 
 def draw(

@@ -156,7 +156,7 @@ def real_soak(
         video: suffix of a video to write as well; an MP4's index is kept in memory, some 70 bytes a frame.
         log: told each sample.
     """
-    pictures = _jpegs()
+    pictures = encoded_scenes()
     taken = list[Sample]()
     with (
         tempfile.TemporaryDirectory() as name,
@@ -202,8 +202,8 @@ class _Outages(threading.Thread):
         self.join()
 
 
-def _jpegs() -> list[bytes]:
-    """Generated scenes of 480x640, encoded."""
+def encoded_scenes() -> list[bytes]:
+    """Generated scenes of 480x640 as JPEG."""
     found = []
     for index in range(SCENES):
         success, data = cv2.imencode(".jpg", draw_scene(np.random.default_rng([7, index])).image)

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import COMMAND
-from yolox_deploy import cli, export
+from yolox_deploy import Detector, cli, export
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.evaluation import streaming_ap
 from yolox_deploy.streaming import read_record, read_records
-from yolox_deploy.synthetic import write_scenes
+from yolox_deploy.synthetic import MovingOptions, MovingScene, write_scenes
 from yolox_deploy.synthetic.objects import CLASS_NAMES
 
 SCENES = 12
@@ -221,6 +221,69 @@ def test_only_some_classes_and_in_tiles(call: Call, model: Path, scenes: Path, t
     assert "elefant" in err
 
 
+@pytest.fixture(scope="module")
+def walks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two videos of things that move."""
+    folder = tmp_path_factory.mktemp("walks")
+    for seed in (1, 2):
+        options = MovingOptions(objects=4, pillars=0, speed=0.1, size=(240, 320))
+        MovingScene(options, seed=seed).write(folder / f"{seed}.avi", seconds=2, frame_rate=15)
+    return [folder / "1.avi", folder / "2.avi"]
+
+
+def test_objects_of_each_stream_get_identities_of_their_own(
+    run: Any, model: Path, walks: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("trackers")
+    events, out = tmp_path / "events.jsonl", tmp_path / "out.avi"
+    done = run(
+        *("stream", *walks, "--model", model, "--rate", 0, "--track", "--save-events", events),
+        *("--threads", 1, "--out", out),
+    )
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"out: {out.with_name('out_1.avi')}\nout: {out.with_name('out_2.avi')}\nevents: {events}\n",
+    )
+    with Detector(model, threads=1) as detector:
+        for walk, record in zip(walks, read_records(events), strict=True):
+            alone = [result.detections for result in detector.track(walk)]
+            assert len(alone) == len(record.events) == 30
+            for expected, event in zip(alone, record.events, strict=True):
+                found = event.detections
+                assert found.track_ids is not None
+                assert expected.track_ids is not None
+                assert found.track_ids.tolist() == expected.track_ids.tolist()
+                assert np.allclose(found.boxes, expected.boxes, atol=1e-4)
+            last = record.events[-1].detections.track_ids
+            assert last is not None
+            assert last.max() >= 1
+    assert count(out.with_name("out_1.avi")) == 30
+
+
+def test_trails_are_drawn_unless_they_have_no_length(
+    call: Call, model: Path, walks: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("trackers")
+    pictures = {}
+    for trail in (0, 5):
+        out = tmp_path / f"{trail}.avi"
+        stream = (walks[1], "--model", model, "--rate", 0, "--out", out, "--track", "--trail", trail)
+        assert call(*stream)[0] == 0
+        pictures[trail] = last_picture(out)[:-27]  # without the line of figures
+    different = np.abs(pictures[0].astype(int) - pictures[5]).max(axis=2) > 60
+    assert 20 < different.sum() < different.size / 10
+
+
+def last_picture(path: Path) -> np.ndarray:
+    capture = cv2.VideoCapture(str(path))
+    found = None
+    while (read := capture.read())[0]:
+        found = read[1]
+    capture.release()
+    assert found is not None
+    return found
+
+
 def test_an_annotated_sequence_is_scored_as_its_record_is(
     call: Call, model: Path, scenes: Path, tmp_path: Path
 ) -> None:
@@ -398,6 +461,8 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
         (("empty", "--annotations", "none.json", "--rate", 0), "--annotations needs a rate"),
         (("empty", "--annotations", "none.json", "--frames", 9), "leave --frames and --seconds out"),
         (("empty", "photo.png", "--annotations", "none.json"), "--annotations scores one stream, found 2"),
+        (("photo.png", "--trail", 0), "--trail needs --track"),
+        (("photo.png", "--lost", 3), "--lost needs --track"),
         (("photo.png", "missing"), "no picture at missing"),
         (("photo.png", "http://127.0.0.1:9/none.mjpg"), "none.mjpg cannot be opened"),
         (("photo.png", "--rate", -1), "--rate"),
@@ -487,6 +552,7 @@ def test_a_sweep_takes_still_pictures_with_annotations(call: Call, model: Path, 
         (("folder", "--sweep"), "name those of folder by --annotations, or give 'scenes'"),
         (("scenes", "--sweep", "--show"), "--show is for a live stream"),
         (("scenes", "--sweep", "--only", "car"), "--only is for a live stream"),
+        (("scenes", "--sweep", "--track"), "--track is for a live stream"),
         (("scenes", "more", "--sweep"), "--sweep replays the pictures of one source, found 2"),
         (("scenes", "--sweep", "--out", "out.mp4"), "expected the name of a picture, .png"),
         (("scenes", "--sweep", "--backend", "onnxruntime"), "are for names of the zoo"),

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Told
 from yolox_deploy import Detector
+from yolox_deploy.benchmarks.studies.stream_cameras import stream_apart, stream_together
 from yolox_deploy.benchmarks.studies.stream_soak import SETTLING_SECONDS, real_soak, report, simulated_soak
 from yolox_deploy.capture import Frame
 from yolox_deploy.detections import Detections
@@ -184,3 +185,13 @@ def test_a_camera_that_is_unplugged_now_and_then(nano_onnx: Path, monkeypatch: p
     assert soak.figures.answered > 10
     assert len(soak.samples) >= 5
     assert "resident memory" in report(soak)
+
+
+@linux
+@pytest.mark.slow
+def test_cameras_of_one_process_and_of_several(nano_onnx: Path) -> None:
+    together = stream_together(nano_onnx, (5.0, 5.0), 1.5)
+    apart = stream_apart(nano_onnx, (5.0, 5.0), 1.5)
+    assert [source["error"] for source in together.figures["sources"]] == [None, None]
+    assert together.answered > 4
+    assert all(run.processor_seconds > 0 and run.mib > 50 for run in (together, *apart))

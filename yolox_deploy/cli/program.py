@@ -27,6 +27,7 @@ from yolox_deploy.cli import (
     models,
     predict,
     stream,
+    track,
     train,
     tune,
 )
@@ -38,7 +39,11 @@ from yolox_deploy.files import is_full
 SYSTEM_LIBRARY = re.compile(r"lib\S+\.so\S*: cannot open shared object file")
 
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Use": {"predict": predict.predict_command, "stream": stream.stream_command},
+    "Use": {
+        "predict": predict.predict_command,
+        "track": track.track_command,
+        "stream": stream.stream_command,
+    },
     "Prepare": {
         "export": export.export_command,
         "migrate": migrate.migrate_command,

@@ -20,6 +20,8 @@ from yolox_deploy.thresholds import Thresholds
 CLIP_BEFORE, CLIP_AFTER = 3.0, 5.0
 EVALUATION = Thresholds.evaluation()
 SWEEP_SECONDS = 2.0
+USUAL_LOST, USUAL_TRAIL = 1.0, 2.0
+"""Seconds."""
 
 
 def stream_command(
@@ -85,6 +87,20 @@ def stream_command(
     reconnect: Annotated[
         float, typer.Option(min=0, help="Seconds to try to get a lost live source back; 0: end with it.")
     ] = 30.0,
+    track: Annotated[
+        bool, typer.Option("--track", help="Give objects identities, in events and drawings.")
+    ] = False,
+    lost: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="For --track: seconds after which an object that nobody sees is forgotten. [default: 1]",
+        ),
+    ] = None,
+    trail: Annotated[
+        float | None,
+        typer.Option(min=0, help="For --track: seconds of the trails; 0 draws none. [default: 2]"),
+    ] = None,
     forecast: Annotated[
         bool,
         typer.Option("--forecast", help="Score answers whose boxes are moved on to the time of the query."),
@@ -138,13 +154,8 @@ def stream_command(
     rates = _rates(rate)
     _quiet_opencv()
     if sweep:
-        live = {
-            "--show": show,
-            "--save-events": save_events,
-            "--clip": clip,
-            "--frames": frames,
-            "--sequence": sequence,
-        }
+        live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
+        live |= {"--track": track, "--clip": clip}
         choice = {"--only": only, "--tiles": tiles, "--class-agnostic": class_agnostic}
         _refuse(
             {**live, **choice, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep"
@@ -170,6 +181,8 @@ def stream_command(
         )
         return
     _refuse({"--weights": weights}, "is for --sweep; a model file has its weights")
+    if not track:
+        _refuse({"--lost": lost is not None, "--trail": trail is not None}, "needs --track")
     if len(model) > 1 or len(rates) > 1:
         raise UsageError("one stream has one model and one rate; compare several by --sweep")
     live_command(
@@ -188,6 +201,9 @@ def stream_command(
             seconds=seconds,
             frames=frames,
             reconnect=reconnect,
+            track=track,
+            lost=USUAL_LOST if lost is None else lost,
+            trail=USUAL_TRAIL if trail is None else trail,
             detector={
                 "backend": backend,
                 "device": device,

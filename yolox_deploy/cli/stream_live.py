@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from yolox_deploy.streaming.feed_sources import FeedSource
     from yolox_deploy.streaming.sequences import AnnotatedSequences
     from yolox_deploy.streaming.summary import FeedSummary
+    from yolox_deploy.tracking import Tracker, Trails
 
 
 LINE_SECONDS = 60.0
@@ -65,6 +67,9 @@ class LiveArguments:
     seconds: float | None
     frames: int | None
     reconnect: float
+    track: bool
+    lost: float
+    trail: float
     detector: Mapping[str, Any]
     as_json: bool
 
@@ -81,14 +86,17 @@ def live_command(asked: LiveArguments) -> None:
 
     _check(asked)
     data = _one_sequence(asked) if asked.annotations is not None else None
+    if asked.track:
+        require("trackers", "track")
     policy = parse_policy(asked.policy)
     with Detector(asked.model, **asked.detector) as detector:
         clips = asked.clips.options(detector.class_names) if asked.clips is not None else None
         detector.warmup()
+        tracker = _tracker(detector, asked) if asked.track else None
         # Opened last: what a camera sends while a model loads would wait, and look new afterwards.
         sources = _open(asked, data)
         paced = asked.rate != 0
-        feed = LiveFeed(sources, policy, paced=paced, frames=asked.frames)
+        feed = LiveFeed(sources, policy, paced=paced, frames=asked.frames, follower=tracker)
         _run(feed, detector, asked, data, clips)
 
 
@@ -126,6 +134,20 @@ def _open(asked: LiveArguments, data: AnnotatedSequences | None) -> list[FeedSou
     return open_feed_sources(asked.sources, rate=asked.rate or None, reconnect=asked.reconnect)
 
 
+def _tracker(detector: Detector, asked: LiveArguments) -> Callable[[], Tracker]:
+    """Makes the tracker of a source."""
+    from yolox_deploy.tracking import TrackConfig, Tracker
+
+    return partial(Tracker, detector, config=TrackConfig(lost_seconds=asked.lost))
+
+
+def _trails(asked: LiveArguments) -> Callable[[], Trails] | None:
+    """Makes what draws the trails of a source."""
+    from yolox_deploy.tracking import Trails
+
+    return partial(Trails, asked.trail) if asked.track and asked.trail else None
+
+
 def _run(
     feed: LiveFeed,
     detector: Detector,
@@ -142,15 +164,18 @@ def _run(
     summary, accuracy, begun = FeedSummary(feed), None, time.time()
     model = _model(detector)
     headers = [channel.header(model, detector.class_names) for channel in feed.channels]
+    detect = partial(detector.predict, **feed.thresholds)
     with tempfile.TemporaryDirectory(prefix="yolox-deploy-") as folder:
         unasked = Path(folder) / "events.jsonl" if data is not None else None
         events = asked.events or unasked
         try:
             with reporting(every=LINE_SECONDS) as progress:
                 outputs = LiveOutputs(
-                    events, asked.out, asked.show, report=progress, clips=clips, on_clip=_tell_clip
+                    *(events, asked.out, asked.show, _trails(asked), progress),
+                    clips=clips,
+                    on_clip=_tell_clip,
                 )
-                run_live(feed, detector.predict, headers, summary, outputs, seconds=asked.seconds)
+                run_live(feed, detect, headers, summary, outputs, seconds=asked.seconds)
             if data is not None and events is not None:
                 accuracy = streaming_ap(data, events, forecast=asked.forecast)
         finally:

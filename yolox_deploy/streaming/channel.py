@@ -104,6 +104,11 @@ class Channel:
         return self._clock.elapsed if ended is None else min(self._clock.elapsed, ended - self._clock.zero)
 
     @property
+    def thresholds(self) -> ThresholdFields:
+        """What the detections have to be found with, for whoever follows them."""
+        return ThresholdFields() if self._follower is None else self._follower.thresholds
+
+    @property
     def failure(self) -> Exception | None:
         """Why the source ended before its time."""
         return self._buffer.failure

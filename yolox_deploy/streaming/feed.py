@@ -16,6 +16,7 @@ from yolox_deploy.streaming.channel import Channel, Follower, StreamTime
 from yolox_deploy.streaming.events import StreamEvent
 from yolox_deploy.streaming.feed_sources import FeedSource
 from yolox_deploy.streaming.policies import Newest, Policy
+from yolox_deploy.thresholds import ThresholdFields
 
 
 class Answer(NamedTuple):
@@ -81,6 +82,11 @@ class LiveFeed:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self._turns.__exit__()
+
+    @property
+    def thresholds(self) -> ThresholdFields:
+        """What a detector has to be asked for, in place of its own: those of the followers."""
+        return self.channels[0].thresholds
 
     @property
     def elapsed(self) -> float:

@@ -14,11 +14,10 @@ from yolox_deploy.streaming.feed_sources import open_feed_sources
 from yolox_deploy.streaming.live import live_answers
 from yolox_deploy.streaming.policies import Newest, Policy
 from yolox_deploy.streaming.recording import StreamPredictor
+from yolox_deploy.thresholds import ThresholdFields
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-    from yolox_deploy.thresholds import ThresholdFields
 
 
 def watch(
@@ -65,7 +64,7 @@ def watch(
         raise UsageError(f"give {', '.join(thresholds)} to the Tracker: Tracker(detector, conf=0.3)")
     opened = open_feed_sources(sources, rate=rate or None, reconnect=reconnect)
     feed = LiveFeed(opened, policy, paced=rate != 0, frames=frames, follower=tracker)
-    asked = thresholds if tracker is None else tracker().thresholds
+    asked = ThresholdFields(**{**thresholds, **feed.thresholds})
     answers = live_answers(feed, lambda image: detector.predict(image, **asked), seconds=seconds)
     with closing(answers):
         for answer in answers:

@@ -1,0 +1,57 @@
+"""When a frame is to be seen: by the file of a video, by the clock of a camera."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from yolox_deploy.capture import LiveSource, video_frames
+from yolox_deploy.sources import open_source
+
+VARIED = (0, 40, 80, 400, 440, 1500, 1540)
+"""Milliseconds."""
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "mp4v")])
+def test_frames_of_a_video_have_their_times(tmp_path: Path, suffix: str, codec: str) -> None:
+    path = tmp_path / f"video{suffix}"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 12.5, (64, 48))
+    for level in range(6):
+        video.write(np.full((48, 64, 3), 40 * level, np.uint8))
+    video.release()
+    frames = list(video_frames(path))
+    assert [frame.time for frame in frames] == pytest.approx([i / 12.5 for i in range(6)], abs=1e-3)
+    assert [frame.time for frame in open_source(path)] == [frame.time for frame in frames]
+
+
+def test_a_rate_that_varies_is_the_one_of_the_file(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="writes videos of a varied rate; comes with the extra track")
+    path = tmp_path / "varied.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for index, at in enumerate(VARIED):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 30 * index, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = at, stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    times = [frame.time for frame in video_frames(path)]
+    assert times == pytest.approx([at / 1000 for at in VARIED], abs=2e-3)
+
+
+def test_a_file_behind_an_address_has_the_times_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "video.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 2.0, (64, 48))
+    for level in range(4):
+        video.write(np.full((48, 64, 3), 40 * level, np.uint8))
+    video.release()
+    assert [frame.time for frame in LiveSource(path.as_uri())] == pytest.approx([0, 0.5, 1, 1.5])
+
+
+def test_pictures_have_no_time(picture: Path) -> None:
+    assert [frame.time for frame in open_source(picture)] == [None]
