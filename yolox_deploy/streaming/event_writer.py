@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from yolox_deploy import records
 from yolox_deploy.errors import UsageError
+from yolox_deploy.files import naming
 from yolox_deploy.streaming.events import StreamEvent, StreamHeader, event_to_dict
 
 RECORD = records.FileKind(
@@ -71,7 +72,6 @@ class EventWriter:
         self._end = event.end
         counts.add(event)
         self._write(event_to_dict(event))
-        self._file.flush()  # a process that is killed loses nothing
 
     def finish(self, frames: int, dropped: int, source: str | None = None) -> None:
         """Say how many frames of a source appeared and how many were never looked at; else what was added tells it."""
@@ -89,7 +89,6 @@ class EventWriter:
             if one is None
             else {"frames": frames[one], "dropped": dropped[one]}
         )
-        self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         self._part.replace(self.path)
@@ -101,7 +100,9 @@ class EventWriter:
         self.close()
 
     def _write(self, values: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(values, separators=(",", ":")) + "\n")
+        with naming(self.path):
+            self._file.write(json.dumps(values, separators=(",", ":")) + "\n")
+            self._file.flush()  # a process that is killed loses nothing
 
 
 @dataclass

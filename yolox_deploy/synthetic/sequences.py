@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.drawing import write_picture
+from yolox_deploy.errors import UsageError
 from yolox_deploy.files import new_folder
 from yolox_deploy.streaming.recording import AnnotatedVideo
 from yolox_deploy.streaming.sequences import sequences_from_coco
@@ -171,7 +172,7 @@ def write_sequences(
 
     Raises:
         UsageError: the folder holds something, or cannot be made.
-        InputError: a picture cannot be read, or a frame not be written.
+        InputError: a picture cannot be read.
     """
     folder = Path(folder).resolve()
     with new_folder(folder) as built:
@@ -184,8 +185,7 @@ def write_sequences(
             target.mkdir(parents=True)
             for fid, image in enumerate(SequenceFrames(world, options, sid)):
                 path = target / f"{fid:06d}.jpg"
-                if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-                    raise InputError(f"{path} cannot be written")
+                write_picture(path, image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
             report.advance(sid + 1, len(worlds.pictures))
     return folder / "annotations" / "sequences.json"
 
