@@ -301,6 +301,60 @@ def test_names_are_read_as_any_list(call: Call, toy: Path, picture: Path, tmp_pa
     )
 
 
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "a video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect", "TOY", "--images", "VIDEO"),
+        ("inspect", "TOY", "--images", "*.avi"),
+        ("eval", "TOY", "--images", "VIDEO", "--annotations", "any.json"),
+        ("export", "yolox_nano", "--weights", "random", "--images", "VIDEO"),
+        ("export", "yolox_nano", "--weights", "random", "--to", "openvino", "--int8", "--calib", "VIDEO"),
+        ("bench", "TOY", "--quick", "--images", "VIDEO"),
+        ("tune", "TOY", "--images", "VIDEO"),
+        ("assign", "VIDEO", "--weights", "any.pth", "--box", "0,1,1,9,9"),
+    ],
+    ids=" ".join,
+)
+def test_a_video_where_pictures_are_expected_says_how_to_get_them(
+    call: Call,
+    toy: Path,
+    video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*({"TOY": toy, "VIDEO": video}.get(word, word) for word in words))
+    assert (code, out) == (2, ""), err
+    assert "a video; expected pictures" in err
+    assert f"ffmpeg -i '{video if 'VIDEO' in words else video.name}' -vf fps=1 pictures/%06d.jpg" in err
+    assert names_in(tmp_path) == ["a video.avi", "toy.onnx"]
+
+
+@pytest.mark.parametrize("words", [("--classes", "person"), ("--classes=person",), ("--names", "person")])
+def test_class_names_where_a_file_of_them_is_meant_give_the_command_that_keeps_them(
+    call: Call, toy: Path, picture: Path, words: tuple[str, ...]
+) -> None:
+    option = words[0].split("=")[0]
+    code, _, err = call("predict", picture, "--model", toy, "--no-images", *words)
+    assert code == 2
+    assert f"error: {option} names a text file with one class name a line" in err
+    assert f"yolox-deploy predict {picture} --model {toy} --no-images --only person\n" in err
+    code, _, err = call("inspect", toy, *words)
+    assert (code, "predict, stream, track take --only person" in err) == (2, True)
+    code, _, err = call("inspect", toy, option, "people.txt")
+    assert (code, err) == (2, "error: class names: cannot read people.txt: No such file or directory\n")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(call: Call, command: str) -> None:
     code, out, _ = call(command, "--help")

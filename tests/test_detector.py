@@ -142,6 +142,43 @@ def test_options_decide_what_is_kept(
     assert found == class_ids if class_ids is not None else len(found) == 126
 
 
+@pytest.mark.parametrize(
+    ("classes", "class_ids"),
+    [("class_1", [1]), (["CLASS 1", 0], [0, 1, 0]), (2, []), (("1",), [1]), ((np.int64(0),), [0, 0])],
+)
+def test_chosen_classes_alone_are_found(
+    toy_model: Any, tmp_path: Path, classes: Any, class_ids: list[int]
+) -> None:
+    path = toy_model(tmp_path / "toy.onnx", OVERLAPPING, batch=None)
+    with Detector(path, classes=classes) as chosen, Detector(path) as every:
+        assert chosen.predict(black()).class_ids.tolist() == class_ids
+        for found in (
+            every.predict(black(), classes=classes),
+            *every.predict_batch([black()] * 2, classes=classes),
+            every.predict(black()).filter(classes=classes),
+        ):
+            assert found == chosen.predict(black())
+        assert chosen.predict(black(), classes=None) == every.predict(black())
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), "no class is named; expected some of 'class_0'"),
+        (("clas_1",), "no class 'clas_1'; .* did you mean 'class_"),
+        ((3,), "no class 3; expected a name, or an id from 0 to 2"),
+    ],
+)
+def test_classes_that_the_model_does_not_have_are_refused(
+    toy_model: Any, tmp_path: Path, classes: Any, message: str
+) -> None:
+    path = toy_model(tmp_path / "toy.onnx")
+    with pytest.raises(UsageError, match=message):
+        Detector(path, classes=classes)
+    with Detector(path) as detector, pytest.raises(UsageError, match=message):
+        detector.predict_batch([], classes=classes)
+
+
 def test_a_model_that_needs_no_suppression_keeps_overlapping_boxes(toy_model: Any, tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", OVERLAPPING, metadata=described(suppression="not_needed"))
     with Detector(path, iou=0.1) as detector:
@@ -521,6 +558,25 @@ def test_a_graph_with_suppression_gives_its_thresholds_to_whoever_asks_for_none(
         assert len(detector.predict(black(), iou=0.6, multi_label=True, max_detections=1)) == 1
     with Detector(suppressing, conf=0.6, iou=0.6, threads=1) as detector:
         assert len(detector.predict(black())) == 1
+
+
+def test_a_graph_with_suppression_gives_chosen_classes_and_tiles(suppressing: Path) -> None:
+    with Detector(suppressing, threads=1) as detector:
+        for chosen in ("cat", "dog", "bird"):
+            assert detector.predict(black(), classes=chosen) == detector.predict(black()).filter(
+                classes=chosen
+            )
+        found = detector.predict(black(128, 96), tiles=SIZE, overlap=0)
+        assert found.class_ids.tolist() == [
+            0,
+            0,
+            1,
+            1,
+            1,
+        ]  # the cat of the whole picture would lie in its padding
+        assert detector.predict(black(128, 96), tiles=SIZE, overlap=0, max_detections=3) == found[:3]
+        with pytest.raises(UsageError, match=r"iou 0\.3 cannot be had"):
+            detector.predict(black(), tiles=64, iou=0.3)
 
 
 @pytest.mark.parametrize(

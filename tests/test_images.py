@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import os
@@ -467,6 +468,28 @@ def test_a_pipe_is_read_to_its_end() -> None:
         np.testing.assert_array_equal(load_image(process.stdout), gradient())
 
 
+class Upload:
+    """As web frameworks give it."""
+
+    async def read(self) -> bytes:
+        return encoded(gradient())
+
+
+def test_an_upload_that_is_awaited() -> None:
+    with pytest.raises(
+        InputError, match=r"the Upload is read asynchronously; pass its bytes: await file\.read"
+    ):
+        load_image(Upload())
+    np.testing.assert_array_equal(load_image(asyncio.run(Upload().read())), gradient())
+
+
+class Letters:
+    """A file whose bytes were decoded on the way, and that cannot seek."""
+
+    def read(self) -> str:
+        return "no picture"
+
+
 def test_open_files_that_hold_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no picture")
     closed = io.BytesIO(encoded(gradient()))
@@ -477,6 +500,7 @@ def test_open_files_that_hold_no_picture(tmp_path: Path) -> None:
             (io.StringIO("x"), "the StringIO is open as text"),
             (written, "cannot read the BufferedWriter"),
             (closed, "cannot read the BytesIO: .*closed"),
+            (Letters(), r"read\(\) of the Letters gave str; expected bytes"),
             (io.BytesIO(), r"the BytesIO is empty \(0 bytes\)"),
             (io.BytesIO(b"no picture"), r"the BytesIO \(10 bytes\) is broken"),
         ):

@@ -328,6 +328,52 @@ def test_other_predictions_are_refused(predictions: NDArray, message: str) -> No
         postprocess(predictions, conf=0.3, iou=0.5, grid=anchor_grid((32, 32)))
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("suppress", [True, False])
+def test_chosen_classes_are_what_dropping_the_others_afterwards_leaves(
+    multi_label: bool, dtype: type, suppress: bool
+) -> None:
+    random = np.random.default_rng(3)
+    for seed in range(30):
+        predictions = random_predictions(200, classes=6, seed=seed).astype(dtype)
+        predictions[:, 5:] = predictions[:, 5:].round(
+            1
+        )  # so that scores of several classes and points are equal
+        predictions[random.integers(0, 200, 20), random.integers(4, 11, 20)] = np.nan
+        options = {"conf": 0.2, "iou": 0.5, "multi_label": multi_label, "suppress": suppress}
+        chosen = random.permutation(6)[: random.integers(1, 6)].tolist()
+        everything = postprocess(predictions, **options)
+        kept = np.isin(everything[2], chosen)
+        assert 0 < kept.sum() < len(kept)
+        for found, expected in zip(
+            postprocess(predictions, classes=chosen, **options), everything, strict=True
+        ):
+            np.testing.assert_array_equal(found, expected[kept])
+
+
+def test_a_point_whose_best_class_is_not_chosen_is_nothing() -> None:
+    predictions = np.array([[50, 50, 10, 10, 1, 0.9, 0.8], [90, 90, 10, 10, 1, 0.5, 0.5]], np.float32)
+    assert postprocess(predictions, conf=0.1, iou=0.5, classes=[1])[2].tolist() == []
+    assert postprocess(predictions, conf=0.1, iou=0.5, classes=[0])[2].tolist() == [0, 0]
+    assert postprocess(predictions, conf=0.1, iou=0.5, classes=[1], multi_label=True)[2].tolist() == [1, 1]
+
+
+def test_chosen_classes_alone_suppress_across_classes_and_count_for_the_limit() -> None:
+    predictions = np.array([[50, 50, 10, 10, 1, 0.9, 0], [51, 50, 10, 10, 1, 0, 0.8]], np.float32)
+    options = {"conf": 0.1, "iou": 0.5, "class_agnostic": True}
+    assert postprocess(predictions, **options)[2].tolist() == [0]
+    assert postprocess(predictions, classes=(1,), **options)[2].tolist() == [1]
+    assert postprocess(predictions, conf=0.1, iou=0.5, max_detections=1)[2].tolist() == [0]
+    assert postprocess(predictions, conf=0.1, iou=0.5, max_detections=1, classes=(1,))[2].tolist() == [1]
+
+
+@pytest.mark.parametrize("classes", [[4], [-1], [], ["dog"], [0.5], [True]])
+def test_class_ids_that_cannot_be_are_refused(classes: Any) -> None:
+    with pytest.raises(UsageError, match=r"classes is .*; expected ids from 0 to 3"):
+        postprocess(random_predictions(5), conf=0.3, iou=0.5, classes=classes)
+
+
 CLASSES = ("a", "b", "c", "d")
 
 

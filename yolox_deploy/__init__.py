@@ -3,7 +3,7 @@
     from yolox_deploy import Detector
     detections = Detector("yolox_l.engine").predict(image)
 
-Importing this package imports NumPy and nothing else; the rest is loaded where it is first used.
+Importing this package imports nothing else; its names are loaded where they are first used.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 from yolox_deploy._version import __version__
-from yolox_deploy.detections import Detections
 
 if TYPE_CHECKING:
+    from yolox_deploy.detections import Detections
     from yolox_deploy.detector import Detector
     from yolox_deploy.exporter.pipeline import Artifact, export
     from yolox_deploy.inspection import Inspection, inspect
@@ -35,6 +35,7 @@ __all__ = [
 
 _LAZY = {
     "Artifact": "yolox_deploy.exporter.pipeline",
+    "Detections": "yolox_deploy.detections",
     "Detector": "yolox_deploy.detector",
     "Inspection": "yolox_deploy.inspection",
     "Tracker": "yolox_deploy.tracking.tracker",

@@ -31,6 +31,21 @@ def is_offline() -> bool:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[Path]:
+    """Give `path` to the system's errors in the block that name no file: of a full disk it tells no more than that.
+
+    Raises:
+        OSError: of the same kind and number, with a file's name.
+    """
+    try:
+        yield path
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
 def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None) -> Iterator[Path]:
     """Give the block a name beside `path` to write to, and rename that file to `path` when the block ends well.
 
@@ -44,8 +59,9 @@ def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None)
     """
     part = part or path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.tmp")
     try:
-        yield part
-        part.replace(path)
+        with naming(path):
+            yield part
+            part.replace(path)
     except BaseException:
         with suppress(OSError):  # what the block raised is the one to tell
             if keep is None:

@@ -8,6 +8,7 @@ multi-page file the first picture is taken. A file that breaks off is refused ra
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import os
 import sys
@@ -139,8 +140,10 @@ def _from_open_file(file: Any, most: int) -> NDArray[np.uint8]:
     name = f"the {type(file).__name__}"
     if isinstance(file, io.TextIOBase):
         raise InputError(f"{name} is open as text; open the file as bytes: open(path, 'rb')")
+    if inspect.iscoroutinefunction(file.read):  # uploads of web frameworks
+        raise InputError(f"{name} is read asynchronously; pass its bytes: await file.read()")
     try:
-        if getattr(file, "seekable", bool)():
+        if hasattr(file, "seek") and getattr(file, "seekable", lambda: True)():
             file.seek(0)
         data = file.read()
     except (OSError, ValueError) as error:

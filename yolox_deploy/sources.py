@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,20 +30,39 @@ def image_paths(source: str | Path) -> list[Path]:
     """The pictures that a file name, a folder (not its subfolders) or a glob means, sorted.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a video in place of pictures.
     """
     path = Path(source)
     if path.is_dir():
         found = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
         wanted = f"a folder with pictures ({', '.join(sorted(IMAGE_SUFFIXES))})"
     elif path.is_file():
-        return [path]
+        found = [path]
     else:
         found = sorted(Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file())
         wanted = "an existing file, folder or glob"
+    if video := next(filter(is_video, found or _files_in(path)), None):
+        raise InputError(f"{source} {'is' if path.is_file() else 'holds'} {a_video(video)}")
     if not found:
         raise InputError(f"no picture at {source}; expected {wanted}")
     return found
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def is_video(path: Path) -> bool:
+    """Whether the suffix is that of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def a_video(path: Path) -> str:
+    """For messages where pictures are expected: "X is ..."."""
+    return (
+        "a video; expected pictures: a file, a folder or a glob. One picture a second of it: mkdir pictures && "
+        f"ffmpeg -i {shlex.quote(str(path))} -vf fps=1 pictures/%06d.jpg"
+    )
 
 
 def is_live(source: str | int | Path) -> bool:

@@ -1,19 +1,22 @@
 """Large pictures cut into overlapping tiles, and what was found in the tiles made one.
 
-A box that ends at an inner edge of its tile is a part: the object goes on in the neighbour. Parts go three ways.
+A box that ends at an inner edge of its tile is a part: the object goes on outside. Parts go one of four ways.
 
-1. A whole box of another tile that would look like the part if the part's tile cut it explains the part, which goes.
+1. A box of another tile that shows more of the object, and would look like the part if the part's tile cut it, explains
+   the part, which goes.
 2. Two parts that reach over what two neighbouring tiles share, one from each side, and look alike there are one object:
    they are joined to their common frame, over as many tiles as it takes.
-3. What is left of them is kept as it is.
+3. What is still cut is explained by a box of the whole picture in the same way. The whole picture comes last because
+   its boxes are the coarsest.
+4. What is left stays as it is.
 
-Then ordinary suppression removes what two tiles found twice.
+Then ordinary suppression removes what was found twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,11 +28,10 @@ from yolox_deploy.nms import nms
 from yolox_deploy.thresholds import Thresholds
 
 ALIKE = 0.5
-"""Least IoU, within what both tiles see, of boxes that mean one object."""
+"""IoU, within what both tiles show, above which two boxes mean one object."""
 
-NEAR_TILE = 0.02
-NEAR_BOX = 0.1
-"""A box ends at an edge where it is nearer to it than these shares of the tile's and of its own side, or one pixel."""
+NEAR_TILE, NEAR_BOX = 0.02, 0.1
+"""A box ends at an edge that is no farther off than these shares of the tile's and of its own side, or one pixel."""
 
 AXES = (0, 1)
 """Across and down: corner `axis` of a box is its beginning there, corner `axis + 2` its end."""
@@ -38,7 +40,7 @@ OUTWARD = np.array([-1, -1, 1, 1])
 """Which way each corner grows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tiling:
     """The tiles of a picture, the whole picture as the last of them; of a picture that is not cut, it alone.
 
@@ -76,22 +78,22 @@ class Tiling:
         """
         if len(found) == 1:
             return found[0]
-        tiles = np.repeat(np.arange(len(found)), [len(each) for each in found])
-        boxes = np.concatenate([each.boxes for each in found])
-        boxes += self.corners[tiles][:, [0, 1, 0, 1]].astype(np.float32)
-        scores = np.concatenate([each.scores for each in found])
-        class_ids = np.concatenate([each.class_ids for each in found])
-        pieces = Pieces.of(self, boxes, class_ids * (not thresholds.class_agnostic), tiles)
-        boxes, scores, class_ids = _joined(_objects(pieces, ALIKE), boxes, scores, class_ids)
-        kept = nms(boxes, scores, class_ids, thresholds.iou, thresholds.class_agnostic)
-        kept = kept[: thresholds.max_detections]
-        return Detections(
-            boxes[kept], scores[kept], class_ids[kept], found[0].class_names, image_size=self.image_size
+        pieces = _pieces(self, found)
+        agnostic = thresholds.class_agnostic
+        in_tiles, in_whole = pieces.of_tiles(self.corners[:-1]), pieces.of_tiles(self.corners[-1:])
+        in_tiles = in_tiles.unexplained(in_tiles, agnostic)
+        in_tiles = in_tiles.joined(agnostic).unexplained(in_whole, agnostic)
+        boxes, scores, class_ids = (
+            np.concatenate([getattr(in_tiles, name), getattr(in_whole, name)])
+            for name in ("boxes", "scores", "class_ids")
         )
+        kept = nms(boxes, scores, class_ids, thresholds.iou, agnostic)[: thresholds.max_detections]
+        names = found[0].class_names
+        return Detections(boxes[kept], scores[kept], class_ids[kept], names, image_size=self.image_size)
 
 
 def spans(length: int, side: int, overlap: float) -> list[tuple[int, int]]:
-    """Beginning and end of each tile along one side of a picture, the first at 0 and the last at `length`."""
+    """Beginning and end of each tile along one side of a picture, the first at 0, the last up to `length`."""
     if length <= side:
         return [(0, length)]
     step = max(int(side * (1 - overlap)), 1)
@@ -100,120 +102,128 @@ def spans(length: int, side: int, overlap: float) -> list[tuple[int, int]]:
     return [(start, start + side) for start in starts]
 
 
+def _pieces(tiling: Tiling, found: Sequence[Detections]) -> Pieces:
+    frames = np.repeat(tiling.corners, [len(each) for each in found], axis=0)
+    boxes = np.concatenate([each.boxes for each in found])
+    boxes += frames[:, [0, 1, 0, 1]].astype(np.float32)
+    height, width = tiling.image_size
+    near = np.maximum(np.minimum(NEAR_BOX * _sides(boxes), NEAR_TILE * _sides(frames)), 1)
+    cut = (np.abs(boxes - frames) <= np.tile(near, 2)) & (frames != (0, 0, width, height))
+    scores, class_ids = (
+        np.concatenate([getattr(each, name) for each in found]) for name in ("scores", "class_ids")
+    )
+    return Pieces(boxes, scores, class_ids, frames, cut)
+
+
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Boxes of all tiles with what is known of where they were cut.
+    """What was found in tiles, in pixels of the picture, with what each tile shows of it.
 
     Attributes:
-        boxes: (N, 4) float32 x1, y1, x2, y2; a side at which a box is cut lies on the tile's edge.
-        groups: (N,) int64, equal where boxes may be one object.
-        tiles: (N,) int64 which tile a box is from.
-        frames: (N, 4) int64 corners of that tile.
-        cut: (N, 4) bool, at which sides the object goes on outside the tile.
+        boxes: (N, 4) float32 x1, y1, x2, y2.
+        scores, class_ids: (N,) float32 and int64.
+        frames: (N, 4) int64 corners of the tile, or of the tiles, that a box was found in.
+        cut: (N, 4) bool, at which corners the object goes on outside.
     """
 
     boxes: NDArray[np.float32]
-    groups: NDArray[np.int64]
-    tiles: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
     frames: NDArray[np.int64]
     cut: NDArray[np.bool_]
 
-    @classmethod
-    def of(
-        cls, tiling: Tiling, boxes: NDArray[np.float32], groups: NDArray[np.int64], tiles: NDArray[np.int64]
-    ) -> Pieces:
-        frames = tiling.corners[tiles]
-        height, width = tiling.image_size
-        near = np.maximum(np.minimum(NEAR_BOX * _sides(boxes), NEAR_TILE * _sides(frames)), 1)
-        cut = (np.abs(boxes - frames) <= np.tile(near, 2)) & (frames != (0, 0, width, height))
-        return cls(np.where(cut, frames, boxes).astype(np.float32), groups, tiles, frames, cut)
+    def __getitem__(self, index: Any) -> Pieces:
+        return Pieces(*(getattr(self, field.name)[index] for field in fields(self)))
 
-    def explained(self, part: int, alike: float) -> bool:
-        """Whether a box that shows more of the object looks like this one where both are seen."""
-        further = OUTWARD * self.frames > OUTWARD * self.frames[part]
-        as_far = OUTWARD * self.frames >= OUTWARD * self.frames[part]
-        shows = ~self.cut | (self.cut[part] & as_far)
-        more = self.cut[part] & (~self.cut | further)
-        others = (self.groups == self.groups[part]) & (self.tiles != self.tiles[part])
-        others &= shows.all(axis=1) & more.any(axis=1)
-        seen, own = (_clipped(self.boxes[which], self.frames[part]) for which in (others, [part]))
-        return bool((iou_matrix(seen, own) > alike).any())
+    def of_tiles(self, corners: NDArray[np.int64]) -> Pieces:
+        """Those that were found in these tiles."""
+        return self[(self.frames[:, None] == corners).all(axis=2).any(axis=1)]
 
-    def continued(self, part: int, axis: int, among: NDArray[np.int64]) -> list[tuple[float, int]]:
-        """Those of `among` that may go on behind the end of a part, with the IoU of the two where both are seen."""
-        own, theirs = self.frames[part], self.frames[among]
-        aside = [1 - axis, 3 - axis]
-        behind = among[
-            self.cut[among, axis]
-            & (self.groups[among] == self.groups[part])
+    def seen(self, index: Any, frame: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, 4) what of boxes lies inside a frame; where a box is cut it reaches to the edge of its tile."""
+        x1, y1, x2, y2 = frame
+        reaching = np.where(self.cut[index], self.frames[index], self.boxes[index])
+        inside: NDArray[np.float32] = reaching.clip((x1, y1, x1, y1), (x2, y2, x2, y2)).astype(np.float32)
+        return inside
+
+    def unexplained(self, others: Pieces, class_agnostic: bool) -> Pieces:
+        """Without the parts that one of `others` shows more of."""
+        kept = np.ones(len(self.boxes), np.bool_)
+        for part in np.flatnonzero(self.cut.any(axis=1)).tolist():
+            kept[part] = not self._is_explained(part, others, class_agnostic)
+        return self[kept]
+
+    def _is_explained(self, part: int, others: Pieces, class_agnostic: bool) -> bool:
+        frame, cut = self.frames[part], self.cut[part]
+        near = (others.boxes[:, :2] < frame[2:]).all(axis=1) & (others.boxes[:, 2:] > frame[:2]).all(axis=1)
+        near &= class_agnostic | (others.class_ids == self.class_ids[part])
+        others = others[near & (others.frames != frame).any(axis=1)]
+        reach, own_reach = OUTWARD * others.frames, OUTWARD * frame
+        shows_all = (~others.cut | (cut & (reach >= own_reach))).all(axis=1)
+        shows_more = (cut & (~others.cut | (reach > own_reach))).any(axis=1)
+        overlaps = iou_matrix(others.seen(shows_all & shows_more, frame), self.seen([part], frame))
+        return bool((overlaps > ALIKE).any())
+
+    def joined(self, class_agnostic: bool) -> Pieces:
+        """With parts that go on in each other as one."""
+        pairs = sorted(
+            (-likeness, part, other, axis)
+            for axis in AXES
+            for part in np.flatnonzero(self.cut[:, axis + 2]).tolist()
+            for likeness, other in self._continued(part, axis, class_agnostic)
+            if likeness > ALIKE
+        )
+        objects = {piece: [piece] for piece in range(len(self.boxes))}
+        taken: set[tuple[int, int, bytes]] = set()
+        for _, part, other, axis in pairs:
+            # A part goes on in one box of each tile behind it, and is what one box of each tile before it goes on in.
+            ends = (part, axis + 2, self.frames[other].tobytes()), (other, axis, self.frames[part].tobytes())
+            if taken.isdisjoint(ends):
+                taken.update(ends)
+                if objects[part] is not objects[other]:
+                    objects[part] += objects[other]
+                    objects.update(dict.fromkeys(objects[other], objects[part]))
+        return self._as_one(list({id(members): members for members in objects.values()}.values()))
+
+    def _continued(self, part: int, axis: int, class_agnostic: bool) -> Iterator[tuple[float, int]]:
+        """The boxes that may go on behind the end of a part, each with the IoU of the two where both are seen."""
+        own, theirs, aside = self.frames[part], self.frames, [1 - axis, 3 - axis]
+        behind = (
+            self.cut[:, axis]
+            & (class_agnostic | (self.class_ids == self.class_ids[part]))
             & (theirs[:, axis] > own[axis])
             & (theirs[:, axis] <= own[axis + 2])
             & (theirs[:, aside] == own[aside]).all(axis=1)
-        ]
-        return [(self._likeness(part, other, axis), other) for other in behind.tolist()]
+        )
+        for other in np.flatnonzero(behind).tolist():
+            shared = own.copy()
+            shared[axis] = theirs[other, axis]
+            ends = self.seen([part, other], shared)
+            if (
+                shared[axis] == shared[axis + 2]
+            ):  # the tiles only touch: what counts is where the boxes meet the seam
+                ends[:, [axis, axis + 2]] = (0, 1)
+            yield float(iou_matrix(ends[:1], ends[1:])[0, 0]), other
 
-    def _likeness(self, part: int, other: int, axis: int) -> float:
-        shared = self.frames[part].copy()
-        shared[axis] = self.frames[other, axis]
-        ends = _clipped(self.boxes[[part, other]], shared)
-        if (
-            shared[axis] == shared[axis + 2]
-        ):  # the tiles only touch: what counts is where the boxes meet the seam
-            ends[:, [axis, axis + 2]] = (0, 1)
-        return float(iou_matrix(ends[:1], ends[1:])[0, 0])
-
-
-def _objects(pieces: Pieces, alike: float) -> list[list[int]]:
-    """The pieces of each object: those that were explained are in none, those that nothing was joined to are alone."""
-    parts = np.flatnonzero(pieces.cut.any(axis=1))
-    explained = {part for part in parts.tolist() if pieces.explained(part, alike)}
-    left = np.array([part for part in parts.tolist() if part not in explained], np.int64)
-    pairs = [
-        (-likeness, part, other, axis)
-        for axis in AXES
-        for part in left[pieces.cut[left, axis + 2]].tolist()
-        for likeness, other in pieces.continued(part, axis, left)
-        if likeness > alike
-    ]
-    objects = {piece: [piece] for piece in range(len(pieces.tiles)) if piece not in explained}
-    taken: set[tuple[int, int, int]] = set()
-    for _, part, other, axis in sorted(pairs):
-        # A part has one continuation in each tile behind it, and is that of one part of each tile before it.
-        ends = (part, axis, int(pieces.tiles[other])), (other, axis + 2, int(pieces.tiles[part]))
-        if taken.isdisjoint(ends):
-            taken.update(ends)
-            if objects[part] is not objects[other]:
-                objects[part] += objects[other]
-                objects.update(dict.fromkeys(objects[other], objects[part]))
-    return list({id(members): members for members in objects.values()}.values())
+    def _as_one(self, objects: list[list[int]]) -> Pieces:
+        whole = Pieces(*(getattr(self, field.name).copy() for field in fields(self)))
+        areas = _sides(self.boxes).astype(np.float64).prod(axis=1) + 1e-12
+        for members in (members for members in objects if len(members) > 1):
+            first, scores, frames = members[0], self.scores[members], self.frames[members]
+            whole.boxes[first] = _around(self.boxes[members])
+            whole.scores[first] = np.average(scores, weights=areas[members]).clip(scores.min(), scores.max())
+            whole.class_ids[first] = self.class_ids[members[int(scores.argmax())]]
+            whole.frames[first] = _around(frames)
+            whole.cut[first] = (self.cut[members] & (frames == whole.frames[first])).any(axis=0)
+        return whole[[members[0] for members in objects]]
 
 
-def _joined(
-    objects: list[list[int]],
-    boxes: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    class_ids: NDArray[np.int64],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """One box, score and class for each object; the arrays given are written to."""
-    areas = _sides(boxes).astype(np.float64).prod(axis=1) + 1e-12
-    for members in (members for members in objects if len(members) > 1):
-        own, values = boxes[members], scores[members]
-        first = members[0]
-        class_ids[first] = class_ids[members[int(values.argmax())]]
-        boxes[first] = (*own[:, :2].min(axis=0), *own[:, 2:].max(axis=0))
-        scores[first] = np.average(values, weights=areas[members]).clip(values.min(), values.max())
-    kept = [members[0] for members in objects]
-    return boxes[kept], scores[kept], class_ids[kept]
+def _around(boxes: NDArray[Any]) -> NDArray[Any]:
+    """The frame around boxes."""
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
 
 
 def _sides(boxes: NDArray[Any]) -> NDArray[Any]:
     """(N, 2) width and height."""
     sides: NDArray[Any] = boxes[:, 2:] - boxes[:, :2]
     return sides
-
-
-def _clipped(boxes: NDArray[np.float32], frame: NDArray[np.int64]) -> NDArray[np.float32]:
-    """What of boxes lies inside a frame; without area where that is nothing."""
-    x1, y1, x2, y2 = frame
-    inside: NDArray[np.float32] = boxes.clip((x1, y1, x1, y1), (x2, y2, x2, y2))
-    return inside

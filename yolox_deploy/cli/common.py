@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 ALL = "all"
+CHOOSING = ("predict", "stream", "track")
+"""The commands with --only."""
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -58,6 +60,8 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     """The class names in a text file, one a line; empty lines do not count."""
     if file is None:
         return None
+    if not file.exists():
+        _refuse_names_themselves(str(file))
     try:
         names = tuple(line for _, line in read_lines(file))
     except InputError as error:
@@ -65,6 +69,24 @@ def read_class_names(file: Path | None) -> tuple[str, ...] | None:
     if not names:
         raise InputError(f"{file} holds no class name; expected one a line")
     return names
+
+
+def _refuse_names_themselves(text: str) -> None:
+    """Refuse `--classes person`, which means a file here and a choice elsewhere; gives the command meant.
+
+    Raises:
+        UsageError: it looks like names and not like a file.
+    """
+    if re.search(r"[/\\]|\.\w+$", text):
+        return
+    option = next((word for word in sys.argv if word.split("=")[0] == "--classes"), "--names").split("=")[0]
+    only = ["--only", text]
+    meant = command_line({option: only[:1], f"{option}={text}": only})
+    how = meant if sys.argv[1] in CHOOSING else f"{', '.join(CHOOSING)} take {shlex.join(only)}"
+    raise UsageError(
+        f"{option} names a text file with one class name a line, in the model's order; there is no file {text!r}. To "
+        f"keep only some classes: {how}"
+    )
 
 
 def overrides(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import overrides, print_json, print_table, reporting, split_name
+from yolox_deploy.cli.common import overrides, parse_size, print_json, print_table, reporting, split_name
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.files import check_writable
 from yolox_deploy.thresholds import Thresholds
@@ -50,6 +50,8 @@ def eval_command(
         bool, typer.Option("--multi-label", help="Every class of an anchor point that reaches --conf counts.")
     ] = False,
     class_agnostic: options.ClassAgnostic = False,
+    tiles: options.Tiles = None,
+    overlap: options.Overlap = Thresholds.overlap,
     imgsz: options.Imgsz = None,
     names: options.Names = None,
     legacy: options.Legacy = False,
@@ -84,6 +86,8 @@ def eval_command(
             threads=threads,
             multi_label=multi_label,
             class_agnostic=class_agnostic,
+            tiles=parse_size(tiles),
+            overlap=overlap,
             **opened,
         ) as detector:
             if report is not None:

@@ -37,6 +37,13 @@ def annotated(
         raise UsageError(
             "--data names a whole data set: give it alone, or --images DIR with --annotations FILE"
         )
+    if data is None and images is not None and Path(images).is_file():
+        from yolox_deploy.sources import a_video, is_video
+
+        found = (
+            a_video(Path(images)) if is_video(Path(images)) else "a file; expected the folder of the pictures"
+        )
+        raise UsageError(f"--images {images} is {found}")
     if data is None and (images is None or not Path(images).is_dir()):
         raise UsageError("annotations need the folder of pictures that they describe: add --images DIR")
     require("faster_coco_eval", "eval")

@@ -47,7 +47,7 @@ class VideoWriter:
     def __init__(self, path: str | Path, rate: float) -> None:
         self.path, self.rate = Path(path), rate
         check_suffix(self.path)
-        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self._part = part_path(self.path)
         self._video: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._held: NDArray[np.uint8] | None = None
@@ -126,6 +126,11 @@ def _is_readable(path: Path) -> bool:
         return bool(video.read()[0])
     finally:
         video.release()
+
+
+def part_path(path: Path) -> Path:
+    """Where a video is until it is whole; the suffix tells the encoder what to write."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def check_suffix(path: Path) -> None:
