@@ -208,7 +208,7 @@ def test_a_loss_is_told_at_once_also_where_others_always_have_a_frame() -> None:
         assert lost.closed.wait(30)
         turns.buffers[0].join(30)
         waiting(waits, 9)
-        with pytest.warns(UserWarning) as told:
+        with pytest.warns(UserWarning, match="go on") as told:
             assert (turns.take() or (9,))[0] == 2
         assert sorted(str(item.message).split(" ")[0] for item in told) == ["lost", "silent"]
         turns.stop()
