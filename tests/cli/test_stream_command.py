@@ -468,9 +468,9 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("missing.mp4",), "no video at missing.mp4"),
-        (("missing",), "no picture at missing"),
-        (("empty",), "no picture at empty"),
+        (("missing.mp4",), "no picture or video at missing.mp4"),
+        (("missing",), "no picture or video at missing"),
+        (("empty",), "no picture or video at empty"),
         (("broken.mp4",), "broken.mp4 is a text"),
         (("http://127.0.0.1:9/none.mjpg",), "http://127.0.0.1:9/none.mjpg cannot be opened"),
         (("photo.png", "--policy", "oldest"), "no policy 'oldest'"),
@@ -486,7 +486,7 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
         (("empty", "photo.png", "--annotations", "none.json"), "--annotations scores one stream, found 2"),
         (("photo.png", "--trail", 0), "--trail needs --track"),
         (("photo.png", "--lost", 3), "--lost needs --track"),
-        (("photo.png", "missing"), "no picture at missing"),
+        (("photo.png", "missing"), "no picture or video at missing"),
         (("photo.png", "http://127.0.0.1:9/none.mjpg"), "none.mjpg cannot be opened"),
         (("photo.png", "--rate", -1), "--rate"),
         (("photo.png", "--frames", 0), "--frames"),
