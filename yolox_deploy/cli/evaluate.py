@@ -12,7 +12,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import overrides, parse_size, print_json, print_table, reporting, split_name
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.files import check_writable
+from yolox_deploy.files import check_place, check_writable
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def eval_command(
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Evaluate a model file on annotated pictures."""
@@ -77,6 +78,7 @@ def eval_command(
         return annotated(images, annotations, data, part)
 
     if report is not None:
+        check_place(report, "--report", folder=True)
         require("matplotlib", "report")
 
     def evaluated(file: Path, **opened: Any) -> EvaluationReport:
