@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -22,7 +22,7 @@ from tests.conftest import BRIEF
 from yolox_deploy import export
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.cli.common import parse_size, read_class_names
-from yolox_deploy.cli.predict import output_names
+from yolox_deploy.cli.predict_sources import Names
 from yolox_deploy.errors import GateError, InputError, UsageError
 from yolox_deploy.models import ZOO
 from yolox_deploy.runtimes import registry
@@ -193,10 +193,10 @@ def test_demo_fails_where_a_file_is_not_equal(
 def test_a_missing_system_library_is_named_with_its_package(
     call: Call, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr("yolox_deploy.sources.image_paths", broken)
+    monkeypatch.setattr("yolox_deploy.cli.predict_sources.survey", broken)
     code, _, err = call("predict", picture, "--model", "any.onnx")
     assert code == 3
     assert "libGL.so.1" in err
@@ -538,7 +538,7 @@ def test_predict_never_writes_over_its_sources(call: Call, toy: Path, picture: P
     before = picture.read_bytes()
     code, _, err = call("predict", picture, "--model", toy, "--out", picture.parent)
     assert code == 2
-    assert "is one of the pictures to read; choose another folder with --out" in err
+    assert "is one of the pictures to read, and results are written to" in err
     assert picture.read_bytes() == before
 
 
@@ -576,8 +576,11 @@ def test_data_of_12_bits_in_16_is_warned_of_once(call: Call, toy: Path, tmp_path
 
 
 def test_pictures_of_the_same_name_do_not_overwrite_each_other() -> None:
-    paths = [Path(name) for name in ("a/x.png", "a/x_2.png", "b/x.png", "c/x.png", "c/y.gif", "d/z")]
-    assert output_names(paths) == ["x.png", "x_2.png", "x_3.png", "x_4.png", "y.gif.png", "z.png"]
+    names = Names(several=True)
+    given = [
+        str(names(PurePath(name))) for name in ("x.png", "x_2.png", "x.png", "X.PNG", "y.gif", "z", "v.webm")
+    ]
+    assert given == ["x.png", "x_2.png", "x_3.png", "X_4.PNG", "y.gif.png", "z.png", "v.webm.mp4"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_message(call: Call, toy: Path, picture: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from yolox_deploy.benchmarks.studies.loopback import LoopbackCamera
 from yolox_deploy.capture import LiveSource
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.sources import Frame, image_paths, is_live, open_source
 
 FRAMES = 30
@@ -83,8 +83,10 @@ def test_what_is_live(source: str | int | Path, live: bool) -> None:
 
 def test_frames_of_a_folder_are_numbered_and_named(folder: Path) -> None:
     frames = list(open_source(folder))
-    assert [frame.index for frame in frames] == [0, 1, 2]
-    assert [Path(frame.name).name for frame in frames] == ["a.JPG", "b.png", "c.bmp"]
+    assert [frame.index for frame in frames] == [0, 1, 2, 3]
+    assert [frame.name for frame in frames] == [
+        str(folder / name) for name in ("a.JPG", "b.png", "c.bmp", "sub/d.png")
+    ]
     assert frames[0].image.shape == (48, 64, 3)
 
 
@@ -100,6 +102,37 @@ def test_a_broken_picture_is_named_when_its_turn_comes(folder: Path) -> None:
 def test_a_missing_source_is_an_error_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="missing"):
         open_source(tmp_path / name)
+
+
+def test_a_list_is_read_one_after_another_and_counted_through(folder: Path, video: Path) -> None:
+    frames = list(open_source([folder / "sub", video, str(folder / "[ab].*")]))
+    assert [frame.index for frame in frames] == list(range(FRAMES + 3))
+    assert [Path(frame.name).name for frame in frames[:2]] == ["d.png", "grey.avi"]
+    assert [Path(frame.name).name for frame in frames[-2:]] == ["a.JPG", "b.png"]
+
+
+def test_an_endless_iterable_is_read_as_it_goes(folder: Path) -> None:
+    asked = []
+
+    def sources() -> Iterator[Path]:
+        while True:
+            asked.append(1)
+            yield folder / "a.JPG"
+
+    frames = open_source(sources())
+    assert [next(frames).index for _ in range(3)] == [0, 1, 2]
+    assert len(asked) == 3
+
+
+def test_a_missing_one_of_a_list_is_an_error_at_once(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"no picture or video at missing\.png"):
+        open_source([folder, "missing.png"])
+
+
+@pytest.mark.parametrize("source", [b"bytes", np.zeros((4, 4, 3), np.uint8), None, 1.5])
+def test_what_is_no_source_is_told_where_it_goes(source: object) -> None:
+    with pytest.raises(UsageError, match="predict_batch"):
+        open_source(source)  # type: ignore[arg-type]
 
 
 def level(frame: Frame) -> int:

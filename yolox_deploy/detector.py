@@ -238,9 +238,10 @@ class Detector:
         return [self._found(rows, letterbox, asked) for rows, letterbox in self._answers(pictures)]
 
     def stream(
-        self, source: str | int | Path, **thresholds: Unpack[ThresholdFields]
+        self, source: str | int | Path | Iterable[str | int | Path], **thresholds: Unpack[ThresholdFields]
     ) -> Iterator[StreamResult]:
-        """Detect in each frame of a folder, glob, video, camera number or stream address, one by one.
+        """Detect in each frame of a folder with those below it, glob, video, camera number, stream address or a list
+        of these, one by one.
 
         A video yields every frame; a live source yields its newest frame and drops the others.
         """

@@ -24,7 +24,7 @@ def picture_row(name: str | Path, found: Detections, frame: Frame | None = None)
     `{"image": name, "detections": […]}`; of a frame, "frame" (its index) and "time" (seconds since the video began)
     stand between them.
     """
-    of_video = {} if frame is None else {"frame": frame.index, "time": getattr(frame, "time", None)}
+    of_video = {} if frame is None else {"frame": frame.index, "time": frame.time}
     return {"image": str(name), **of_video, **found.to_dict()}
 
 

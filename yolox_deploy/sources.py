@@ -5,13 +5,18 @@ from __future__ import annotations
 import glob
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+
+import numpy as np
 
 from yolox_deploy.buffers import newest_frames
 from yolox_deploy.capture import Frame, video_frames
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.images import load_image
+from yolox_deploy.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Found, find, is_video
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -21,9 +26,6 @@ __all__ = [
     "is_live",
     "open_source",
 ]
-
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
-VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
 
 
 def image_paths(source: str | Path) -> list[Path]:
@@ -52,11 +54,6 @@ def _files_in(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def is_video(path: Path) -> bool:
-    """Whether the suffix is that of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
-
-
 def a_video(path: Path) -> str:
     """For messages where pictures are expected: "X is ..."."""
     return (
@@ -70,11 +67,14 @@ def is_live(source: str | int | Path) -> bool:
     return isinstance(source, int) or str(source).isdecimal() or "://" in str(source)
 
 
-def open_source(source: str | int | Path, *, reconnect: float = 0.0, channels: int = 3) -> Iterator[Frame]:
-    """Frames of a picture, a folder, a glob, a video, a camera (its number) or a network stream.
+def open_source(
+    source: str | int | Path | Iterable[str | int | Path], *, reconnect: float = 0.0, channels: int = 3
+) -> Iterator[Frame]:
+    """Frames of a picture, a folder and those below it, a glob, a video, a camera (its number) or a network stream.
 
     A video yields every frame. A live source yields the newest frame and drops those that came while the
-    caller was busy. Closing the generator releases the device.
+    caller was busy. Several sources in a list come one after another; an iterable without a length is read as it
+    goes. Closing the generator releases the device.
 
     Args:
         reconnect: seconds without a frame after which a live source that was lost is given up; 0 ends with
@@ -83,13 +83,40 @@ def open_source(source: str | int | Path, *, reconnect: float = 0.0, channels: i
 
     Raises:
         InputError: the source is missing or cannot be read.
+        UsageError: it is no source.
     """
-    if is_live(source):
+    if not isinstance(source, str | int | Path):
+        return _one_after_another(source, reconnect, channels)
+    if isinstance(source, int) or is_live(source):
         return newest_frames([source], reconnect)
-    path = Path(str(source))
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        if not path.is_file():
-            raise InputError(f"no video at {path}")
+    path = Path(source)
+    if is_video(path) and path.is_file():
         return video_frames(path)
-    paths = image_paths(str(source))
-    return (Frame(load_image(p, channels), i, str(p), time.monotonic()) for i, p in enumerate(paths))
+    return _file_frames(find(source), channels)
+
+
+def _one_after_another(
+    sources: Iterable[str | int | Path], reconnect: float, channels: int
+) -> Iterator[Frame]:
+    if not isinstance(sources, Iterable) or isinstance(sources, bytes | bytearray | memoryview | np.ndarray):
+        raise UsageError(
+            f"a source is a path, a glob, a camera's number, an address or a list of these, found {type(sources)}; "
+            "pictures in memory go to predict or predict_batch"
+        )
+    for source in sources if isinstance(sources, Sequence) else ():
+        if isinstance(source, str | Path) and not is_live(source):
+            find(source)  # what is missing is told at once
+    frames = (
+        frame for source in sources for frame in open_source(source, reconnect=reconnect, channels=channels)
+    )
+    return (replace(frame, index=index) for index, frame in enumerate(frames))
+
+
+def _file_frames(found: Iterator[Found], channels: int) -> Iterator[Frame]:
+    """The pictures, and the frames of the videos, counted together."""
+    number = count()
+    for path, _ in found:
+        if is_video(path):
+            yield from (replace(frame, index=next(number)) for frame in video_frames(path))
+        else:
+            yield Frame(load_image(path, channels), next(number), str(path), time.monotonic())

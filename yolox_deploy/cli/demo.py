@@ -11,7 +11,6 @@ import typer
 
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import print_table, reporting
-from yolox_deploy.cli.predict import summary
 from yolox_deploy.errors import GateError, YoloxDeployError
 
 if TYPE_CHECKING:
@@ -113,6 +112,7 @@ def _models_under_test(files: Mapping[str, Path]) -> list[ModelUnderTest]:
 
 
 def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> None:
+    from yolox_deploy.cli.predict_outputs import summary
     from yolox_deploy.detector import Detector
     from yolox_deploy.drawing import write_picture
     from yolox_deploy.images import load_image

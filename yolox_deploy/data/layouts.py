@@ -10,13 +10,14 @@ from pathlib import Path
 from yolox_deploy.data.coco_layouts import find_any_coco, find_usual_coco
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
-from yolox_deploy.data.pairs import Paired, find_pairs, unpaired, walk
+from yolox_deploy.data.pairs import Paired, find_pairs, unpaired
 from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import SPLITS, PartName, Split
 from yolox_deploy.data.splits import VAL_SHARE, Splits, match_classes, split_by_seed, with_problems
 from yolox_deploy.data.voc_layouts import find_voc, xml_layout
 from yolox_deploy.data.yolo_layouts import YAML_SUFFIXES, find_lists, find_usual_yolo, find_yaml, txt_layout
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.paths import walk
 
 _LAYOUTS = (
     "COCO: annotations/instances_train.json and instances_val.json; VOC: ImageSets/Main, Annotations and JPEGImages, "

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import PartName, part_of, part_of_path
-from yolox_deploy.sources import IMAGE_SUFFIXES
+from yolox_deploy.paths import IMAGE_SUFFIXES, walk
 
 ROLES = frozenset(
     [
@@ -129,19 +129,6 @@ def _pictures(folder: Path) -> list[Path]:
         for path in sorted(_files(folder, IMAGE_SUFFIXES))
         if _MASKS.isdisjoint(part.casefold() for part in path.relative_to(folder).parts[:-1])
     ]
-
-
-def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder below, hidden ones left out and linked ones entered once, with the names of its files."""
-    entered = set()
-    for place, subfolders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in entered:
-            subfolders.clear()
-            continue
-        entered.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield Path(place), sorted(name for name in names if not name.startswith("."))
 
 
 def _files(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:

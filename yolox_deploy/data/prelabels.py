@@ -1,97 +1,162 @@
-"""What a model found, as annotations that labelling tools take and people correct: COCO and YOLO text."""
+"""What a model found, as annotations that labelling tools take and people correct: COCO and YOLO text.
+
+Both grow picture by picture and keep nothing in memory, so a hundred thousand pictures need no more than ten.
+"""
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path, PurePath
+from typing import IO, Any
 
 from yolox_deploy.detections import Detections
-from yolox_deploy.files import write_text
+from yolox_deploy.errors import UsageError
+from yolox_deploy.files import replacing, write_text
+from yolox_deploy.paths import IMAGE_SUFFIXES
 
 
-class Prelabelled(NamedTuple):
-    """A picture, its (height, width) in pixels as it is seen upright, and what was found in it."""
-
-    path: Path
-    size: tuple[int, int]
-    found: Detections
-
-
-def to_coco(pictures: Sequence[Prelabelled], class_names: Sequence[str]) -> dict[str, Any]:
-    """A COCO `instances` dictionary with a `score` in each annotation; all ids count from 1.
+class CocoFile:
+    """Writes a COCO `instances` file with a `score` in each annotation; all ids count from 1. A context manager.
 
     Every class of the model is a category, and pictures without objects are listed too. File names are relative to
-    the folder that all pictures have in common.
+    the folder that all pictures have in common. The file is there when the block ends well.
     """
-    ids = range(1, len(class_names) + 1)
-    names = _relative([picture.path for picture in pictures])
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image_id, (picture, name) in enumerate(zip(pictures, names, strict=True), start=1):
-        height, width = picture.size
-        images.append({"id": image_id, "file_name": name, "width": width, "height": height})
-        for row in picture.found.to_coco(image_id, ids):
-            area = row["bbox"][2] * row["bbox"][3]
-            more = {"id": len(annotations) + 1, "area": area, "iscrowd": 0, "segmentation": []}
-            annotations.append({**row, **more})
-    categories = [{"id": key, "name": name} for key, name in zip(ids, class_names, strict=True)]
-    return {"info": {}, "images": images, "annotations": annotations, "categories": categories}
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        self._path, self._names = path, class_names
+        self._ids = range(1, len(class_names) + 1)
+        self._pictures = self._objects = 0
+        self._common: str | None = None
+
+    def __enter__(self) -> CocoFile:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            self._images, self._annotations = (
+                stack.enter_context(tempfile.TemporaryFile("w+", dir=self._path.parent)) for _ in range(2)
+            )
+            self._files = stack.pop_all()
+        return self
+
+    def add(self, path: Path, found: Detections) -> None:
+        """Add a picture, whose size in pixels is that of `found`."""
+        self._pictures += 1
+        absolute = path.absolute()
+        folder = str(absolute.parent)
+        self._common = folder if self._common is None else os.path.commonpath([self._common, folder])
+        height, width = found.image_size or (0, 0)
+        row = {"id": self._pictures, "file_name": str(absolute), "width": width, "height": height}
+        self._images.write(json.dumps(row) + "\n")
+        for annotation in found.to_coco(self._pictures, self._ids):
+            self._objects += 1
+            area = annotation["bbox"][2] * annotation["bbox"][3]
+            more = {"id": self._objects, "area": area, "iscrowd": 0, "segmentation": []}
+            self._annotations.write(json.dumps({**annotation, **more}) + "\n")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with self._files:
+            if kind is None:
+                with replacing(self._path) as part, part.open("w", encoding="utf-8") as file:
+                    self._join(file)
+
+    def _join(self, file: IO[str]) -> None:
+        file.write('{"info": {},\n"images": [')
+        self._copy(self._images, file, self._relative)
+        file.write('],\n"annotations": [')
+        self._copy(self._annotations, file, lambda line: line)
+        categories = [{"id": key, "name": name} for key, name in zip(self._ids, self._names, strict=True)]
+        file.write(f'],\n"categories": {json.dumps(categories)}}}\n')
+
+    def _relative(self, line: str) -> str:
+        row = json.loads(line)
+        return json.dumps(
+            {**row, "file_name": Path(row["file_name"]).relative_to(self._common or "").as_posix()}
+        )
+
+    @staticmethod
+    def _copy(rows: IO[str], file: IO[str], change: Any) -> None:
+        rows.seek(0)
+        for number, line in enumerate(rows):
+            file.write((",\n" if number else "\n") + change(line.rstrip("\n")))
 
 
-def write_yolo(folder: Path, pictures: Sequence[Prelabelled], class_names: Sequence[str]) -> None:
-    """Fill an empty folder with `images`, `labels` (`class cx cy w h`, shares of the picture) and the class names.
+class YoloFolder:
+    """Fills a folder with `images`, `labels` (`class cx cy w h`, shares of the picture) and the class names.
 
     `classes.txt` is for Label Studio, labelImg and CVAT, `data.yaml` for Roboflow and Ultralytics; both are read by
     `open_dataset`. A picture in which nothing was found has an empty file. The pictures are linked where the disk
-    allows it, else copied; of equal names all but the first are numbered.
+    allows it, else copied; of those that would share a file of labels all but the first are numbered.
+
+    Args:
+        folder: empty, or one that this class has filled with another part of the pictures.
+
+    Raises:
+        UsageError: the folder holds the labels of other classes.
     """
-    for name in ("images", "labels"):
-        (folder / name).mkdir()
-    for picture, stem in zip(pictures, _stems(picture.path for picture in pictures), strict=True):
-        _link(picture.path, folder / "images" / f"{stem}{picture.path.suffix}")
-        write_text(folder / "labels" / f"{stem}.txt", "".join(_rows(picture)))
-    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in class_names))
-    names = "".join(f"  {key}: {json.dumps(name)}\n" for key, name in enumerate(class_names))
-    write_text(folder / "data.yaml", f"train: images\nnc: {len(class_names)}\nnames:\n{names}")
 
+    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
+        self._folder = folder
+        self._place, self._given = PurePath(), dict[str, PurePath]()
+        classes = "".join(f"{name}\n" for name in class_names)
+        file = folder / "classes.txt"
+        if file.exists() and file.read_text(encoding="utf-8") != classes:
+            raise UsageError(f"{file} names other classes than the model; name a new folder")
+        write_text(file, classes)  # first, so that a folder begun and left is known again
+        for name in ("images", "labels"):
+            (folder / name).mkdir(exist_ok=True)
+        names = "".join(f"  {key}: {json.dumps(name)}\n" for key, name in enumerate(class_names))
+        write_text(folder / "data.yaml", f"train: images\nnc: {len(class_names)}\nnames:\n{names}")
 
-def _rows(picture: Prelabelled) -> Iterable[str]:
-    height, width = picture.size
-    for item in picture.found:
-        x1, y1, x2, y2 = item.box
-        shares = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
-        yield f"{item.class_id} {' '.join(f'{share:.6f}' for share in shares)}\n"
+    def add(self, path: Path, name: PurePath, found: Detections) -> None:
+        """Add a picture under `name`, its place in both folders, with its own suffix."""
+        stem = self._free(path, name)
+        _link(path, self._image(stem, path.suffix))
+        write_text(self._labels(stem), found.to_yolo_txt())
 
+    def holds(self, path: Path, name: PurePath) -> bool:
+        """Whether this picture has its labels there."""
+        return self._labels(self._free(path, name)).exists()
 
-def _relative(paths: Sequence[Path]) -> list[str]:
-    """The names below the folder that holds all of them, with forward slashes."""
-    absolute = [path.absolute() for path in paths]
-    if not absolute:
-        return []
-    common = os.path.commonpath([path.parent for path in absolute])
-    return [path.relative_to(common).as_posix() for path in absolute]
-
-
-def _stems(paths: Iterable[Path]) -> list[str]:
-    """A name without suffix for each picture, which no other has, also where letters differ in case alone."""
-    stems: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
-        stem, number = path.stem, 1
-        while stem.lower() in taken:
+    def _free(self, path: Path, name: PurePath) -> PurePath:
+        """The place without a suffix: that of the picture where it is there already, else one of its own."""
+        if name.parent != self._place:
+            self._place, self._given = name.parent, {}
+        first = stem = name.with_suffix("")
+        number = 1
+        while self._is_taken(stem, path, name):
             number += 1
-            stem = f"{path.stem}_{number}"
-        taken.add(stem.lower())
-        stems.append(stem)
-    return stems
+            stem = first.with_name(f"{first.name}_{number}")
+        self._given[stem.name.lower()] = name
+        return stem
+
+    def _is_taken(self, stem: PurePath, path: Path, name: PurePath) -> bool:
+        """Whether another picture has this stem, also one whose letters differ in case alone from those beside it."""
+        if self._given.get(stem.name.lower(), name) != name:
+            return True
+        own = self._image(stem, path.suffix)
+        if own.exists():
+            return not (own.samefile(path) or filecmp.cmp(own, path, shallow=False))
+        cases = (case for suffix in IMAGE_SUFFIXES for case in (suffix, suffix.upper()))
+        return any(self._image(stem, suffix).exists() for suffix in cases)
+
+    def _image(self, stem: PurePath, suffix: str) -> Path:
+        return self._folder / "images" / stem.parent / f"{stem.name}{suffix}"
+
+    def _labels(self, stem: PurePath) -> Path:
+        return self._folder / "labels" / stem.parent / f"{stem.name}.txt"
 
 
 def _link(source: Path, target: Path) -> None:
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)
     except OSError:  # another disk, or one without links
-        shutil.copyfile(source, target)
+        with replacing(target) as part:
+            shutil.copyfile(source, part)

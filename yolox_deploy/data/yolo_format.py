@@ -15,13 +15,14 @@ import numpy as np
 
 from yolox_deploy.data.dataset import DetectionDataset, ObjectRow, PictureRow, dataset_from_rows
 from yolox_deploy.data.extras import load_extras, restored
-from yolox_deploy.data.pairs import stray_files, walk
+from yolox_deploy.data.pairs import stray_files
 from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.data.places import SAMPLE
 from yolox_deploy.data.report import Tally
 from yolox_deploy.data.voc_format import Pair
 from yolox_deploy.errors import InputError, require
 from yolox_deploy.files import read_lines
+from yolox_deploy.paths import walk
 from yolox_deploy.sources import IMAGE_SUFFIXES
 
 _MOST_FOLDERS = 4

@@ -10,11 +10,12 @@ from yolox_deploy import records
 from yolox_deploy.data.coco_layouts import USUAL
 from yolox_deploy.data.dataset import DetectionDataset
 from yolox_deploy.data.layout import Layout, Part
-from yolox_deploy.data.pairs import Paired, left_over, parts_of, walk
+from yolox_deploy.data.pairs import Paired, left_over, parts_of
 from yolox_deploy.data.split_names import PARTS, PartName, part_of
 from yolox_deploy.data.yolo_format import DataYaml, read_data_yaml, read_txt, read_yolo
 from yolox_deploy.errors import InputError
 from yolox_deploy.files import read_lines
+from yolox_deploy.paths import walk
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _FOLDERS = ("images/{}", "{}/images")

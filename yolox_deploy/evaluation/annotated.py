@@ -38,7 +38,8 @@ def annotated(
             "--data names a whole data set: give it alone, or --images DIR with --annotations FILE"
         )
     if data is None and images is not None and Path(images).is_file():
-        from yolox_deploy.sources import a_video, is_video
+        from yolox_deploy.paths import is_video
+        from yolox_deploy.sources import a_video
 
         found = (
             a_video(Path(images)) if is_video(Path(images)) else "a file; expected the folder of the pictures"

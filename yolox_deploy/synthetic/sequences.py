@@ -92,6 +92,11 @@ def objects_at(world: StillScene, view: View, size: tuple[int, int], least_visib
     return FrameObjects(boxes[tracks], world.classes[tracks], areas[tracks], world.crowds[tracks], tracks)
 
 
+def seen_at(world: StillScene, options: SequenceOptions, number: int, frame: int) -> FrameObjects:
+    """What frame `frame` of sequence `number` shows, as `SequenceFrames` draws it."""
+    return objects_at(world, _view(world, options, number, frame), options.size, options.least_visible)
+
+
 class SequenceFrames(Sequence[NDArray[np.uint8]]):
     """The frames of one sequence, (H, W, 3) uint8 BGR, each drawn when it is asked for and not kept."""
 
@@ -133,8 +138,7 @@ def sequence_annotations(worlds: StillScenes, options: SequenceOptions) -> dict[
             height, width = options.size
             place = {"id": key, "sid": sid, "fid": fid, "name": f"{fid:06d}.jpg"}
             images.append({**place, "height": height, "width": width})
-            found = objects_at(world, _view(world, options, sid, fid), options.size, options.least_visible)
-            annotations += _rows(found, key, len(annotations) + 1)
+            annotations += _rows(seen_at(world, options, sid, fid), key, len(annotations) + 1)
     names = [f"{sid:06d}" for sid in range(len(worlds.pictures))]
     return {
         "info": {"frame_rate": options.frame_rate},
