@@ -122,6 +122,7 @@ def eval_command(
 def _print(found: EvaluationReport, model: Path, held: Held | None, per_class: bool) -> None:
     about = found.about
     where = f" on {about['backend']} ({about['precision']})" if "backend" in about else ""
+    where += f" in tiles of {about['tiles']}" if "tiles" in about else ""
     title = f"{model}{where}, conf {found.conf}, IoU {found.iou}"
     print_table(tuple(found.figures), [[f"{value:.4f}" for value in found.figures.values()]], title)
     if per_class:

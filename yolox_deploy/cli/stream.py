@@ -27,7 +27,7 @@ USUAL_LOST, USUAL_TRAIL = 1.0, 2.0
 def stream_command(
     source: Annotated[
         list[str],
-        typer.Argument(help="Videos, folders, cameras' numbers or addresses.", metavar="SOURCE..."),
+        typer.Argument(help="Videos, folders, cameras' numbers or addresses.", metavar="SOURCE"),
     ],
     model: Annotated[
         list[str],
@@ -144,7 +144,9 @@ def stream_command(
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Detect on a stream as it comes, and say how old the answers are. Ctrl-C ends it and keeps what is written.
+    """Detect on streams as they come, and say how old the answers are. Ctrl-C ends them and keeps what is written.
+
+    Several take turns on one model: the newest frame of each.
 
     --sweep needs no camera: every detector answers every frame of annotated sequences, or of `scenes`, which are
     drawn; streams are then replayed with the measured latencies.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,6 +66,8 @@ class EventWriter:
         """
         if event.end < self._end:
             raise UsageError(f"an answer ends at {event.end} s, after one that ended at {self._end} s")
+        if self._only is not None and event.source is not None:
+            event = replace(event, source=self._only)  # a record may have been given another name
         counts = self._counts.get(event.source or self._only or "")
         if counts is None:
             raise UsageError(f"an answer is of {event.source!r}; expected one of {', '.join(self._counts)}")
