@@ -363,7 +363,7 @@ def test_each_command_has_help(call: Call, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", sorted({*COMMANDS} - {"predict", "migrate", "models", "doctor", "convert", "scenes", "priors"})
+    "command", sorted({*COMMANDS} - {"migrate", "models", "doctor", "convert", "scenes", "priors"})
 )
 def test_every_command_that_opens_a_model_can_be_quiet(call: Call, command: str) -> None:
     assert "--quiet" in call(command, "--help")[1]
