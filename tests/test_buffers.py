@@ -197,5 +197,24 @@ def test_the_silence_of_one_source_is_heard_while_another_talks() -> None:
     assert talked.is_set()
 
 
+def test_a_loss_is_told_at_once_also_where_others_always_have_a_frame() -> None:
+    turns, lost, silent, busy = Turns(), Tap("lost"), Tap("silent"), Tap("busy")
+    turns.add(iter(lost), "lost")
+    turns.add(iter(silent), "silent", silence=0.0)
+    waits = turns.add(iter(busy), "busy", 9)
+    lost.end(InputError("lost was lost"))
+    busy.give(9)
+    with turns:
+        assert lost.closed.wait(30)
+        turns.buffers[0].join(30)
+        waiting(waits, 9)
+        with pytest.warns(UserWarning, match="go on") as told:
+            assert (turns.take() or (9,))[0] == 2
+        assert sorted(str(item.message).split(" ")[0] for item in told) == ["lost", "silent"]
+        turns.stop()
+        busy.end()
+        silent.end()
+
+
 def test_names_are_kept_apart() -> None:
     assert distinct(["a", "b", "a", "a (2)", "a"]) == ["a", "b", "a (2)", "a (2) (2)", "a (3)"]

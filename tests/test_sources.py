@@ -269,3 +269,27 @@ def test_a_source_that_falls_silent_is_opened_again(monkeypatch: pytest.MonkeyPa
         spoken.set()
         live.stop()
         assert len(list(frames)) <= 1
+
+
+def test_several_live_sources_take_turns_until_all_have_ended() -> None:
+    with (
+        LoopbackCamera(jpeg, rate=30, count=8) as first,
+        LoopbackCamera(jpeg, rate=30, count=20) as second,
+    ):
+        sources = [first.address, second.address, second.address]
+        seen: dict[str, list[int]] = {}
+        for frame in open_source(sources):
+            seen.setdefault(frame.name, []).append(frame.index)
+    assert sorted(seen) == sorted([first.address, second.address, f"{second.address} (2)"])
+    assert seen[first.address][-1] == 7
+    assert seen[second.address][-1] == 19
+    assert all(indices == sorted(set(indices)) for indices in seen.values())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("frames of")]
+
+
+def test_of_several_live_sources_all_can_be_opened() -> None:
+    with (
+        LoopbackCamera(jpeg, rate=30, count=8) as camera,
+        pytest.raises(InputError, match=r"http://127\.0\.0\.1:9/x\.mjpg cannot be opened"),
+    ):
+        next(open_source([camera.address, "http://127.0.0.1:9/x.mjpg"]))

@@ -185,14 +185,16 @@ class Turns:
         with self._changed:
             known = [buffer.appeared for buffer in self.buffers]
             while True:
+                waits = [seconds for buffer in self.buffers if (seconds := buffer.patience()) is not None]
+                over = all(buffer.is_over for buffer in self.buffers)
+                if not over:
+                    self._tell()
                 for number in (*range(self._next, len(self.buffers)), *range(self._next)):
                     if (frame := self.buffers[number].poll(known[number])) is not None:
                         self._next = (number + 1) % len(self.buffers)
                         return number, frame
-                waits = [seconds for buffer in self.buffers if (seconds := buffer.patience()) is not None]
-                if all(buffer.is_over for buffer in self.buffers):
+                if over:
                     break
-                self._tell()
                 self._changed.wait(min(waits, default=None))
         if not self._stopped.is_set():
             self.check()

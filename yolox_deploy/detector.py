@@ -243,7 +243,8 @@ class Detector:
         """Detect in each frame of a folder with those below it, glob, video, camera number, stream address or a list
         of these, one by one.
 
-        A video yields every frame; a live source yields its newest frame and drops the others.
+        A video yields every frame; a live source yields its newest frame and drops the others. Of several live sources
+        each yields its newest in turn, and `frame.name` tells which it is; see also `streaming.watch`.
         """
         for frame in open_source(source, channels=self._artifact.input.picture_channels):
             yield StreamResult(frame, self.predict(frame.image, **thresholds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -32,7 +33,9 @@ def is_offline() -> bool:
 
 @contextmanager
 def naming(path: Path) -> Iterator[Path]:
-    """Give `path` to the system's errors in the block that name no file: of a full disk it tells no more than that.
+    """Give `path` to the system's errors in the block that name no file, and to those of a full disk.
+
+    Of a full disk the system tells no more than that, and copying names the source.
 
     Raises:
         OSError: of the same kind and number, with a file's name.
@@ -40,9 +43,14 @@ def naming(path: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        if error.errno is None or (error.filename is not None and not is_full(error)):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room for a file: on the disk, in the quota, or by the limit of a process."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -78,13 +86,17 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         UsageError: `folder` holds something, or cannot be made.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    check_place(folder, str(folder), folder=True)
+    if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+    with (
+        naming(folder),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary,
+    ):
         built = Path(temporary) / "new"
         built.mkdir()
         yield built
@@ -105,6 +117,25 @@ def write_bytes(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
+def check_place(path: Path, what: str, *, folder: bool = False) -> None:
+    """Find out, making nothing, whether a file or `folder` can be where another kind of thing may be.
+
+    Args:
+        what: how the user named it, for the message: "--out".
+
+    Raises:
+        UsageError: `path` is a folder where a file is to be, or the other way round, or below a file.
+    """
+    found = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if found == path.absolute() and not folder and path.is_dir():
+        raise UsageError(
+            f"{what}: {path} is a folder; expected the name of a file, such as {path / path.name}"
+        )
+    if not found.is_dir() and (folder or found != path.absolute()):
+        shown = path if found == path.absolute() else found
+        raise UsageError(f"{what}: {shown} is a file; expected a folder, an existing one or a new name")
+
+
 def check_writable(path: Path, what: str) -> None:
     """Make the folder of `path` where it is missing, and write in it for a try.
 
@@ -114,8 +145,7 @@ def check_writable(path: Path, what: str) -> None:
     Raises:
         UsageError: `path` is a folder, or its folder cannot be made or written to.
     """
-    if path.is_dir():
-        raise UsageError(f"{what}: {path} is a folder; expected the name of a file")
+    check_place(path, what)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -73,8 +73,9 @@ def open_source(
     """Frames of a picture, a folder and those below it, a glob, a video, a camera (its number) or a network stream.
 
     A video yields every frame. A live source yields the newest frame and drops those that came while the
-    caller was busy. Several sources in a list come one after another; an iterable without a length is read as it
-    goes. Closing the generator releases the device.
+    caller was busy. Several sources in a list come one after another, and where all of them are live, by turns, until
+    all have ended; `Frame.name` tells them apart. An iterable without a length is read as it goes. Closing the
+    generator releases the devices.
 
     Args:
         reconnect: seconds without a frame after which a live source that was lost is given up; 0 ends with
@@ -103,7 +104,10 @@ def _one_after_another(
             f"a source is a path, a glob, a camera's number, an address or a list of these, found {type(sources)}; "
             "pictures in memory go to predict or predict_batch"
         )
-    for source in sources if isinstance(sources, Sequence) else ():
+    given = sources if isinstance(sources, Sequence) else ()
+    if given and all(isinstance(source, str | int | Path) and is_live(source) for source in given):
+        return newest_frames(given, reconnect)
+    for source in given:
         if isinstance(source, str | Path) and not is_live(source):
             find(source)  # what is missing is told at once
     frames = (

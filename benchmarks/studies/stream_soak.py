@@ -1,11 +1,11 @@
 """Whether a stream can run for days: resident memory over an hour of simulated and minutes of real streaming.
 
     python -m yolox_deploy.benchmarks.studies.stream_soak simulated [--hours 1]
-    python -m yolox_deploy.benchmarks.studies.stream_soak real --model F [--minutes 10] [--video .avi]
+    python -m yolox_deploy.benchmarks.studies.stream_soak real --model F [--minutes 10] [--cameras 3] [--video .avi]
 
 The simulated hour takes seconds: its policy decides over every frame, and each answer goes through the summary, the
-record and the line of figures as in a live stream. The real one is `run_live` on a camera of this machine's loopback
-address, which is unplugged now and then, with the record written.
+record and the line of figures as in a live stream. The real one is `run_live` on cameras of this machine's loopback
+address, of which the first is unplugged now and then, with the record written.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,28 +143,31 @@ def real_soak(
     seconds: float,
     *,
     rate: float = 10.0,
+    cameras: int = 1,
     outage_every: float = 30.0,
     sample_every: float = 10.0,
     video: str | None = None,
     log: Callable[[str], None] = print,
 ) -> Soak:
-    """Stream from a loopback camera for `seconds`, with an outage of two seconds every `outage_every`.
+    """Stream from loopback cameras for `seconds`; the first has an outage of two seconds every `outage_every`.
 
     Args:
         detector: what runs.
-        rate: frames a second of the camera.
+        rate: frames a second of a camera.
+        cameras: how many.
         sample_every: seconds from one sample of memory to the next.
         video: suffix of a video to write as well; an MP4's index is kept in memory, some 70 bytes a frame.
         log: told each sample.
     """
     pictures = encoded_scenes()
     taken = list[Sample]()
-    with (
-        tempfile.TemporaryDirectory() as name,
-        LoopbackCamera(lambda i: pictures[i % len(pictures)], rate=rate) as camera,
-    ):
-        folder = Path(name)
-        feed = LiveFeed(open_feed_sources([camera.address], rate=rate, reconnect=30.0))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        opened = [
+            stack.enter_context(LoopbackCamera(lambda i: pictures[i % len(pictures)], rate=rate))
+            for _ in range(cameras)
+        ]
+        feed = LiveFeed(open_feed_sources([camera.address for camera in opened], rate=rate, reconnect=30.0))
         summary = FeedSummary(feed)
 
         class Samples(Report):
@@ -174,9 +178,9 @@ def real_soak(
 
         written = None if video is None else folder / f"stream{video}"
         outputs = LiveOutputs(folder / "events.jsonl", written, report=Samples())
-        header = StreamHeader(camera.address, rate, "newest", class_names=detector.class_names)
-        with _Outages(camera, outage_every):
-            run_live(feed, detector.predict, [header], summary, outputs, seconds=seconds)
+        headers = [channel.header({}, detector.class_names) for channel in feed.channels]
+        with _Outages(opened[0], outage_every):
+            run_live(feed, detector.predict, headers, summary, outputs, seconds=seconds)
     return Soak(summary.figures(), tuple(taken))
 
 
@@ -242,6 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--video", help="also write a video of this suffix, such as .avi")
     parser.add_argument("--out", type=Path, help="JSON with every sample")
     asked = parser.parse_args(arguments)
@@ -255,7 +260,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with Detector(asked.model, threads=1) as detector:
             detector.warmup()
             soak = real_soak(
-                detector, 60 * asked.minutes, video=asked.video, log=lambda line: print(line, flush=True)
+                detector,
+                60 * asked.minutes,
+                cameras=asked.cameras,
+                video=asked.video,
+                log=lambda line: print(line, flush=True),
             )
     print(report(soak))
     print(f"took {time.monotonic() - start:.0f} s")

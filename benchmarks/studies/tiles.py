@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,7 +44,7 @@ CANVAS = (3000, 4000)
 A_CANVAS = 12
 GREY = 114
 OVERLAPS = (0.1, 0.2, 0.3)
-SIDES = {"canvas": (640, 416), "half": (320, 208)}
+SIDES = {"canvas": (640, 416), "half": (208, 160)}
 EVERYTHING: ThresholdFields = {"conf": 0.01, "iou": 0.65, "max_detections": None}
 FIGURES = ("AP", "APs", "APm", "APl")
 ROW = "{:8}{:>6}{:>9} {:15}" + "{:>6}" * len(FIGURES) + "{:>8}{:>8}"
@@ -66,13 +66,14 @@ def main(
     model: Annotated[Path, typer.Argument(help="Model file.")],
     images: Annotated[Path, typer.Option(help="Folder of annotated pictures.")],
     annotations: Annotated[Path, typer.Option(help="Their COCO file.")],
+    count: Annotated[int | None, typer.Option(min=1, help="Use the first so many pictures.")] = None,
     overlaps: Annotated[list[float] | None, typer.Option("--overlap", help="Shares to compare.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the first canvas, with tiles of 416.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Print a row a way: AP, calls of the network a picture, time as a ratio."""
     with Detector(model, threads=threads) as detector:
-        known = annotations_of(read_coco(annotations, images), detector.class_names)
+        known = first(annotations_of(read_coco(annotations, images), detector.class_names), count)
         sets = {"canvas": pasted(known), "half": halved(known)}
         typer.echo(ROW.format("", "tiles", "overlap", "way", *FIGURES, "calls", "time"))
         for name, data in sets.items():
@@ -167,6 +168,14 @@ def greedy(tiling: Tiling, found: Sequence[Detections]) -> Detections:
         waiting = others[~covered]
         kept.append(best)
     return Detections(boxes[kept], scores[kept], class_ids[kept], found[0].class_names)
+
+
+def first(known: Annotations, count: int | None) -> Annotations:
+    """The first so many pictures with their objects."""
+    images = known.images[:count]
+    kept = {image_id for image_id, _ in images}
+    rows = [row for row in known.content["annotations"] if row["image_id"] in kept]
+    return replace(known, images=images, content={**known.content, "annotations": rows})
 
 
 def pasted(known: Annotations, seed: int = 0) -> Pictures:

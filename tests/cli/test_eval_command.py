@@ -57,6 +57,34 @@ def write_data(folder: Path, box: tuple[float, float, float, float]) -> Path:
     return folder
 
 
+def test_tiles_are_detected_in_and_told_of(call: Call, toy: Path, tmp_path: Path) -> None:
+    """In a tile of the network's size the object of `toy` is half as large as in the picture, whose quarter it is."""
+    left, top, width, height = (value / 2 for value in FOUND)
+    data = write_data(tmp_path / "data", (left, top, width, height))
+    _, out, _ = call("eval", toy, "--data", data, "--json")
+    assert json.loads(out)["AP"] < 0.1
+    code, out, _ = call(
+        "eval",
+        toy,
+        "--data",
+        data,
+        "--tiles",
+        "64x96",
+        "--overlap",
+        0,
+        "--json",
+        "--report",
+        tmp_path / "page",
+    )
+    assert code == 0
+    assert json.loads(out)["tiles"] == "64x96, overlap 0"
+    assert json.loads(out)["AP"] > 0.5
+    assert "in tiles of 64x96, overlap 0, on 2 pictures" in (tmp_path / "page" / "index.html").read_text()
+    _, out, _ = call("eval", toy, "--data", data, "--tiles", "64x96", "--overlap", 0)
+    assert "onnxruntime (fp32) in tiles of 64x96, overlap 0, conf 0.01" in " ".join(out.split())
+    assert call("eval", toy, "--data", data, "--tiles", "16")[0] == 2
+
+
 def test_a_folder_is_evaluated_as_its_files_are(call: Call, toy: Path, data: Path) -> None:
     code, out, _ = call("eval", toy, "--data", data, "--json")
     assert code == 0

@@ -402,6 +402,29 @@ def test_an_interrupted_stream_leaves_whole_files_and_says_how_it_went(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "out.mp4"]
 
 
+def test_several_that_are_interrupted_leave_whole_files(
+    model: Path, camera: LoopbackCamera, scenes: Path, tmp_path: Path
+) -> None:
+    events, out = tmp_path / "events.jsonl", tmp_path / "out.avi"
+    process = start(
+        *(camera.address, camera.address, scenes / "val", "--model", model, "--rate", 2, "--threads", 1),
+        *("--save-events", events, "--out", out, "--json"),
+    )
+    wait_for(tmp_path / "events.jsonl.part", process)
+    process.send_signal(signal.SIGINT)
+    printed, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    found = json.loads(printed)["sources"]
+    assert [each["source"] for each in found] == [
+        *(camera.address, f"{camera.address} (2)", str(scenes / "val"))
+    ]
+    for each, record in zip(found, read_records(events), strict=True):
+        assert each["frames"]["answered"] == len(record.events)
+        assert (each["out"] is not None) == bool(record.events)
+    assert not list(tmp_path.glob("*.part*"))
+
+
 def test_a_video_that_cannot_be_made_is_not_announced(call: Call, model: Path, tmp_path: Path) -> None:
     picture, out, events = tmp_path / "one.png", tmp_path / "one.mp4", tmp_path / "one.jsonl"
     assert cv2.imwrite(str(picture), np.zeros((1, 1, 3), np.uint8))
@@ -445,9 +468,9 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("missing.mp4",), "no video at missing.mp4"),
-        (("missing",), "no picture at missing"),
-        (("empty",), "no picture at empty"),
+        (("missing.mp4",), "no picture or video at missing.mp4"),
+        (("missing",), "no picture or video at missing"),
+        (("empty",), "no picture or video at empty"),
         (("broken.mp4",), "broken.mp4 is a text"),
         (("http://127.0.0.1:9/none.mjpg",), "http://127.0.0.1:9/none.mjpg cannot be opened"),
         (("photo.png", "--policy", "oldest"), "no policy 'oldest'"),
@@ -463,7 +486,7 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
         (("empty", "photo.png", "--annotations", "none.json"), "--annotations scores one stream, found 2"),
         (("photo.png", "--trail", 0), "--trail needs --track"),
         (("photo.png", "--lost", 3), "--lost needs --track"),
-        (("photo.png", "missing"), "no picture at missing"),
+        (("photo.png", "missing"), "no picture or video at missing"),
         (("photo.png", "http://127.0.0.1:9/none.mjpg"), "none.mjpg cannot be opened"),
         (("photo.png", "--rate", -1), "--rate"),
         (("photo.png", "--frames", 0), "--frames"),

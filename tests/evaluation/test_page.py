@@ -141,7 +141,7 @@ def test_without_matplotlib_the_extra_is_named(
 
 def test_a_file_in_the_place_of_the_folder_is_refused(report: EvaluationReport, tmp_path: Path) -> None:
     (tmp_path / "report").write_text("")
-    with pytest.raises(UsageError, match="report cannot be written to"):
+    with pytest.raises(UsageError, match="report is a file; expected a folder"):
         report.save(tmp_path / "report")
 
 

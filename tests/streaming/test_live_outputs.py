@@ -180,7 +180,8 @@ def test_memory_is_flat_over_simulated_streaming() -> None:
 def test_a_camera_that_is_unplugged_now_and_then(nano_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolox_deploy.benchmarks.studies.stream_soak.OUTAGE_SECONDS", 0.5)
     with Detector(nano_onnx, threads=1) as detector:
-        soak = real_soak(detector, 6, outage_every=2, sample_every=1, video=".avi", log=lambda line: None)
+        options = {"outage_every": 2, "sample_every": 1, "cameras": 2}
+        soak = real_soak(detector, 6, **options, video=".avi", log=lambda line: None)
     assert soak.figures.reconnects >= 1
     assert soak.figures.answered > 10
     assert len(soak.samples) >= 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections import Counter
@@ -15,10 +16,11 @@ import pytest
 from yolox_deploy.capture import Frame
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, UsageError
-from yolox_deploy.streaming import Queue, read_record, read_records, watch
+from yolox_deploy.streaming import Queue, ShrinkingTail, read_record, read_records, watch
 from yolox_deploy.streaming.feed import Answer, LiveFeed
 from yolox_deploy.streaming.feed_sources import FeedSource
 from yolox_deploy.streaming.live import live_answers, run_live
+from yolox_deploy.streaming.policies import Policy
 from yolox_deploy.streaming.sinks import LiveOutputs
 from yolox_deploy.streaming.summary import FeedSummary
 from yolox_deploy.streaming.window import Mosaic
@@ -83,6 +85,14 @@ def test_a_fast_source_starves_no_slow_one_and_a_slow_one_holds_nobody_up() -> N
     assert counts["slow"] >= slow.appeared - 1
     assert counts["fast"] > 2 * counts["slow"]
     assert counts["fast"] < fast.appeared
+
+
+@pytest.mark.parametrize("policy", [Queue(3), ShrinkingTail(), ShrinkingTail(runtime=0.0099)])
+def test_other_policies_take_turns_too(policy: Policy) -> None:
+    feed = LiveFeed([source("a", ENDLESS, 100), source("b", ENDLESS, 100)], policy)
+    counts = Counter(answer.event.source for answer in answered(feed, 0.02, seconds=0.8))
+    assert min(counts["a"], counts["b"]) >= 3
+    assert abs(counts["a"] - counts["b"]) <= 0.2 * sum(counts.values())
 
 
 def test_every_frame_of_several_files_is_answered_without_a_pace() -> None:
@@ -173,6 +183,8 @@ def test_a_record_of_one_source_is_what_it_was_with_more_in_each_line(tmp_path: 
     again = read_record(record.save(tmp_path / "again.jsonl"))
     assert [event.captured_at for event in again.events] == [event.captured_at for event in record.events]
     assert (tmp_path / "again.jsonl").read_text() == path.read_text()
+    renamed = dataclasses.replace(record, source="yard").save(tmp_path / "renamed.jsonl")
+    assert {event.source for event in read_record(renamed).events} == {"yard"}
 
 
 class Counting:

@@ -157,7 +157,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="0 pictures"):
         scene_worlds(0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="is a file; expected a folder"):
         write_sequences(tmp_path / "file" / "new" / "made", scene_worlds(1, size=(64, 96)))
     with pytest.raises(UsageError, match="zoom 2"):
         Motion(zoom=2)

@@ -322,6 +322,7 @@ Tracker(Finds())
     assert "pip install 'yolox-deploy[track]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_identities_of_lost_objects_are_not_kept(measured: Callable[[], int]) -> None:
     """A stream of days: someone new every half second."""
     tracker = Tracker(Scripted(), config=TrackConfig(lost_seconds=0.2))

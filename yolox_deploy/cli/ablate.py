@@ -12,6 +12,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table, reporting
 from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
+from yolox_deploy.files import check_place
 
 if TYPE_CHECKING:
     from yolox_deploy.benchmarks.roadmap.runs import Run, RunResult
@@ -47,12 +48,14 @@ def ablate_command(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing: tables and curves of the finished runs.")
     ] = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train rows of the paper's tables. Equal budgets and seeds; prints measured beside published.
 
     May be interrupted and repeated: finished runs are kept, an unfinished one goes on where it was.
     """
+    check_place(out, "--out", folder=True)
     require("torch", "train")
     require("matplotlib", "train")  # before the runs, not after
     changes = parse_settings(settings or [])

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, parse_size, progress
 from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy.files import check_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +44,7 @@ def assign_command(
     model: Annotated[str | None, typer.Option(help="Name of the model; recognised if not given.")] = None,
     imgsz: Annotated[str | None, typer.Option(help="N or HxW. [default: the size it was trained at]")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the drawings.")] = Path("assignments"),
+    quiet: options.Quiet = False,
 ) -> None:
     """Draw the positive anchor points of pictures. One tile an assigner."""
     require("torch", "train")
@@ -51,6 +54,7 @@ def assign_command(
     from yolox_deploy.training.assign.inspection import inspect_picture
     from yolox_deploy.training.drawings import draw_assignments
 
+    check_place(out, "--out", folder=True)
     paths = [path for item in source for path in image_paths(item)]
     truths = annotated(paths, annotations, box or [])
     subject = load_source_model(model, weights, None)

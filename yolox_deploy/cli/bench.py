@@ -70,6 +70,7 @@ def bench_command(
         bool, typer.Option("--strict", help="With --compare: undecided and missing rows end with code 6 too.")
     ] = False,
     out: options.Out = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure latency by a protocol that others can repeat.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from yolox_deploy.data.split_names import Split
 
 Item = TypeVar("Item")
+LOG = logging.getLogger("yolox_deploy")
 ALL = "all"
 CHOOSING = ("predict", "stream", "track")
 """The commands with --only."""
@@ -149,10 +151,15 @@ def command_line(instead: Mapping[str, Sequence[str]] | None = None) -> str:
 
 
 def console() -> Console:
-    """Where people read: standard error, so that standard output stays clean for data."""
+    """Where people read notes: standard error, so that standard output stays clean for data; nowhere by --quiet."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, quiet=is_quiet())
+
+
+def is_quiet() -> bool:
+    """Whether nothing but errors is to be told."""
+    return LOG.level >= logging.ERROR
 
 
 def print_json(values: object) -> None:
@@ -189,7 +196,7 @@ def warnings_told() -> Iterator[None]:
     told: set[str] = set()
 
     def tell(message: Warning | str, *_: object, **__: object) -> None:
-        if str(message) not in told:
+        if str(message) not in told and not is_quiet():
             told.add(str(message))
             typer.echo(f"warning: {message}", err=True)
 
@@ -200,11 +207,18 @@ def warnings_told() -> Iterator[None]:
 
 
 @contextmanager
-def reporting(text: str = "starting", *, lines: bool = False) -> Iterator[Report]:
-    """A report on standard error: on a terminal one line, `text` at first; else nothing, or each step with `lines`."""
+def reporting(text: str = "starting", *, lines: bool = False, every: float | None = None) -> Iterator[Report]:
+    """A report on standard error, for people: nothing by --quiet.
+
+    Args:
+        text: on a terminal one line, with this at first.
+        lines: elsewhere each step.
+        every: elsewhere a step now and then, after so many seconds: for what runs for days.
+    """
     out = console()
-    if not out.is_terminal:
-        yield _Lines() if lines else SILENT
+    if is_quiet() or not out.is_terminal:
+        told = not is_quiet() and (lines or every is not None)
+        yield _Lines(every or 0.0) if told else SILENT
         return
     from rich.live import Live
 
@@ -214,10 +228,15 @@ def reporting(text: str = "starting", *, lines: bool = False) -> Iterator[Report
 
 
 class _Lines(Report):
-    """Prints each step."""
+    """Prints each step, or one after `every` seconds and what that makes of the next ones."""
+
+    def __init__(self, every: float) -> None:
+        self._every, self._last = every, time.monotonic()
 
     def step(self, text: str) -> None:
-        typer.echo(text, err=True)
+        if time.monotonic() - self._last >= self._every:
+            self._last = time.monotonic()
+            typer.echo(text, err=True)
 
 
 class _Line(Report):

@@ -10,6 +10,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import parse_size, print_json, print_table, reporting
 from yolox_deploy.errors import UsageError
+from yolox_deploy.files import check_place
 
 
 def scenes_command(
@@ -50,6 +51,7 @@ def priors_command(
     from yolox_deploy.data.priors import fit_to_dataset
     from yolox_deploy.models.zoo import CLASSIC, STRIDES, check_input_size
 
+    check_place(out, "--out")
     size = check_input_size(parse_size(imgsz) or (640, 640))
     fitted = fit_to_dataset(open_dataset(data, "train"), size, CLASSIC, seed=seed)
     fitted.save(out)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from yolox_deploy.cli import options
 from yolox_deploy.cli.common import print_table, reporting
 from yolox_deploy.errors import GateError, YoloxDeployError
 
@@ -29,11 +30,13 @@ def demo_command(
         typer.Option(help="Checkpoint of yolox_nano, for three photographs instead of generated scenes."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the model files and the pictures.")] = Path("demo"),
+    quiet: options.Quiet = False,
 ) -> None:
     """Export a small model to every backend here. Proves each file, detects, draws and times."""
     from yolox_deploy.exporter.source_model import EMBEDDED_WEIGHTS
-    from yolox_deploy.files import embedded_checkpoint, packaged_photographs
+    from yolox_deploy.files import check_place, embedded_checkpoint, packaged_photographs
 
+    check_place(out, "--out", folder=True)
     pictures = packaged_photographs() if weights is not None else _write_scenes(out / "scenes")
     rows, files, unequal = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
     checkpoint = weights or embedded_checkpoint()

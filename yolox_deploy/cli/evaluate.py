@@ -12,7 +12,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import overrides, parse_size, print_json, print_table, reporting, split_name
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.files import check_writable
+from yolox_deploy.files import check_place, check_writable
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def eval_command(
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Evaluate a model file on annotated pictures."""
@@ -77,6 +78,7 @@ def eval_command(
         return annotated(images, annotations, data, part)
 
     if report is not None:
+        check_place(report, "--report", folder=True)
         require("matplotlib", "report")
 
     def evaluated(file: Path, **opened: Any) -> EvaluationReport:
@@ -120,6 +122,7 @@ def eval_command(
 def _print(found: EvaluationReport, model: Path, held: Held | None, per_class: bool) -> None:
     about = found.about
     where = f" on {about['backend']} ({about['precision']})" if "backend" in about else ""
+    where += f" in tiles of {about['tiles']}" if "tiles" in about else ""
     title = f"{model}{where}, conf {found.conf}, IoU {found.iou}"
     print_table(tuple(found.figures), [[f"{value:.4f}" for value in found.figures.values()]], title)
     if per_class:

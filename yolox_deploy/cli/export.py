@@ -89,6 +89,7 @@ def export_command(
     annotations: Annotated[Path | None, typer.Option(help="COCO file of --images: compare AP too.")] = None,
     data: options.Data = None,
     split: options.SplitName = "val",
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Export a model and prove the file equal to PyTorch. It gets its name only then."""

@@ -11,6 +11,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import console, overrides, print_json, print_table, reporting, split_name
 from yolox_deploy.errors import ArtifactError
+from yolox_deploy.files import check_place
 from yolox_deploy.settings import text
 
 if TYPE_CHECKING:
@@ -38,11 +39,14 @@ def inspect_command(
     names: options.Names = None,
     override: options.Override = None,
     backend: options.Backend = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Tell what a model file is. Tries the plausible conventions on pictures, and keeps the best."""
     from yolox_deploy.inspection import inspect
 
+    if not no_images:
+        check_place(out, "--out", folder=True)
     with reporting() as progress:
         found = inspect(
             model,

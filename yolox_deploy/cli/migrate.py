@@ -20,15 +20,17 @@ def migrate_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Turn an Exp file of Megvii's YOLOX into settings and commands."""
-    from yolox_deploy.files import check_writable, write_text
+    from yolox_deploy.files import check_place, check_writable, write_text
     from yolox_deploy.migrate.text import commands, to_toml
     from yolox_deploy.migrate.translate import migrate
 
-    migration = migrate(exp)
-    toml = to_toml(migration)
     if out is not None:
         if out.suffix.lower() == ".py":
             raise UsageError(f"--out {out}: expected the name of a TOML file, such as {SETTINGS_NAME}")
+        check_place(out, "--out")
+    migration = migrate(exp)
+    toml = to_toml(migration)
+    if out is not None:
         check_writable(out, f"--out {out}")
         write_text(out, toml)
     next_steps = commands(migration, str(out or SETTINGS_NAME))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from yolox_deploy.cli.common import LOG
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, …")]
 Backend = Annotated[str | None, typer.Option(help="Runtime instead of the suffix's default; auto: as tuned.")]
@@ -15,6 +18,19 @@ Names = Annotated[
     Path | None,
     typer.Option("--names", "--classes", help="Text file with one class name a line, in the model's order."),
 ]
+
+
+def _be_quiet(wanted: bool) -> bool:
+    if wanted:
+        LOG.setLevel(logging.ERROR)
+    return wanted
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", callback=_be_quiet, help="Tell errors alone: no progress, notes or warnings."),
+]
+"""Takes effect by itself: what is told to people looks at the level of `common.LOG`."""
 
 Conf = Annotated[float, typer.Option(min=0, max=1, help="Least score.")]
 Iou = Annotated[float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")]

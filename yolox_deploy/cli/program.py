@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -31,11 +31,11 @@ from yolox_deploy.cli import (
     train,
     tune,
 )
-from yolox_deploy.cli.common import warnings_told
+from yolox_deploy.cli.common import LOG, warnings_told
 from yolox_deploy.cli.interrupts import ending_cleanly, was_interrupted
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
+from yolox_deploy.files import is_full
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SYSTEM_LIBRARY = re.compile(r"lib\S+\.so\S*: cannot open shared object file")
 
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
@@ -117,7 +117,7 @@ def run() -> None:
         KeyboardInterrupt: Ctrl-C ended it.
     """
     try:
-        with ending_cleanly(), warnings_told():
+        with ending_cleanly(), _own_level(), warnings_told():
             app()
     except (Exception, KeyboardInterrupt) as error:
         if was_interrupted(error):
@@ -132,9 +132,19 @@ def run() -> None:
         sys.exit(error.exit_code if isinstance(error, YoloxDeployError) else UsageError.exit_code)
 
 
+@contextmanager
+def _own_level() -> Iterator[None]:
+    """Let --quiet last as long as the command."""
+    level = LOG.level
+    try:
+        yield
+    finally:
+        LOG.setLevel(level)
+
+
 def told(error: OSError) -> str:
     """An error of the system in words, with the file's name first and what frees a full disk."""
     if error.filename is None or error.strerror is None:
         return str(error)
-    cure = "; free some space there, or name another place" if error.errno in NO_ROOM else ""
+    cure = "; free some space there, or name another place" if is_full(error) else ""
     return f"{error.filename}: {error.strerror}{cure}"

@@ -12,11 +12,12 @@ import typer
 
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import names_in, numbers, overrides, parse_size
-from yolox_deploy.cli.stream_live import LiveArguments, live_command
+from yolox_deploy.cli.stream_live import ClipArguments, LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import FASTEST_RATE, sweep_command
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
 
+CLIP_BEFORE, CLIP_AFTER = 3.0, 5.0
 EVALUATION = Thresholds.evaluation()
 SWEEP_SECONDS = 2.0
 USUAL_LOST, USUAL_TRAIL = 1.0, 2.0
@@ -26,7 +27,7 @@ USUAL_LOST, USUAL_TRAIL = 1.0, 2.0
 def stream_command(
     source: Annotated[
         list[str],
-        typer.Argument(help="Videos, folders, cameras' numbers or addresses.", metavar="SOURCE..."),
+        typer.Argument(help="Videos, folders, cameras' numbers or addresses.", metavar="SOURCE"),
     ],
     model: Annotated[
         list[str],
@@ -60,6 +61,22 @@ def stream_command(
     save_events: Annotated[
         Path | None, typer.Option(help="Write each answer and its times, for `streaming_ap`.")
     ] = None,
+    clip: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write clips: some seconds of video around what is seen."),
+    ] = None,
+    clip_classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...", help="What a clip is made of: person,car. [default: whatever is found]"
+        ),
+    ] = None,
+    clip_before: Annotated[
+        float, typer.Option(min=0, help="Seconds of a clip before it is seen first.")
+    ] = CLIP_BEFORE,
+    clip_after: Annotated[
+        float, typer.Option(min=0, help="Seconds of a clip after it is seen last.")
+    ] = CLIP_AFTER,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -124,9 +141,12 @@ def stream_command(
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Detect on a stream as it comes, and say how old the answers are. Ctrl-C ends it and keeps what is written.
+    """Detect on streams as they come, and say how old the answers are. Ctrl-C ends them and keeps what is written.
+
+    Several take turns on one model: the newest frame of each.
 
     --sweep needs no camera: every detector answers every frame of annotated sequences, or of `scenes`, which are
     drawn; streams are then replayed with the measured latencies.
@@ -137,7 +157,7 @@ def stream_command(
     _quiet_opencv()
     if sweep:
         live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
-        live |= {"--track": track}
+        live |= {"--track": track, "--clip": clip}
         choice = {"--only": only, "--tiles": tiles, "--class-agnostic": class_agnostic}
         _refuse(
             {**live, **choice, "--names": names, "--legacy": legacy}, "is for a live stream, not for --sweep"
@@ -179,6 +199,7 @@ def stream_command(
             show=show,
             out=out,
             events=save_events,
+            clips=_clips(clip, clip_classes, only, clip_before, clip_after),
             seconds=seconds,
             frames=frames,
             reconnect=reconnect,
@@ -201,6 +222,19 @@ def stream_command(
             as_json=as_json,
         )
     )
+
+
+def _clips(
+    folder: Path | None, classes: str | None, only: str | None, before: float, after: float
+) -> ClipArguments | None:
+    if folder is None:
+        _refuse({"--clip-classes": classes}, "needs a folder for the clips: --clip DIR")
+        return None
+    chosen, kept = names_in(classes), names_in(only)
+    lost = [name for name in chosen or () if kept is not None and name not in kept]
+    if lost:
+        raise UsageError(f"--clip-classes {lost[0]}: --only {only} leaves it out; add it there")
+    return ClipArguments(folder, chosen, before, after)
 
 
 def _rates(text: str | None) -> tuple[float, ...]:

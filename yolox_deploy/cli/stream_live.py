@@ -10,19 +10,43 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolox_deploy.cli.common import reporting
+from yolox_deploy.cli.common import console, reporting
 from yolox_deploy.cli.stream_figures import SourceRun, show_figures
 from yolox_deploy.errors import UsageError, require
+from yolox_deploy.files import check_place
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from yolox_deploy.detector import Detector
+    from yolox_deploy.streaming.clips import Clip, ClipOptions
     from yolox_deploy.streaming.events import StreamHeader
     from yolox_deploy.streaming.feed import LiveFeed
     from yolox_deploy.streaming.feed_sources import FeedSource
     from yolox_deploy.streaming.sequences import AnnotatedSequences
     from yolox_deploy.streaming.summary import FeedSummary
     from yolox_deploy.tracking import Tracker, Trails
+
+
+LINE_SECONDS = 60.0
+"""Where nobody looks at a terminal, as in the journal of a service, a line of figures comes so often."""
+
+
+@dataclass(frozen=True)
+class ClipArguments:
+    """What --clip asks for; `classes` are names or ids, None for any."""
+
+    folder: Path
+    classes: tuple[str, ...] | None
+    before: float
+    after: float
+
+    def options(self, class_names: tuple[str, ...]) -> ClipOptions:
+        """The same for a model with these classes."""
+        from yolox_deploy.class_names import class_ids_of
+        from yolox_deploy.streaming.clips import ClipOptions
+
+        ids = None if self.classes is None else class_ids_of(self.classes, class_names)
+        return ClipOptions(self.folder, ids, self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -39,6 +63,7 @@ class LiveArguments:
     show: bool
     out: Path | None
     events: Path | None
+    clips: ClipArguments | None
     seconds: float | None
     frames: int | None
     reconnect: float
@@ -65,13 +90,14 @@ def live_command(asked: LiveArguments) -> None:
         require("trackers", "track")
     policy = parse_policy(asked.policy)
     with Detector(asked.model, **asked.detector) as detector:
+        clips = asked.clips.options(detector.class_names) if asked.clips is not None else None
         detector.warmup()
         tracker = _tracker(detector, asked) if asked.track else None
         # Opened last: what a camera sends while a model loads would wait, and look new afterwards.
         sources = _open(asked, data)
         paced = asked.rate != 0
         feed = LiveFeed(sources, policy, paced=paced, frames=asked.frames, follower=tracker)
-        _run(feed, detector, asked, data)
+        _run(feed, detector, asked, data, clips)
 
 
 def _check(asked: LiveArguments) -> None:
@@ -89,6 +115,8 @@ def _check(asked: LiveArguments) -> None:
         raise UsageError("--forecast and --sequence need --annotations: they are about scoring")
     if asked.out is not None:
         check_suffix(asked.out)
+    if asked.clips is not None:
+        check_place(asked.clips.folder, "--clip", folder=True)
     videos = [] if asked.out is None else video_paths(asked.out, len(asked.sources))
     for target in (*videos, *filter(None, [asked.events])):
         if target.is_dir():
@@ -120,7 +148,13 @@ def _trails(asked: LiveArguments) -> Callable[[], Trails] | None:
     return partial(Trails, asked.trail) if asked.track and asked.trail else None
 
 
-def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: AnnotatedSequences | None) -> None:
+def _run(
+    feed: LiveFeed,
+    detector: Detector,
+    asked: LiveArguments,
+    data: AnnotatedSequences | None,
+    clips: ClipOptions | None,
+) -> None:
     """Run the stream and print its figures, however it ends; an interrupted one is not scored."""
     from yolox_deploy.evaluation import streaming_ap
     from yolox_deploy.streaming.live import run_live
@@ -135,8 +169,12 @@ def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: Annotat
         unasked = Path(folder) / "events.jsonl" if data is not None else None
         events = asked.events or unasked
         try:
-            with reporting() as progress:
-                outputs = LiveOutputs(events, asked.out, asked.show, _trails(asked), progress)
+            with reporting(every=LINE_SECONDS) as progress:
+                outputs = LiveOutputs(
+                    *(events, asked.out, asked.show, _trails(asked), progress),
+                    clips=clips,
+                    on_clip=_tell_clip,
+                )
                 run_live(feed, detect, headers, summary, outputs, seconds=asked.seconds)
             if data is not None and events is not None:
                 accuracy = streaming_ap(data, events, forecast=asked.forecast)
@@ -149,6 +187,10 @@ def _run(feed: LiveFeed, detector: Detector, asked: LiveArguments, data: Annotat
                     accuracy,
                     as_json=asked.as_json,
                 )
+
+
+def _tell_clip(clip: Clip) -> None:
+    console().print(f"clip: {clip.path}", markup=False, soft_wrap=True)
 
 
 def _runs(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.cli.bench_output import print_tables, without_samples
 from yolox_deploy.cli.common import console, print_json, reporting
 from yolox_deploy.errors import InputError, UsageError, require
+from yolox_deploy.files import check_place
 from yolox_deploy.records import ANNOTATIONS, read
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def sweep_command(
             f"--out {out}: expected the name of a picture, {', '.join(PICTURE_SUFFIXES)}; the figures "
             "are written as JSON beside it"
         )
+    if out is not None:
+        check_place(out, "--out")
     files = [name for name in models if Path(name).suffix]
     if any(options[name] for name in ("backends", "sizes", "weights")) and len(files) == len(models):
         raise UsageError(

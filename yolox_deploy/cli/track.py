@@ -196,8 +196,10 @@ def _rate(source: str) -> float:
 
 
 def _show(summary: _Summary, asked: TrackArguments) -> None:
+    from yolox_deploy.capture import public_name
+
     figures: Mapping[str, Any] = {
-        "source": asked.source,
+        "source": public_name(asked.source),
         "frames": summary.frames,
         "seconds": round(time.monotonic() - summary.begun, 3),
         "identities": summary.newest,

@@ -80,6 +80,7 @@ def train_command(
         typer.Option(metavar="RUN|auto", help="Go on with the run in this folder; auto: in --out, if any."),
     ] = None,
     check_only: Annotated[bool, typer.Option("--check-only", help="Check the data set and end.")] = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a model by the paper's recipe, or fine-tune it. Settings: the recipe, then --config, then options.

@@ -29,6 +29,7 @@ def tune_command(
         bool, typer.Option("--thorough", help="60 s or 1,000 iterations for each way instead of 3 s.")
     ] = False,
     out: options.Out = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the fastest backend, precision and threads. Kept for Detector(FILE, backend="auto")."""

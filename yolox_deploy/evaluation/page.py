@@ -92,7 +92,7 @@ def _subject(report: Evaluated) -> str:
         f" on {about['backend']} ({about.get('precision', 'unknown precision')})"
         if "backend" in about
         else ""
-    )
+    ) + (f" in tiles of {about['tiles']}" if "tiles" in about else "")
     ignored = f", and {_count(data.ignored, 'crowd or difficult one')}, not counted" if data.ignored else ""
     return (
         f"{escape(about.get('model', 'A detector'))}{escape(where)}, on {_count(data.pictures, 'picture')} of "

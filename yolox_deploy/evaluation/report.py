@@ -13,7 +13,7 @@ class EvaluationReport(Evaluated):
     """What `evaluate` found, and what went wrong.
 
     Attributes:
-        about: what was evaluated, in words: `model`, `backend`, `precision` where they are known.
+        about: what was evaluated, in words: `model`, `backend`, `precision`, `tiles` where they are known.
         data: on what.
         conf, iou: least score, and suppression threshold, of the detections.
         match_iou: IoU with which a detection finds an object, in all but `figures` and the AP of `per_class`.

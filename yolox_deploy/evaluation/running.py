@@ -11,6 +11,7 @@ from yolox_deploy.evaluation.analysis import analyse
 from yolox_deploy.evaluation.annotated import annotated
 from yolox_deploy.evaluation.coco import Predictor, annotations_of, answers
 from yolox_deploy.evaluation.report import EvaluationReport
+from yolox_deploy.thresholds import Thresholds
 from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
@@ -98,7 +99,13 @@ def _open_data(
 def _describe(detector: Predictor) -> dict[str, str]:
     """What a `Detector` tells of itself; nothing of anything else."""
     info = getattr(detector, "info", None)
-    return {} if info is None else {"model": info.path, "backend": info.backend, "precision": info.precision}
+    if info is None:
+        return {}
+    about = {"model": info.path, "backend": info.backend, "precision": info.precision}
+    asked = getattr(detector, "thresholds", None)
+    if isinstance(asked, Thresholds) and asked.tiles is not None:
+        about["tiles"] = "{}x{}, overlap {:g}".format(*asked.tile_size(), asked.overlap)
+    return about
 
 
 def _opened(model: Predictor | str | Path) -> AbstractContextManager[Predictor]:

@@ -20,6 +20,7 @@ from yolox_deploy.errors import GateError, UsageError, refuse_unknown, require
 from yolox_deploy.evaluation.annotated import annotated, picture_paths
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import SourceModel, load_source_model
+from yolox_deploy.files import check_place, naming
 from yolox_deploy.models.model_config import Activation, Architecture, ModelConfig
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.registry import present_files
@@ -124,6 +125,8 @@ def export(
     """
     refuse_unknown("option of an export", unknown, list(export.__kwdefaults__ or ()))
     target = get_target(to)
+    if out is not None:
+        check_place(Path(out), "--out")
     wanted = ExportOptions(
         precision=_precision(fp16=fp16, bf16=bf16, int8=int8),
         imgsz=_input_size(imgsz),
@@ -184,7 +187,7 @@ def export(
         details=dict(source_model.facts),
         **config.output_form(),
     )
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
+    with naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
         stage, start = Path(folder), Path(folder) / "source"
         start.mkdir()  # of its own: the file to write may have the name of the graph it is made from
         source = _make_source(source_model, info, wanted, start)

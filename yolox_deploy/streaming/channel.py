@@ -127,8 +127,8 @@ class Channel:
         if self._follower is None:
             return detections
         # What moves in a file moves at the file's pace, however late a frame was read.
-        moment = frame.appeared if self.source.live else frame.index / self.source.rate
-        return self._follower.follow(detections, moment)
+        own = frame.index / self.source.rate if frame.time is None else frame.time
+        return self._follower.follow(detections, frame.appeared if self.source.live else own)
 
     def _is_due(self, newest: Frame, awaited: bool) -> bool:
         """Whether the policy takes a frame now; it waits in a buffer that is as long as the policy allows."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from yolox_deploy import records
 from yolox_deploy.errors import UsageError
+from yolox_deploy.files import naming
 from yolox_deploy.streaming.events import StreamEvent, StreamHeader, event_to_dict
 
 RECORD = records.FileKind(
@@ -65,13 +66,14 @@ class EventWriter:
         """
         if event.end < self._end:
             raise UsageError(f"an answer ends at {event.end} s, after one that ended at {self._end} s")
+        if self._only is not None and event.source is not None:
+            event = replace(event, source=self._only)  # a record may have been given another name
         counts = self._counts.get(event.source or self._only or "")
         if counts is None:
             raise UsageError(f"an answer is of {event.source!r}; expected one of {', '.join(self._counts)}")
         self._end = event.end
         counts.add(event)
         self._write(event_to_dict(event))
-        self._file.flush()  # a process that is killed loses nothing
 
     def finish(self, frames: int, dropped: int, source: str | None = None) -> None:
         """Say how many frames of a source appeared and how many were never looked at; else what was added tells it."""
@@ -89,7 +91,6 @@ class EventWriter:
             if one is None
             else {"frames": frames[one], "dropped": dropped[one]}
         )
-        self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         self._part.replace(self.path)
@@ -101,7 +102,9 @@ class EventWriter:
         self.close()
 
     def _write(self, values: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(values, separators=(",", ":")) + "\n")
+        with naming(self.path):
+            self._file.write(json.dumps(values, separators=(",", ":")) + "\n")
+            self._file.flush()  # a process that is killed loses nothing
 
 
 @dataclass

@@ -126,7 +126,7 @@ def run_live(
         try:
             for answer in stack.enter_context(closing(live_answers(feed, detect, seconds=seconds))):
                 if answer is None:
-                    sinks.tick()
+                    sinks.tick(feed.elapsed)
                 else:
                     summary.add(answer)
                     sinks.add(answer, summary.line_of)

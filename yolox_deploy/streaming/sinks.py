@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.detections import Detections
 from yolox_deploy.streaming.channel import Channel
+from yolox_deploy.streaming.clips import Clip, ClipOptions, ClipRecorder
 from yolox_deploy.streaming.event_writer import EventWriter
 from yolox_deploy.streaming.events import StreamHeader
 from yolox_deploy.streaming.feed import Answer
@@ -22,6 +23,7 @@ from yolox_deploy.types import SILENT, Report
 
 SMOOTH_RATE = 60.0
 """Frames a second of a video beyond which nobody sees more."""
+LATE_SECONDS = 5.0
 TITLE = "yolox-deploy stream (q closes)"
 
 
@@ -42,6 +44,8 @@ class LiveOutputs:
         window: show the same on the screen, several sources side by side.
         trails: called once a source: what remembers and draws the ways of its objects.
         report: told the line of figures several times a second.
+        clips: to write around chosen classes, of all sources into one folder.
+        on_clip: called with each that was written.
     """
 
     events: Path | None = None
@@ -49,6 +53,8 @@ class LiveOutputs:
     window: bool = False
     trails: Callable[[], Trail] | None = None
     report: Report = SILENT
+    clips: ClipOptions | None = None
+    on_clip: Callable[[Clip], object] = lambda clip: None
 
 
 def video_paths(path: Path, sources: int) -> list[Path]:
@@ -80,9 +86,12 @@ class Sinks:
             self._events = stack.enter_context(EventWriter(outputs.events, *headers))
         if outputs.video is not None:
             for channel, path in zip(channels, video_paths(outputs.video, len(channels)), strict=True):
-                rate = channel.source.rate
-                rate = min(rate, SMOOTH_RATE) if channel.paced else rate
-                self._videos.append(stack.enter_context(VideoWriter(path, rate)))
+                self._videos.append(stack.enter_context(VideoWriter(path, _rate_of_video(channel))))
+        self._clips = [
+            stack.enter_context(_clip_recorder(outputs.clips, channel, outputs.on_clip))
+            for channel in channels
+            if outputs.clips is not None
+        ]
         if outputs.window:
             self._window = stack.enter_context(LiveWindow(TITLE))
         self._mosaic = Mosaic(len(channels))
@@ -92,11 +101,14 @@ class Sinks:
         """Take one answer; `line` tells the figures of a source by its number."""
         if self._events is not None:
             self._events.add(answer.event)
+        if self._clips:
+            self._record(answer)
         if self._videos or self._window is not None:
             self._draw(answer, line(answer.number))
 
-    def tick(self) -> None:
-        """Called several times a second while there is no answer."""
+    def tick(self, seconds: float) -> None:
+        """Called several times a second while there is no answer, with the seconds since the stream began."""
+        self._end_clips(seconds)
         if self._window is not None:
             self._window.pump()
             self.closed = self._window.closed
@@ -106,6 +118,21 @@ class Sinks:
         if self._events is not None:
             for channel, count in zip(self._channels, answered, strict=True):
                 self._events.finish(channel.appeared, channel.appeared - count, channel.source.name)
+
+    def _record(self, answer: Answer) -> None:
+        """Clips are made of frames at the time at which they appeared, not of answers."""
+        channel, event = self._channels[answer.number], answer.event
+        time = event.captured if channel.paced else answer.frame.index / channel.source.rate
+        self._clips[answer.number].add(
+            answer.frame.image, event.detections, time=time, clock=event.captured_at or 0.0
+        )
+        self._end_clips(event.end)
+
+    def _end_clips(self, seconds: float) -> None:
+        """Finish the clips of cameras that were lost; an answer may still come for as long as `LATE_SECONDS`."""
+        for channel, clips in zip(self._channels, self._clips, strict=False):
+            if channel.paced:
+                clips.tick(seconds - LATE_SECONDS)
 
     def _draw(self, answer: Answer, line: str) -> None:
         number, image, detections = answer.number, answer.frame.image, answer.event.detections
@@ -121,3 +148,12 @@ class Sinks:
         if self._window is not None:
             self._window.show(self._mosaic.with_picture(number, picture))
             self.closed = self._window.closed
+
+
+def _rate_of_video(channel: Channel) -> float:
+    rate = channel.source.rate
+    return min(rate, SMOOTH_RATE) if channel.paced else rate
+
+
+def _clip_recorder(options: ClipOptions, channel: Channel, told: Callable[[Clip], object]) -> ClipRecorder:
+    return ClipRecorder(options, channel.source.name, _rate_of_video(channel), told)

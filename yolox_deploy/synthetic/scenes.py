@@ -12,7 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.drawing import write_picture
+from yolox_deploy.errors import UsageError
 from yolox_deploy.files import new_folder
 from yolox_deploy.synthetic.drawing import SIZE_RANGE, Scene, draw_scene
 from yolox_deploy.synthetic.objects import CLASS_NAMES
@@ -81,8 +82,7 @@ def _write_split(
         scene = draw_scene(np.random.default_rng([seed, split, number]), size, size_range=size_range)
         image = {"id": number, "file_name": f"{number:06d}.jpg", "height": size[0], "width": size[1]}
         path = pictures / str(image["file_name"])
-        if not cv2.imwrite(str(path), scene.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-            raise InputError(f"{path} cannot be written")
+        write_picture(path, scene.image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         images.append(image)
         annotations += _to_coco(scene, number, len(annotations) + 1)
         report.advance(number, count)

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.drawing import write_picture
+from yolox_deploy.errors import UsageError
 from yolox_deploy.files import new_folder
 from yolox_deploy.streaming.recording import AnnotatedVideo
 from yolox_deploy.streaming.sequences import sequences_from_coco
@@ -91,6 +92,11 @@ def objects_at(world: StillScene, view: View, size: tuple[int, int], least_visib
     return FrameObjects(boxes[tracks], world.classes[tracks], areas[tracks], world.crowds[tracks], tracks)
 
 
+def seen_at(world: StillScene, options: SequenceOptions, number: int, frame: int) -> FrameObjects:
+    """What frame `frame` of sequence `number` shows, as `SequenceFrames` draws it."""
+    return objects_at(world, _view(world, options, number, frame), options.size, options.least_visible)
+
+
 class SequenceFrames(Sequence[NDArray[np.uint8]]):
     """The frames of one sequence, (H, W, 3) uint8 BGR, each drawn when it is asked for and not kept."""
 
@@ -132,8 +138,7 @@ def sequence_annotations(worlds: StillScenes, options: SequenceOptions) -> dict[
             height, width = options.size
             place = {"id": key, "sid": sid, "fid": fid, "name": f"{fid:06d}.jpg"}
             images.append({**place, "height": height, "width": width})
-            found = objects_at(world, _view(world, options, sid, fid), options.size, options.least_visible)
-            annotations += _rows(found, key, len(annotations) + 1)
+            annotations += _rows(seen_at(world, options, sid, fid), key, len(annotations) + 1)
     names = [f"{sid:06d}" for sid in range(len(worlds.pictures))]
     return {
         "info": {"frame_rate": options.frame_rate},
@@ -167,7 +172,7 @@ def write_sequences(
 
     Raises:
         UsageError: the folder holds something, or cannot be made.
-        InputError: a picture cannot be read, or a frame not be written.
+        InputError: a picture cannot be read.
     """
     folder = Path(folder).resolve()
     with new_folder(folder) as built:
@@ -180,8 +185,7 @@ def write_sequences(
             target.mkdir(parents=True)
             for fid, image in enumerate(SequenceFrames(world, options, sid)):
                 path = target / f"{fid:06d}.jpg"
-                if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-                    raise InputError(f"{path} cannot be written")
+                write_picture(path, image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
             report.advance(sid + 1, len(worlds.pictures))
     return folder / "annotations" / "sequences.json"
 

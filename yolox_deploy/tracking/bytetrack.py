@@ -56,7 +56,7 @@ class ByteTrack:
         groups = np.zeros_like(class_ids) if self.config.class_agnostic else class_ids
         for key in groups[scores >= self.begin].tolist():
             if key not in self._groups:
-                self._groups[key] = _Group(self._new_linker())
+                self._groups[key] = _Group(self.new_linker())
         identities = np.full(len(boxes), UNCONFIRMED, np.int64)
         for key, group in list(self._groups.items()):
             rows = np.flatnonzero(groups == key)
@@ -83,7 +83,8 @@ class ByteTrack:
             group.identities[own] = next(self._identities)
         return group.identities[own]
 
-    def _new_linker(self) -> Any:
+    def new_linker(self) -> Any:
+        """What links the boxes of one class: of the library, so that another of its algorithms fits in a subclass."""
         config = self.config
         # Two equal boxes side by side, their centres `reach` widths apart: the DIoU of those.
         least = -(config.reach**2) / ((config.reach + 1) ** 2 + 1)

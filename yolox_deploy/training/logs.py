@@ -12,7 +12,7 @@ from typing import Any
 from yolox_deploy.charts import draw_curves
 from yolox_deploy.errors import MissingExtraError, require
 from yolox_deploy.evaluation.coco import METRICS
-from yolox_deploy.files import replacing
+from yolox_deploy.files import naming, replacing
 from yolox_deploy.training.events import (
     EpochFinished,
     Evaluated,
@@ -131,12 +131,13 @@ class _Table:
             for row in kept:
                 self._writer.writerow(_short(row))
             self._file.flush()
-        self.since = since
+        self.since, self._path = since, path
 
     def write(self, row: Mapping[str, float]) -> None:
         now = time.monotonic()
-        self._writer.writerow(_short({**row, "seconds": now - self.since}))
-        self._file.flush()
+        with naming(self._path):
+            self._writer.writerow(_short({**row, "seconds": now - self.since}))
+            self._file.flush()
         self.since = now
 
     def close(self) -> None:

@@ -86,8 +86,9 @@ class RunState:
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
     """`torch.save` of a whole file; see `replacing`."""
-    with replacing(path) as part:
-        torch.save(dict(content), part)
+    # Into a file of ours, whose errors are the system's: torch's own tell nothing of a full disk.
+    with replacing(path) as part, part.open("wb") as file:
+        torch.save(dict(content), file)
 
 
 def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str, Any]]:

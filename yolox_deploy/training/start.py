@@ -16,6 +16,7 @@ from yolox_deploy.data.opening import open_splits
 from yolox_deploy.data.report import DatasetReport, raise_for_errors
 from yolox_deploy.data.splits import Splits
 from yolox_deploy.errors import CheckpointError, UsageError, require
+from yolox_deploy.files import check_place
 from yolox_deploy.models.model_config import ModelConfig
 from yolox_deploy.models.naming import get_config
 from yolox_deploy.models.weights import fetch_weights
@@ -198,6 +199,7 @@ def prepare(
         stated = read_settings(changes)
         # What cannot work with any number of pictures is refused before they are looked for.
         out = plan_stated(model, folder, stated, 1, processes=processes).config.out
+        check_place(out, "--out", folder=True)
         if not goes_on and check is None and (out / "last.pth").is_file():
             raise UsageError(
                 f"{out} holds another run; go on with it by --resume {out}, or name another folder by --out"
