@@ -1,6 +1,6 @@
 """What a model found, as annotations that labelling tools take and people correct: COCO and YOLO text.
 
-Both grow picture by picture and keep nothing in memory, so a hundred thousand pictures need no more than ten.
+Both grow picture by picture and keep no more in memory than the names of one folder.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class YoloFolder:
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self._folder = folder
-        self._place, self._given = PurePath(), dict[str, PurePath]()
+        self._place, self._given = PurePath(), dict[str, str]()
         classes = "".join(f"{name}\n" for name in class_names)
         file = folder / "classes.txt"
         if file.exists() and file.read_text(encoding="utf-8") != classes:
@@ -131,12 +131,12 @@ class YoloFolder:
         while self._is_taken(stem, path, name):
             number += 1
             stem = first.with_name(f"{first.name}_{number}")
-        self._given[stem.name.lower()] = name
+        self._given[stem.name.lower()] = name.name
         return stem
 
     def _is_taken(self, stem: PurePath, path: Path, name: PurePath) -> bool:
         """Whether another picture has this stem, also one whose letters differ in case alone from those beside it."""
-        if self._given.get(stem.name.lower(), name) != name:
+        if self._given.get(stem.name.lower(), name.name) != name.name:
             return True
         own = self._image(stem, path.suffix)
         if own.exists():
