@@ -11,6 +11,7 @@ import pytest
 
 from yolox_deploy.capture import LiveSource, video_frames
 from yolox_deploy.sources import open_source
+from yolox_deploy.synthetic import MovingScene
 
 VARIED = (0, 40, 80, 400, 440, 1500, 1540)
 """Milliseconds."""
@@ -42,6 +43,15 @@ def test_a_rate_that_varies_is_the_one_of_the_file(tmp_path: Path) -> None:
         container.mux(stream.encode())
     times = [frame.time for frame in video_frames(path)]
     assert times == pytest.approx([at / 1000 for at in VARIED], abs=2e-3)
+
+
+def test_a_video_that_breaks_off_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "video.avi"
+    MovingScene(seed=1).write(path, seconds=3, frame_rate=10)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.warns(UserWarning, match=r"video\.avi breaks off after (\d+) frames: 1\.\d s before its end"):
+        frames = list(video_frames(path))
+    assert 10 < len(frames) < 20
 
 
 def test_a_file_behind_an_address_has_the_times_of_the_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import re
 import threading
 import time
+import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ USUAL_RATE = 30.0
 """Frames a second of a video that does not say."""
 FASTEST_RATE = 1000.0
 """A source that claims more frames a second than this does not know its rate."""
+LEAST_LOSS, LEAST_SHARE = 0.5, 0.05
+"""Seconds, and share of a video, whose absence is told: lengths of files are estimates."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0
 """Seconds before a lost source is opened again; doubled from one attempt to the next."""
 
@@ -36,8 +39,8 @@ class Frame:
         index: position in the source, from 0; a live source skips numbers where frames were dropped.
         name: path of the picture, or the source's own name.
         appeared: when it was read, in seconds of `time.monotonic`.
-        time: seconds since the first frame: of a video as its file says, of a live source by the clock; None where
-            frames have no time of their own, as pictures of a folder.
+        time: seconds since the first frame of this video, as its file says, or of the live source, by the clock; None
+            where frames have no time of their own, as pictures of a folder.
     """
 
     image: NDArray[np.uint8]
@@ -45,6 +48,13 @@ class Frame:
     name: str
     appeared: float = 0.0
     time: float | None = None
+
+
+def is_cut(before: Frame | None, frame: Frame) -> bool:
+    """Whether another video begins or ends between two frames of a source, as in a folder: times begin anew there."""
+    if before is None or (before.time is None and frame.time is None):
+        return False
+    return before.name != frame.name or (frame.time or 0.0) < (before.time or 0.0)
 
 
 def public_name(source: str | int | Path) -> str:
@@ -96,7 +106,7 @@ def video_rate(path: Path) -> float | None:
 
 
 def video_frames(path: Path) -> Iterator[Frame]:
-    """Every frame of a video file.
+    """Every frame of a video file; a warning says where it breaks off before the end that it claims.
 
     Raises:
         InputError: it cannot be opened, or holds no frame.
@@ -107,10 +117,16 @@ def video_frames(path: Path) -> Iterator[Frame]:
         while (image := _read(capture)) is not None:
             yield Frame(image, index, str(path), time.monotonic(), times.of_latest())
             index += 1
+        missing = times.missing()
     finally:
         capture.release()
     if index == 0:
         raise InputError(f"{path} holds no frame that can be decoded")
+    if missing is not None:
+        warnings.warn(
+            f"{path} breaks off after {index} frames: {missing:.1f} s before its end no more can be decoded",
+            stacklevel=2,
+        )
 
 
 class LiveSource:
@@ -216,6 +232,12 @@ class _FileTimes:
             later = said - self._first
             self._time = later if self._time < later < math.inf else self._time + self._period
         return self._time
+
+    def missing(self) -> float | None:
+        """Seconds between the end of the latest frame and the end that the file claims; None where they agree."""
+        claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) * self._period
+        missing = claimed - self._time - self._period
+        return missing if max(LEAST_LOSS, claimed * LEAST_SHARE) < missing < math.inf else None
 
 
 def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:

@@ -259,7 +259,8 @@ class Detector:
         """`stream` with identities: `detections.track_ids` tell which objects of the frames are the same one.
 
         Args:
-            source: as `stream` takes it, but one; its frames' own times count, so that dropped ones do no harm.
+            source: as `stream` takes it, but one; its frames' own times count, so that dropped ones do no harm. Of a
+                folder of videos each is followed by itself, and no identity is used twice.
             config: how boxes are linked over time, see `yolox_deploy.tracking.TrackConfig`.
             thresholds: as of `predict`.
 
@@ -276,7 +277,7 @@ class Detector:
 
         tracker = Tracker(self, config=config, **thresholds)
         frames = open_source(source, channels=self._artifact.input.picture_channels)
-        return (StreamResult(frame, tracker.update(frame.image, frame.time)) for frame in frames)
+        return (StreamResult(*found) for found in tracker.update_all(frames))
 
     def warmup(self, iterations: int = 3) -> None:
         """Run the network on a grey image, so that the first real one does not pay for set-up.

@@ -88,6 +88,24 @@ def test_a_folder_is_tracked_picture_by_picture_and_a_table_tells(
     assert {item["track_id"] for item in written[4]["detections"]} == {1, 2}
 
 
+def test_the_videos_of_a_folder_are_shown_one_after_the_other_each_with_its_own_lines(
+    call: Any, nano_onnx: Path, tmp_path: Path
+) -> None:
+    folder, lines, out = tmp_path / "videos", tmp_path / "lines.jsonl", tmp_path / "out.mp4"
+    folder.mkdir()
+    for name in ("a.avi", "b.avi"):
+        MovingScene(SCENE, seed=8).write(folder / name, seconds=1, frame_rate=10)
+    code, _, _ = call("track", folder, "--model", nano_onnx, "--save-json", lines, "--out", out)
+    assert code == 0
+    written = rows(lines)
+    assert [(Path(row["image"]).name, row["frame"]) for row in written] == [
+        (name, index) for name in ("a.avi", "b.avi") for index in range(10)
+    ]
+    assert [row["time"] for row in written] == pytest.approx([i / 10 for i in range(10)] * 2)
+    # At 30 frames a second each picture is there three times, and one at the end of each video once.
+    assert len(list(video_frames(out))) == 2 * (9 * 3 + 1)
+
+
 def test_ctrl_c_on_a_camera_keeps_what_was_written(nano_onnx: Path, tmp_path: Path) -> None:
     scene = MovingScene(SCENE, seed=8)
     pictures = [cv2.imencode(".jpg", scene.at(index / 20)[0])[1].tobytes() for index in range(40)]
@@ -186,5 +204,5 @@ def test_a_source_that_is_not_there_leaves_what_was_written_before(
     lines.write_text("from before\n")
     code, _, err = call("track", tmp_path / "none.mp4", "--model", nano_onnx, "--save-json", lines)
     assert code == 2
-    assert "no video at" in err
+    assert "no picture or video at" in err
     assert lines.read_text() == "from before\n"

@@ -198,6 +198,10 @@ class Counting:
         self.times: list[float] = []
         self.made.append(self)
 
+    def reset(self, *, renumber: bool = True) -> None:
+        assert not renumber
+        self.times.append(-1.0)
+
     def follow(self, detections: Detections, time: float | None = None) -> Detections:
         assert time is not None
         self.times.append(time)
@@ -225,6 +229,16 @@ def test_each_source_is_followed_by_itself_at_its_own_pace(follower: type[Counti
     for record in read_records(path):
         ids = [event.detections.track_ids for event in record.events]
         assert [found.tolist() for found in ids if found is not None] == [[1], [2], [3], [4]]
+
+
+def test_where_another_video_of_a_folder_begins_its_objects_are_others(follower: type[Counting]) -> None:
+    def cut() -> Iterator[Frame]:
+        for index, name in enumerate("aabb"):
+            yield Frame(np.zeros((16, 32, 3), np.uint8), index, name, time=(index % 2) / 10)
+
+    feed = LiveFeed(FeedSource("folder", cut(), 10), paced=False, follower=follower)
+    run_live(feed, taking(), [feed.channels[0].header({}, ("cat",))], FeedSummary(feed))
+    assert follower.made[0].times == [0, 0.1, -1.0, 0, 0.1]
 
 
 def test_pictures_of_several_sources_stand_side_by_side() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -305,6 +306,24 @@ def test_a_video_is_tracked_by_its_own_times(nano_onnx: Path, tmp_path: Path) ->
         assert [frame.time for frame, _ in results] == pytest.approx([i / 10 for i in range(10)])
         for frame, detections in results:
             assert detections == tracker.update(frame.image, frame.time)
+
+
+def test_each_video_of_a_folder_is_followed_by_itself_and_no_identity_is_used_twice(
+    nano_onnx: Path, tmp_path: Path
+) -> None:
+    for name in ("a.avi", "b.avi"):
+        MovingScene(seed=2).write(tmp_path / name, seconds=0.5, frame_rate=10)
+    cv2.imwrite(str(tmp_path / "c.png"), MovingScene(seed=2).at(0)[0])
+    with Detector(nano_onnx, conf=0.5) as detector:
+        *found, (_, picture) = (result for result in detector.track(tmp_path))
+        alone = [result.detections.track_ids for result in detector.track(tmp_path / "a.avi")]
+    assert set(picture.track_ids.tolist()) == {-1}  # a new scene: nobody is confirmed
+    first, second = ([detections.track_ids for _, detections in part] for part in (found[:5], found[5:]))
+    newest = max(max(ids, default=0) for ids in first)
+    assert newest > 0
+    for ids, others, expected in zip(first, second, alone, strict=True):
+        assert ids.tolist() == expected.tolist()
+        assert others.tolist() == np.where(ids > 0, ids + newest, ids).tolist()
 
 
 def test_without_the_library_the_extra_is_named() -> None:

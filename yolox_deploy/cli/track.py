@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +25,7 @@ from yolox_deploy.errors import UsageError, require
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
+    from yolox_deploy.capture import Frame
     from yolox_deploy.detections import Detections
     from yolox_deploy.detector import StreamResult
     from yolox_deploy.types import Report
@@ -162,11 +163,12 @@ def _write(results: Iterable[StreamResult], asked: TrackArguments, summary: _Sum
     from yolox_deploy.streaming.video import VideoWriter
     from yolox_deploy.tracking import Trails
 
-    trails = Trails(asked.trail) if asked.trail else None
+    trails, place = None, _Place()
     with ExitStack() as stack:
         video = lines = None
         for frame, detections in results:
-            seconds = frame.index / UNTIMED_RATE if frame.time is None else frame.time
+            if place.move(frame) and asked.trail:
+                trails = Trails(asked.trail)
             if not summary.frames:  # the first one is there, so what was written before may go
                 if asked.out is not None:
                     video = stack.enter_context(VideoWriter(asked.out, _rate(asked.source)))
@@ -174,16 +176,37 @@ def _write(results: Iterable[StreamResult], asked: TrackArguments, summary: _Sum
                     asked.save_json.unlink(missing_ok=True)
                     lines = stack.enter_context(LineFile(asked.save_json))
             if lines is not None:
-                timed = frame if frame.time is not None else None
+                timed = None if frame.time is None else replace(frame, index=frame.index - place.first)
                 lines.write(picture_row(frame.name, detections, timed))
             if video is not None:
                 picture = load_image(frame.image)
                 if trails is not None:
-                    trails.add(detections, seconds)
+                    trails.add(detections, place.seconds)
                     picture = trails.draw(picture)
-                video.add(detections.plot(picture), seconds)
+                video.add(detections.plot(picture), place.seconds)
             summary.add(detections)
             report.step(summary.line())
+
+
+@dataclass
+class _Place:
+    """Where a frame is: `first` is the index at which its video began, `seconds` are those of what is written."""
+
+    before: Frame | None = None
+    first: int = 0
+    begun: float = 0.0
+    seconds: float = 0.0
+
+    def move(self, frame: Frame) -> bool:
+        """Go on to the next frame; whether it begins another video, which is shown behind the one before."""
+        from yolox_deploy.capture import is_cut
+
+        begins = self.before is None or is_cut(self.before, frame)
+        if begins and self.before is not None:
+            self.first, self.begun = frame.index, self.seconds + 1 / UNTIMED_RATE
+        own = (frame.index - self.first) / UNTIMED_RATE if frame.time is None else frame.time
+        self.before, self.seconds = frame, self.begun + own
+        return begins
 
 
 def _rate(source: str) -> float:

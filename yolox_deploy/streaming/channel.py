@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, Protocol
 
 from yolox_deploy.buffers import Turns
-from yolox_deploy.capture import Frame
+from yolox_deploy.capture import Frame, is_cut
 from yolox_deploy.detections import Detections
 from yolox_deploy.streaming.events import StreamHeader
 from yolox_deploy.streaming.feed_sources import FeedSource
@@ -27,6 +27,7 @@ class Follower(Protocol):
     thresholds: ThresholdFields
 
     def follow(self, detections: Detections, time: float | None = None) -> Detections: ...
+    def reset(self, *, renumber: bool = True) -> None: ...
 
 
 class StreamTime:
@@ -84,6 +85,7 @@ class Channel:
         self.policy: Policy = policy if self.paced else Queue(1)
         self.expected = 0.0
         self._clock, self._follower, self._last = clock, follower, -1
+        self._before: Frame | None = None
         self._buffer = turns.add(
             self._appearing(limit),
             source.name,
@@ -126,6 +128,9 @@ class Channel:
         """The detections with their identities, where objects are followed."""
         if self._follower is None:
             return detections
+        if is_cut(self._before, frame):
+            self._follower.reset(renumber=False)
+        self._before = frame
         # What moves in a file moves at the file's pace, however late a frame was read.
         own = frame.index / self.source.rate if frame.time is None else frame.time
         return self._follower.follow(detections, frame.appeared if self.source.live else own)

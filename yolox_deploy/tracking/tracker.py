@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from yolox_deploy.capture import Frame, is_cut
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import ThresholdFields, Thresholds
@@ -74,6 +75,7 @@ class Tracker:
         self.thresholds = ThresholdFields(**{**thresholds, "conf": low})
         self._detector = detector
         self._association = association(self.config)
+        self._given = self._newest = 0
         self._time: float | None = None
         self._gaps = 0
 
@@ -110,9 +112,24 @@ class Tracker:
         """
         return self._follow(detections, self._checked(time))
 
-    def reset(self) -> None:
-        """Forget all objects and the time, for another stream; identities begin at 1 again."""
+    def update_all(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Detections]]:
+        """`update` for each frame of a source, at its own time; what comes after a cut is another stream."""
+        before = None
+        for frame in frames:
+            if is_cut(before, frame):
+                self.reset(renumber=False)
+            yield frame, self.update(frame.image, frame.time)
+            before = frame
+
+    def reset(self, *, renumber: bool = True) -> None:
+        """Forget all objects and the time, for another stream.
+
+        Args:
+            renumber: identities begin at 1 again; else they go on, so that none is used twice.
+        """
         self._association.reset()
+        self._newest = 0 if renumber else self._newest
+        self._given = self._newest
         self._time, self._gaps = None, 0
 
     def _follow(self, detections: Detections, time: float) -> Detections:
@@ -121,7 +138,9 @@ class Tracker:
         boxes, scores, class_ids = detections.boxes, detections.scores, detections.class_ids
         used = np.flatnonzero(scores >= self.config.low_score)
         identities = np.full(len(scores), UNCONFIRMED, np.int64)
-        identities[used] = self._association.update(boxes[used], scores[used], class_ids[used], time)
+        own = self._association.update(boxes[used], scores[used], class_ids[used], time)
+        identities[used] = np.where(own > 0, own + self._given, own)
+        self._newest = max(self._newest, int(identities.max(initial=0)))
         told = dataclasses.replace(detections, track_ids=identities)
         return told[(identities > 0) | (scores >= self.conf)]
 
