@@ -82,3 +82,5 @@ def test_an_error_names_what_is_there_instead(tmp_path: Path) -> None:
         find(tmp_path / "empty")
     with pytest.raises(InputError, match="expected an existing file, folder or glob"):
         find(tmp_path / "*.jpg")
+    with pytest.raises(InputError, match=r"it matches folders alone: end it with /\*\*"):
+        find(tmp_path / "s*")

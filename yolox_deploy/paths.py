@@ -147,7 +147,10 @@ def _instead(path: Path, leave: Collection[Path]) -> str:
     """What was expected, and what is there."""
     if not os.path.isdir(path):
         reason = not_a_path(path)
-        return f": it is {reason}" if reason else "; expected an existing file, folder or glob"
+        if reason:
+            return f": it is {reason}"
+        folders = " (it matches folders alone: end it with /**)" if any(glob.iglob(str(path))) else ""
+        return f"; expected an existing file, folder or glob{folders}"
     expected = (
         f"expected pictures or videos in it or below ({', '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))})"
     )

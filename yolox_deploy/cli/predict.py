@@ -63,7 +63,8 @@ def predict_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Detect objects in pictures and videos. Those that cannot be read are named; the others are done all the same."""
-    from yolox_deploy.cli.predict_run import PredictArguments, check, run
+    from yolox_deploy.cli.predict_arguments import PredictArguments, check
+    from yolox_deploy.cli.predict_run import run
     from yolox_deploy.cli.predict_sources import survey
 
     _refuse_swapped(source, model)
