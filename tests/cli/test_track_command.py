@@ -186,5 +186,5 @@ def test_a_source_that_is_not_there_leaves_what_was_written_before(
     lines.write_text("from before\n")
     code, _, err = call("track", tmp_path / "none.mp4", "--model", nano_onnx, "--save-json", lines)
     assert code == 2
-    assert "no video at" in err
+    assert "no picture or video at" in err
     assert lines.read_text() == "from before\n"
