@@ -29,10 +29,10 @@ from yolox_deploy.runtimes import registry
 from yolox_deploy.types import InputConvention
 
 COMMANDS = (
-    *("predict", "stream"),
+    *("predict", "track", "stream"),
     *("export", "migrate", "inspect", "models", "doctor", "demo"),
     *("eval", "bench", "tune"),
-    *("train", "scenes"),
+    *("train", "convert", "scenes"),
     *("ablate", "assign", "priors"),
 )
 FOUND = [(14, [0.5, 0.5, 0.7, 0.7, 0.9, 0, 1, 0])]  # one object of class 1, whatever the picture
@@ -360,6 +360,13 @@ def test_each_command_has_help(call: Call, command: str) -> None:
     code, out, _ = call(command, "--help")
     assert code == 0
     assert "Usage: " in out
+
+
+@pytest.mark.parametrize(
+    "command", sorted({*COMMANDS} - {"migrate", "models", "doctor", "convert", "scenes", "priors"})
+)
+def test_every_command_that_opens_a_model_can_be_quiet(call: Call, command: str) -> None:
+    assert "--quiet" in call(command, "--help")[1]
 
 
 def test_help_lists_the_commands_and_exit_codes(call: Call) -> None:

@@ -111,7 +111,7 @@ def placed(random: np.random.Generator, size: tuple[int, int]) -> NDArray[np.int
 @pytest.mark.parametrize("whole", [False, True], ids=["tiles alone", "whole picture too"])
 def test_an_object_of_any_size_comes_out_once_with_its_box(whole: bool) -> None:
     larger_than_a_tile = smaller_than_the_overlap = 0
-    for random, tiling, thresholds in trials(1200, seed=1 + whole):
+    for random, tiling, thresholds in trials(600, seed=1 + whole):
         box = placed(random, tiling.image_size)
         found = tiling.merge(seen(tiling, box, whole=whole), thresholds)
         assert_found(found, box, (tiling, thresholds))
@@ -120,7 +120,7 @@ def test_an_object_of_any_size_comes_out_once_with_its_box(whole: bool) -> None:
         sides, tile = box[0, 2:] - box[0, :2], np.array(thresholds.tile_size()[::-1])
         larger_than_a_tile += bool((sides > tile).any())
         smaller_than_the_overlap += bool((sides < thresholds.overlap * tile).all())
-    assert min(larger_than_a_tile, smaller_than_the_overlap) > 100
+    assert min(larger_than_a_tile, smaller_than_the_overlap) > 50
 
 
 @pytest.mark.parametrize("axis", [0, 1], ids=["side by side", "above each other"])
@@ -145,7 +145,7 @@ def test_neighbours_are_not_made_one(axis: int, gap: int) -> None:
 
 
 def test_a_crowd_of_many_sizes_comes_out_whole() -> None:
-    for random, tiling, thresholds in trials(150, seed=5):
+    for random, tiling, thresholds in trials(60, seed=5):
         if thresholds.overlap < 0.1:
             continue
         boxes = np.zeros((0, 4), np.int64)

@@ -259,13 +259,19 @@ class Detector:
         """`stream` with identities: `detections.track_ids` tell which objects of the frames are the same one.
 
         Args:
-            source: as `stream` takes it; its frames' own times count, so that dropped ones do no harm.
+            source: as `stream` takes it, but one; its frames' own times count, so that dropped ones do no harm.
             config: how boxes are linked over time, see `yolox_deploy.tracking.TrackConfig`.
             thresholds: as of `predict`.
 
         Raises:
             MissingExtraError: the extra `track` is not installed.
+            UsageError: a list of sources, whose objects would be mixed.
         """
+        if not isinstance(source, str | int | Path):
+            raise UsageError(
+                f"track follows the objects of one source, found {type(source)}; of several, each has a Tracker of its "
+                "own: streaming.watch(detector, sources, tracker=lambda: Tracker(detector))"
+            )
         from yolox_deploy.tracking.tracker import Tracker
 
         tracker = Tracker(self, config=config, **thresholds)

@@ -149,20 +149,28 @@ class Pieces:
     def unexplained(self, others: Pieces, class_agnostic: bool) -> Pieces:
         """Without the parts that one of `others` shows more of."""
         kept = np.ones(len(self.boxes), np.bool_)
-        for part in np.flatnonzero(self.cut.any(axis=1)).tolist():
-            kept[part] = not self._is_explained(part, others, class_agnostic)
+        are_parts = self.cut.any(axis=1)
+        for frame in np.unique(self.frames[are_parts], axis=0):
+            parts = np.flatnonzero(are_parts & (self.frames == frame).all(axis=1))
+            near = (others.boxes[:, :2] < frame[2:]).all(axis=1) & (others.boxes[:, 2:] > frame[:2]).all(
+                axis=1
+            )
+            near &= (others.frames != frame).any(axis=1)
+            kept[parts] = ~self._explained(parts, others[near], frame, class_agnostic)
         return self[kept]
 
-    def _is_explained(self, part: int, others: Pieces, class_agnostic: bool) -> bool:
-        frame, cut = self.frames[part], self.cut[part]
-        near = (others.boxes[:, :2] < frame[2:]).all(axis=1) & (others.boxes[:, 2:] > frame[:2]).all(axis=1)
-        near &= class_agnostic | (others.class_ids == self.class_ids[part])
-        others = others[near & (others.frames != frame).any(axis=1)]
-        reach, own_reach = OUTWARD * others.frames, OUTWARD * frame
-        shows_all = (~others.cut | (cut & (reach >= own_reach))).all(axis=1)
-        shows_more = (cut & (~others.cut | (reach > own_reach))).any(axis=1)
-        overlaps = iou_matrix(others.seen(shows_all & shows_more, frame), self.seen([part], frame))
-        return bool((overlaps > ALIKE).any())
+    def _explained(
+        self, parts: NDArray[np.int64], others: Pieces, frame: NDArray[np.int64], class_agnostic: bool
+    ) -> NDArray[np.bool_]:
+        """Which parts of one tile are explained by boxes of others: the pairs are (others, parts, corners)."""
+        cut, other_cut = self.cut[None, parts], others.cut[:, None]
+        gain = (OUTWARD * (others.frames - frame))[:, None]
+        shows_all = (~other_cut | (cut & (gain >= 0))).all(axis=2)
+        shows_more = (cut & (~other_cut | (gain > 0))).any(axis=2)
+        same = class_agnostic | (others.class_ids[:, None] == self.class_ids[parts])
+        alike = iou_matrix(others.seen(slice(None), frame), self.seen(parts, frame)) > ALIKE
+        explained: NDArray[np.bool_] = (shows_all & shows_more & same & alike).any(axis=0)
+        return explained
 
     def joined(self, class_agnostic: bool) -> Pieces:
         """With parts that go on in each other as one."""

@@ -120,7 +120,7 @@ def test_classes_are_printed_on_demand(call: Call, toy: Path, data: Path) -> Non
         (["--data", "data", "--baseline", "missing.json"], "missing.json"),
         (["--data", "data", "--baseline", "other.json"], "other.json is no evaluation"),
         (["--data", "data", "--baseline", "list.json"], "list.json is no evaluation"),
-        (["--data", "data", "--report", "other.json"], "--report other.json"),
+        (["--data", "data", "--report", "other.json"], "--report: other.json is a file; expected a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

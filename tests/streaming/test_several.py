@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_deploy import Detector
 from yolox_deploy.capture import Frame
 from yolox_deploy.detections import Detections
 from yolox_deploy.errors import InputError, UsageError
@@ -284,6 +285,14 @@ def test_streams_are_watched_from_python(folders: list[Path], follower: type[Cou
 def test_what_cannot_be_watched(sources: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         next(watch(Detecting(), sources))  # type: ignore[arg-type, call-overload]
+
+
+def test_a_list_is_not_tracked_as_if_it_were_one_stream(nano_onnx: Path, folders: list[Path]) -> None:
+    with (
+        Detector(nano_onnx, threads=1) as detector,
+        pytest.raises(UsageError, match=r"one source, found <class 'list'>; .*streaming\.watch\("),
+    ):
+        detector.track(folders)  # type: ignore[arg-type]
 
 
 def test_thresholds_beside_a_tracker_belong_to_it(folders: list[Path], follower: type[Counting]) -> None:

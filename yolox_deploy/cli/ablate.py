@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table, reporting
+from yolox_deploy.cli.common import (
+    console,
+    is_quiet,
+    parse_settings,
+    parse_size,
+    print_json,
+    print_table,
+    reporting,
+)
 from yolox_deploy.errors import NonFiniteLossError, TrainingError, UsageError, require
 from yolox_deploy.files import check_place
 
@@ -122,7 +130,7 @@ def _train_all(runs: Sequence[Run]) -> list[str]:
         begun = ", going on where it was" if run.last.is_file() else ""
         console().print(f"run {number} of {len(left)}: {run.row}, seed {run.config.seed}{begun}")
         try:
-            result = run_to_end(run, [RichProgress()], data=data)
+            result = run_to_end(run, [] if is_quiet() else [RichProgress()], data=data)
         except NonFiniteLossError as error:
             failures.append(f"{run.row}, seed {run.config.seed}: {error}")
             console().print(failures[-1], markup=False)

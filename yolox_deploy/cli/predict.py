@@ -59,6 +59,7 @@ def predict_command(
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Detect objects in pictures and videos. Those that cannot be read are named; the others are done all the same."""

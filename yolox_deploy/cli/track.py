@@ -66,9 +66,10 @@ def track_command(
     backend: options.Backend = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Give the objects of a stream identities that stay from frame to frame. A camera gives its newest frame."""
+    """Follow objects through a stream. Identities stay from frame to frame; a camera gives its newest frame."""
     require("trackers", "track")  # before any work
     asked = TrackArguments(source, out, save_json, lost, trail, as_json)
     _check(asked)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, parse_settings, parse_size, print_json, print_table
+from yolox_deploy.cli.common import console, is_quiet, parse_settings, parse_size, print_json, print_table
 from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ def _train(prepared: Prepared, loggers: list[Callback], *, as_json: bool) -> Non
     from yolox_deploy.training.progress import RichProgress
 
     keep_freed_memory()
-    trainer = prepared.trainer([RichProgress(), *loggers])
+    shown = [] if is_quiet() else [RichProgress()]
+    trainer = prepared.trainer([*shown, *loggers])
     is_main = trainer.job.is_main
     try:
         result = trainer.fit()

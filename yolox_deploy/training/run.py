@@ -85,10 +85,19 @@ class RunState:
 
 
 def write_torch(path: Path, content: Mapping[str, Any]) -> None:
-    """`torch.save` of a whole file; see `replacing`."""
-    # Into a file of ours, whose errors are the system's: torch's own tell nothing of a full disk.
+    """`torch.save` of a whole file; see `replacing`.
+
+    Raises:
+        OSError: it cannot be written, as when the disk is full.
+    """
+    # Into a file of Python's, whose errors are the system's; torch's own hides them where a part was written.
     with replacing(path) as part, part.open("wb") as file:
-        torch.save(dict(content), file)
+        try:
+            torch.save(dict(content), file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def load_last(path: Path, facts: Mapping[str, Any]) -> tuple[RunState, dict[str, Any]]:
