@@ -54,7 +54,8 @@ def find(source: str | Path, leave: Collection[Path] = ()) -> Iterator[Found]:
     found = _below(path, leave) if os.path.isdir(path) else _matching(str(source), leave)
     first = next(found, None)
     if first is None:
-        raise InputError(f"no picture or video at {short(source)}{_instead(path, leave)}")
+        what = "video" if is_video(path) else "picture or video"
+        raise InputError(f"no {what} at {short(source)}{_instead(path, leave)}")
     return itertools.chain([first], found)
 
 

@@ -10,9 +10,13 @@ NOTICE = "interrupted"
 
 
 def main() -> None:
-    """Run the command line, and exit. Ctrl-C ends it with code 130 and without a traceback."""
+    """Run the command line, and exit. Ctrl-C ends it with code 130 and without a traceback.
+
+    While Python shuts down, where it would print one, Ctrl-C is left to the system.
+    """
     heard = signal.getsignal(signal.SIGINT)
-    if heard is signal.default_int_handler:
+    is_heard = heard is signal.default_int_handler  # not where it is ignored, as of a job in the background
+    if is_heard:
         signal.signal(signal.SIGINT, _leave_at_once)
     from yolox_deploy.cli.program import run
 
@@ -22,6 +26,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print(NOTICE, file=sys.stderr)
         sys.exit(INTERRUPTED)
+    finally:
+        if is_heard:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _leave_at_once(_number: int, _frame: object) -> None:

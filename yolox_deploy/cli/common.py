@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shlex
 import sys
@@ -148,6 +149,12 @@ def command_line(instead: Mapping[str, Sequence[str]] | None = None) -> str:
     """This command as one would type it again, with other words in place of some."""
     words = (new for word in sys.argv[1:] for new in (instead or {}).get(word, [word]))
     return shlex.join(["yolox-deploy", *words])
+
+
+def quiet_opencv() -> None:
+    """To be called before OpenCV is loaded: its own words about broken videos would break the progress line."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 
 
 def console() -> Console:

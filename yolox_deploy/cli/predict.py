@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import command_line, console, names_in, overrides, parse_size
+from yolox_deploy.cli.common import command_line, console, names_in, overrides, parse_size, quiet_opencv
 from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import Thresholds
 
@@ -67,6 +67,7 @@ def predict_command(
     from yolox_deploy.cli.predict_run import run
     from yolox_deploy.cli.predict_sources import survey
 
+    quiet_opencv()
     _refuse_swapped(source, model)
     # They decide about the boxes, so a run that is resumed needs the same.
     deciding = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import names_in, numbers, overrides, parse_size
+from yolox_deploy.cli.common import names_in, numbers, overrides, parse_size, quiet_opencv
 from yolox_deploy.cli.stream_live import ClipArguments, LiveArguments, live_command
 from yolox_deploy.cli.stream_sweep import FASTEST_RATE, sweep_command
 from yolox_deploy.errors import UsageError
@@ -154,7 +153,7 @@ def stream_command(
     from yolox_deploy.streaming.policies import parse_policy
 
     rates = _rates(rate)
-    _quiet_opencv()
+    quiet_opencv()
     if sweep:
         live = {"--show": show, "--save-events": save_events, "--frames": frames, "--sequence": sequence}
         live |= {"--track": track, "--clip": clip}
@@ -256,9 +255,3 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
     for name, value in options.items():
         if value:
             raise UsageError(f"{name} {reason}")
-
-
-def _quiet_opencv() -> None:
-    """To be called before OpenCV is loaded: its own words about a lost connection would break the progress line."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")

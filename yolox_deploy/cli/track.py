@@ -19,6 +19,7 @@ from yolox_deploy.cli.common import (
     parse_size,
     print_json,
     print_table,
+    quiet_opencv,
     reporting,
 )
 from yolox_deploy.errors import UsageError, require
@@ -71,6 +72,7 @@ def track_command(
     as_json: options.AsJson = False,
 ) -> None:
     """Follow objects through a stream. Identities stay from frame to frame; a camera gives its newest frame."""
+    quiet_opencv()
     require("trackers", "track")  # before any work
     asked = TrackArguments(source, out, save_json, lost, trail, as_json)
     _check(asked)
