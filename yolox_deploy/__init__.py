@@ -9,10 +9,10 @@ Importing this package imports nothing else; its names are loaded where they are
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from yolox_deploy._version import __version__
 
+TYPE_CHECKING = False  # type checkers know this name; to load `typing` takes longer than all that is here
 if TYPE_CHECKING:
     from yolox_deploy.detections import Detections
     from yolox_deploy.detector import Detector
