@@ -154,6 +154,11 @@ def check_writable(path: Path, what: str) -> None:
         raise UsageError(f"{what}: {path.parent} cannot be written to ({error.strerror})") from error
 
 
+def written(path: Path | None, since: float) -> Path | None:
+    """`path` if it was written after `since` (seconds of `time.time`): a failed one leaves an older file."""
+    return path if path is not None and path.is_file() and path.stat().st_mtime >= since else None
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()

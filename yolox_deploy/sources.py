@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -65,6 +65,35 @@ def a_video(path: Path) -> str:
 def is_live(source: str | int | Path) -> bool:
     """Whether the source goes on whether or not anyone reads it: a camera's number or a network address."""
     return isinstance(source, int) or str(source).isdecimal() or "://" in str(source)
+
+
+def check_targets(targets: Mapping[str, Path], sources: Iterable[str | int | Path]) -> None:
+    """Find out before any work whether files to be written are what is read, or each other.
+
+    Args:
+        targets: by what the user typed: "--out video.mp4".
+
+    Raises:
+        UsageError: one of them is a file that the sources mean, in a folder or a glob too; or two are the same.
+    """
+    named: dict[Path, str] = {}
+    for what, target in targets.items():
+        other = named.setdefault(target.resolve(), what)
+        if other != what:
+            raise UsageError(f"{what} is where {other} is written; choose another name")
+        for source in sources:
+            if target.exists() and not is_live(source) and _means(source, target):
+                place = (
+                    "the stream to read" if Path(str(source)) == target else f"part of what is read: {source}"
+                )
+                raise UsageError(f"{what} is {place}; choose another name")
+
+
+def _means(source: str | int | Path, target: Path) -> bool:
+    try:
+        return any(found.path.exists() and found.path.samefile(target) for found in find(str(source)))
+    except InputError:
+        return False  # told when it is opened
 
 
 def open_source(

@@ -468,7 +468,7 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("missing.mp4",), "no picture or video at missing.mp4"),
+        (("missing.mp4",), "no video at missing.mp4"),
         (("missing",), "no picture or video at missing"),
         (("empty",), "no picture or video at empty"),
         (("broken.mp4",), "broken.mp4 is a text"),
@@ -479,6 +479,9 @@ def test_a_broken_picture_ends_the_stream_by_name(call: Call, model: Path, tmp_p
         (("photo.png", "--save-events", "broken.mp4/e.jsonl"), "cannot be written"),
         (("photo.png", "--save-events", "empty"), "empty is a folder"),
         (("broken.mp4", "--out", "broken.mp4"), "broken.mp4 is the stream to read"),
+        ((".", "--out", "broken.mp4"), "--out broken.mp4 is part of what is read: ."),
+        (("photo.png", "*.mp4", "--save-events", "broken.mp4"), "broken.mp4 is part of what is read: *.mp4"),
+        (("photo.png", "--out", "o.mp4", "--save-events", "o.mp4"), "o.mp4 is where --out o.mp4 is written"),
         (("photo.png", "--annotations", "missing.json"), "no annotation file at missing.json"),
         (("photo.png", "--annotations", "photo.png"), "photo.png is not JSON"),
         (("empty", "--annotations", "none.json", "--rate", 0), "--annotations needs a rate"),

@@ -197,6 +197,36 @@ def test_what_cannot_work_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["folder.jsonl"]
 
 
+def test_no_video_of_the_folder_that_is_read_is_written_over(
+    call: Any, nano_onnx: Path, clip: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "clip.avi"
+    copy.write_bytes(clip.read_bytes())
+    code, _, err = call("track", tmp_path, "--model", nano_onnx, "--out", copy)
+    assert (code, copy.read_bytes()) == (2, clip.read_bytes())
+    assert f"is part of what is read: {tmp_path}" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit of a file's size is POSIX's")
+def test_a_video_that_a_full_disk_ate_is_not_called_written(
+    run: Any, nano_onnx: Path, clip: Path, tmp_path: Path
+) -> None:
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
+        "from yolox_deploy.cli import main; main()"
+    )
+    out, lines = tmp_path / "out.avi", tmp_path / "lines.jsonl"
+    done = run(
+        *("track", clip, "--model", nano_onnx, "--out", out, "--save-json", lines, "--json"),
+        command=[sys.executable, "-c", limited],
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"{out} was not written" in done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["out"], figures["save_json"]) == (None, str(lines))
+    assert [path.name for path in tmp_path.iterdir()] == [lines.name]
+
+
 def test_a_source_that_is_not_there_leaves_what_was_written_before(
     call: Any, nano_onnx: Path, tmp_path: Path
 ) -> None:
@@ -204,5 +234,5 @@ def test_a_source_that_is_not_there_leaves_what_was_written_before(
     lines.write_text("from before\n")
     code, _, err = call("track", tmp_path / "none.mp4", "--model", nano_onnx, "--save-json", lines)
     assert code == 2
-    assert "no picture or video at" in err
+    assert "no video at" in err
     assert lines.read_text() == "from before\n"

@@ -100,9 +100,13 @@ def test_every_suffix_gives_a_video_that_can_be_read(tmp_path: Path, suffix: str
     assert len(levels(path)) == 5
 
 
-def test_a_video_that_did_not_reach_the_disk_replaces_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize("limit", [2_000, 400_000])
+def test_a_video_that_did_not_reach_the_disk_replaces_nothing(
+    tmp_path: Path, suffix: str, limit: int
+) -> None:
     """A limit on the size of files stands for a full disk: the encoder says nothing either way."""
-    path = tmp_path / "video.mp4"
+    path = tmp_path / f"video{suffix}"
     path.write_bytes(b"an older video")
     code = f"""
 import resource, signal
@@ -110,7 +114,7 @@ import numpy as np
 from yolox_deploy.streaming.video import VideoWriter
 video = VideoWriter({str(path)!r}, 10)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 for index in range(40):
     video.add(np.random.default_rng(index).integers(0, 255, (240, 320, 3), np.uint8), index / 10)
 video.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.cli.common import console, reporting
 from yolox_deploy.cli.stream_figures import SourceRun, show_figures
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.files import check_place
+from yolox_deploy.files import check_place, written
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def live_command(asked: LiveArguments) -> None:
 
 def _check(asked: LiveArguments) -> None:
     """Find out before any work what cannot work."""
+    from yolox_deploy.sources import check_targets
     from yolox_deploy.streaming.sinks import video_paths
     from yolox_deploy.streaming.video import check_suffix
 
@@ -118,11 +119,13 @@ def _check(asked: LiveArguments) -> None:
     if asked.clips is not None:
         check_place(asked.clips.folder, "--clip", folder=True)
     videos = [] if asked.out is None else video_paths(asked.out, len(asked.sources))
-    for target in (*videos, *filter(None, [asked.events])):
+    targets = {f"--out {video}": video for video in videos}
+    if asked.events is not None:
+        targets[f"--save-events {asked.events}"] = asked.events
+    check_targets(targets, asked.sources)
+    for target in targets.values():
         if target.is_dir():
             raise UsageError(f"{target} is a folder; expected a file's name")
-        if target.resolve() in [Path(source).resolve() for source in asked.sources]:
-            raise UsageError(f"{target} is the stream to read; choose another name")
 
 
 def _open(asked: LiveArguments, data: AnnotatedSequences | None) -> list[FeedSource]:
@@ -183,7 +186,7 @@ def _run(
                 show_figures(
                     _runs(feed, summary, headers, asked, begun),
                     summary.figures(),
-                    _written(asked.events, begun),
+                    written(asked.events, begun),
                     accuracy,
                     as_json=asked.as_json,
                 )
@@ -202,14 +205,9 @@ def _runs(
     count = len(headers)
     videos = [None] * count if asked.out is None else video_paths(asked.out, count)
     return [
-        SourceRun(header, summary.figures_of(number), _written(video, begun), channel.failure)
+        SourceRun(header, summary.figures_of(number), written(video, begun), channel.failure)
         for number, (channel, header, video) in enumerate(zip(feed.channels, headers, videos, strict=True))
     ]
-
-
-def _written(path: Path | None, since: float) -> Path | None:
-    """`path` if it was written after `since` (seconds of `time.time`): a failed one leaves an older file."""
-    return path if path is not None and path.is_file() and path.stat().st_mtime >= since else None
 
 
 def _model(detector: Detector) -> dict[str, Any]:

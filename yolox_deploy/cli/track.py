@@ -111,17 +111,18 @@ class TrackArguments:
 def _check(asked: TrackArguments) -> None:
     """Find out before any work what cannot work."""
     from yolox_deploy.files import check_writable
+    from yolox_deploy.sources import check_targets
     from yolox_deploy.streaming.video import check_suffix
 
     if asked.out is not None:
         check_suffix(asked.out)
     if asked.save_json is not None and asked.save_json.suffix.lower() not in (".jsonl", ".ndjson"):
         raise UsageError(f"--save-json {asked.save_json}: a line is written for each frame; name it .jsonl")
-    for option, target in (("--out", asked.out), ("--save-json", asked.save_json)):
-        if target is not None:
-            if target.resolve() == Path(asked.source).resolve():
-                raise UsageError(f"{option} {target} is the stream to read; choose another name")
-            check_writable(target, f"{option} {target}")
+    given = {"--out": asked.out, "--save-json": asked.save_json}
+    targets = {f"{option} {target}": target for option, target in given.items() if target is not None}
+    check_targets(targets, [asked.source])
+    for what, target in targets.items():
+        check_writable(target, what)
 
 
 @dataclass
@@ -223,21 +224,24 @@ def _rate(source: str) -> float:
 
 def _show(summary: _Summary, asked: TrackArguments) -> None:
     from yolox_deploy.capture import public_name
+    from yolox_deploy.files import written
 
+    since = time.time() - (time.monotonic() - summary.begun)
+    out, lines = written(asked.out, since), written(asked.save_json, since)
     figures: Mapping[str, Any] = {
         "source": public_name(asked.source),
         "frames": summary.frames,
         "seconds": round(time.monotonic() - summary.begun, 3),
         "identities": summary.newest,
         "classes": summary.classes,
-        "out": None if asked.out is None else str(asked.out),
-        "save_json": None if asked.save_json is None else str(asked.save_json),
+        "out": None if out is None else str(out),
+        "save_json": None if lines is None else str(lines),
     }
     if asked.as_json:
         print_json(figures)
         return
     print_table(("class", "identities"), [*summary.classes.items(), ("all", summary.newest)])
     console().print(f"{summary.line()}; {figures['seconds']:.1f} s", markup=False, soft_wrap=True)
-    for path in (asked.out, asked.save_json):
+    for path in (out, lines):
         if path is not None:
             console().print(f"written: {path}", markup=False, soft_wrap=True)

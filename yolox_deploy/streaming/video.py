@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """What OpenCV's own build writes into each kind of file."""
+LEAST_TOLD = 0.99
+"""Share of its frames that a whole video tells of: some formats know their duration alone."""
 LONGEST_HOLD = 2.0
 """Seconds that a picture stays at most: an outage of an hour is no hour of video."""
 
@@ -52,6 +54,7 @@ class VideoWriter:
         self._size = (0, 0)
         self._held: NDArray[np.uint8] | None = None
         self._time = self._debt = 0.0
+        self._written = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch()
@@ -80,10 +83,10 @@ class VideoWriter:
             self._video.release()
             self._video = None
             with replacing(self.path, self._part):
-                if not _is_readable(self._part):
+                if not _is_whole(self._part, self._written):
                     raise UsageError(
-                        f"{self.path} was not written: the video cannot be read back, as if the disk were full; free "
-                        "some space, or name another place"
+                        f"{self.path} was not written: the video cannot be read back whole, as if the disk were full; "
+                        "free some space, or name another place"
                     )
         self._part.unlink(missing_ok=True)
 
@@ -117,13 +120,17 @@ class VideoWriter:
             fitted = held if held.shape[:2] == self._size else letterbox(held, self._size)[0]
             for _ in range(copies):
                 self._video.write(fitted)
+            self._written += copies
 
 
-def _is_readable(path: Path) -> bool:
-    """Whether the first picture of a video can be read: OpenCV's encoders tell nobody that writing failed."""
+def _is_whole(path: Path, frames: int) -> bool:
+    """Whether a video can be read and tells its length: OpenCV's encoders tell nobody that writing failed.
+
+    What a full disk cuts off has no end, in which the number of frames is counted.
+    """
     video = cv2.VideoCapture(str(path))
     try:
-        return bool(video.read()[0])
+        return bool(video.read()[0]) and video.get(cv2.CAP_PROP_FRAME_COUNT) >= LEAST_TOLD * frames - 1
     finally:
         video.release()
 
