@@ -59,6 +59,11 @@ def test_the_installed_command_prints_its_version() -> None:
     assert done.stdout == f"yolox-deploy {yolox_deploy.__version__}\n"
 
 
+def test_the_package_runs_as_a_module(run: Any) -> None:
+    done = run("--version", command=[sys.executable, "-m", "yolox_deploy"])
+    assert (done.returncode, done.stdout) == (0, f"yolox-deploy {yolox_deploy.__version__}\n")
+
+
 def test_predict_annotates_pictures_and_writes_json(
     run: Any, nano_onnx: Path, scene_data: dict[str, Path], scene_pictures: list[Path], tmp_path: Path
 ) -> None:
