@@ -119,9 +119,9 @@ for index in range(40):
     video.add(np.random.default_rng(index).integers(0, 255, (240, 320, 3), np.uint8), index / 10)
 video.close()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "UsageError" in done.stderr
-    assert "cannot be read back" in done.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert b"UsageError" in done.stderr
+    assert b"cannot be read back" in done.stderr
     assert path.read_bytes() == b"an older video"
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 

@@ -26,6 +26,7 @@ from yolox_deploy.streaming.sinks import LiveOutputs
 from yolox_deploy.streaming.summary import FeedSummary
 from yolox_deploy.streaming.window import Mosaic
 from yolox_deploy.thresholds import ThresholdFields
+from yolox_deploy.tracking import Trails
 
 ENDLESS = 1_000_000
 
@@ -231,14 +232,24 @@ def test_each_source_is_followed_by_itself_at_its_own_pace(follower: type[Counti
         assert [found.tolist() for found in ids if found is not None] == [[1], [2], [3], [4]]
 
 
-def test_where_another_video_of_a_folder_begins_its_objects_are_others(follower: type[Counting]) -> None:
+def test_where_another_video_of_a_folder_begins_its_objects_are_others(
+    follower: type[Counting], tmp_path: Path
+) -> None:
     def cut() -> Iterator[Frame]:
         for index, name in enumerate("aabb"):
             yield Frame(np.zeros((16, 32, 3), np.uint8), index, name, time=(index % 2) / 10)
 
+    trails: list[Trails] = []
+
+    def trail() -> Trails:
+        trails.append(Trails())
+        return trails[-1]
+
     feed = LiveFeed(FeedSource("folder", cut(), 10), paced=False, follower=follower)
-    run_live(feed, taking(), [feed.channels[0].header({}, ("cat",))], FeedSummary(feed))
+    outputs = LiveOutputs(video=tmp_path / "out.avi", trails=trail)
+    run_live(feed, taking(), [feed.channels[0].header({}, ("cat",))], FeedSummary(feed), outputs)
     assert follower.made[0].times == [0, 0.1, -1.0, 0, 0.1]
+    assert len(trails) == 2
 
 
 def test_pictures_of_several_sources_stand_side_by_side() -> None:
@@ -299,6 +310,14 @@ def test_streams_are_watched_from_python(folders: list[Path], follower: type[Cou
 def test_what_cannot_be_watched(sources: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         next(watch(Detecting(), sources))  # type: ignore[arg-type, call-overload]
+
+
+@pytest.mark.parametrize(
+    "limit", [{"seconds": -1}, {"frames": 0}, {"rate": -3}, {"rate": float("nan")}, {"reconnect": -1}]
+)
+def test_limits_that_cannot_be_are_refused(folders: list[Path], limit: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(limit))} is .*; expected at least"):
+        next(watch(Detecting(), folders, **limit))  # type: ignore[arg-type]
 
 
 def test_a_list_is_not_tracked_as_if_it_were_one_stream(nano_onnx: Path, folders: list[Path]) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.capture import Frame, is_cut
 from yolox_deploy.detections import Detections
 from yolox_deploy.streaming.channel import Channel
 from yolox_deploy.streaming.clips import Clip, ClipOptions, ClipRecorder
@@ -95,7 +96,8 @@ class Sinks:
         if outputs.window:
             self._window = stack.enter_context(LiveWindow(TITLE))
         self._mosaic = Mosaic(len(channels))
-        self._trails = [outputs.trails() for _ in channels] if outputs.trails else []
+        self._new_trail, self._trails = outputs.trails, dict[int, Trail]()
+        self._before: dict[int, Frame] = {}
 
     def add(self, answer: Answer, line: Callable[[int], str]) -> None:
         """Take one answer; `line` tells the figures of a source by its number."""
@@ -139,7 +141,10 @@ class Sinks:
         # A file that is not played at its rate: each frame once, whenever it was answered.
         channel = self._channels[number]
         time = answer.event.end if channel.paced else answer.frame.index / channel.source.rate
-        if self._trails:
+        if self._new_trail is not None:
+            if number not in self._trails or is_cut(self._before[number], answer.frame):
+                self._trails[number] = self._new_trail()
+            self._before[number] = answer.frame
             self._trails[number].add(detections, answer.event.captured if channel.paced else time)
             image = self._trails[number].draw(image)
         picture = draw_overlay(image, detections, line)

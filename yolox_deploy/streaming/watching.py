@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -56,10 +57,15 @@ def watch(
 
     Raises:
         InputError: a source cannot be opened; or one was lost, once all others have ended.
-        UsageError: no source, or thresholds beside a tracker, which has them.
+        UsageError: no source, a limit below 0, no frame, or thresholds beside a tracker, which has them.
     """
     if isinstance(sources, str | int | Path) or not sources:
         raise UsageError(f"sources is {sources!r}; expected a list of cameras, addresses, videos or folders")
+    limits = {"rate": rate, "seconds": seconds, "frames": frames, "reconnect": reconnect}
+    for name, value in limits.items():
+        least = 1 if name == "frames" else 0
+        if value is not None and not least <= value < math.inf:
+            raise UsageError(f"{name} is {value}; expected at least {least}")
     if tracker is not None and thresholds:
         raise UsageError(f"give {', '.join(thresholds)} to the Tracker: Tracker(detector, conf=0.3)")
     opened = open_feed_sources(sources, rate=rate or None, reconnect=reconnect)
