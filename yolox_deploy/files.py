@@ -128,9 +128,7 @@ def check_place(path: Path, what: str, *, folder: bool = False) -> None:
     """
     found = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
     if found == path.absolute() and not folder and path.is_dir():
-        raise UsageError(
-            f"{what}: {path} is a folder; expected the name of a file, such as {path / path.name}"
-        )
+        raise UsageError(f"{what}: {path} is a folder; expected the name of a file")
     if not found.is_dir() and (folder or found != path.absolute()):
         shown = path if found == path.absolute() else found
         raise UsageError(f"{what}: {shown} is a file; expected a folder, an existing one or a new name")

@@ -89,7 +89,7 @@ def test_json(call: Call, exp: Path) -> None:
         (("none.py",), "none.py cannot be read (No such file or directory); expected an Exp file of YOLOX"),
         ((".",), ". is a folder; expected an Exp file"),
         (("parts.py", "--out", "parts.py"), "--out parts.py: expected the name of a TOML file"),
-        (("parts.py", "--out", "."), "--out .: . is a folder; expected the name of a file"),
+        (("parts.py", "--out", "."), "--out: . is a folder; expected the name of a file"),
     ],
 )
 def test_what_cannot_be_read_or_written_is_refused(

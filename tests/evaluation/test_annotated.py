@@ -38,7 +38,7 @@ def test_half_and_twice_given_is_refused(scenes: Path) -> None:
     file = scenes / "annotations" / "instances_val.json"
     with pytest.raises(UsageError, match="add --images DIR"):
         annotated(None, file)
-    with pytest.raises(UsageError, match="add --images DIR"):
+    with pytest.raises(UsageError, match="is a file; expected the folder of the pictures"):
         annotated(file, file)
     for images, found in ((scenes, None), (None, file), (scenes, file)):
         with pytest.raises(UsageError, match="give it alone"):

@@ -253,7 +253,7 @@ def test_the_file_may_be_called_as_the_graph_it_is_made_from(tmp_path: Path, nam
         ({"data": "set", "annotations": "a.json"}, "--data names a whole data set: give it alone"),
         ({"data": "set", "images": "."}, "--data names a whole data set: give it alone"),
         ({"out": "nano.xml"}, r"--to onnx writes \.onnx files; --out is nano\.xml"),
-        ({"out": "."}, r"--to onnx writes \.onnx files"),
+        ({"out": "."}, r"--out: \. is a folder; expected the name of a file"),
         ({"model": "yolox_nono"}, "did you mean yolox_nano"),
         ({"model": None}, "random weights need the name of a model"),
         ({"model": None, "weights": None}, "name a model .* or give --weights"),
