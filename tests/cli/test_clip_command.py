@@ -87,12 +87,23 @@ def test_classes_that_are_not_asked_for_make_no_clip(call: Call, model: Path, tm
     assert list((tmp_path / "clips").iterdir()) == []
 
 
+def test_a_class_may_be_named_here_and_numbered_there(call: Call, model: Path, tmp_path: Path) -> None:
+    source = video(tmp_path / "door.avi", range(20, 25))
+    options = ("--model", model, "--rate", 0, "--clip", tmp_path / "clips")
+    assert call("stream", source, *options, "--only", "car", "--clip-classes", NAMES.index("car"))[0] == 0
+    assert [line["classes"] for line in lines(tmp_path / "clips")] == [["car"]]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--clip-classes", "car"), "--clip-classes needs a folder for the clips: --clip DIR"),
         (("--clip", "clips", "--clip-classes", "cat"), "'cat'"),
-        (("--clip", "clips", "--clip-classes", "car", "--only", "dog"), "--only dog leaves it out"),
+        (
+            ("--clip", "clips", "--clip-classes", "car", "--only", "dog"),
+            "--clip-classes car: --only leaves it out",
+        ),
+        (("--clip-before", "0"), "--clip-before needs a folder for the clips"),
         (("--clip", "clips", "--clip-after", "1000"), "expected less than 120 s together"),
         (("--clip", "toy.onnx"), "toy.onnx is a file; expected a folder"),
         (("--clip", "clips", "--sweep"), "--clip is for a live stream, not for --sweep"),

@@ -71,11 +71,13 @@ def stream_command(
         ),
     ] = None,
     clip_before: Annotated[
-        float, typer.Option(min=0, help="Seconds of a clip before it is seen first.")
-    ] = CLIP_BEFORE,
+        float | None,
+        typer.Option(min=0, help="Seconds of a clip before it is seen first. [default: 3]"),
+    ] = None,
     clip_after: Annotated[
-        float, typer.Option(min=0, help="Seconds of a clip after it is seen last.")
-    ] = CLIP_AFTER,
+        float | None,
+        typer.Option(min=0, help="Seconds of a clip after it is seen last. [default: 5]"),
+    ] = None,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -198,7 +200,7 @@ def stream_command(
             show=show,
             out=out,
             events=save_events,
-            clips=_clips(clip, clip_classes, only, clip_before, clip_after),
+            clips=_clips(clip, clip_classes, clip_before, clip_after),
             seconds=seconds,
             frames=frames,
             reconnect=reconnect,
@@ -224,16 +226,21 @@ def stream_command(
 
 
 def _clips(
-    folder: Path | None, classes: str | None, only: str | None, before: float, after: float
+    folder: Path | None, classes: str | None, before: float | None, after: float | None
 ) -> ClipArguments | None:
     if folder is None:
-        _refuse({"--clip-classes": classes}, "needs a folder for the clips: --clip DIR")
+        given = {"--clip-classes": classes, "--clip-before": before, "--clip-after": after}
+        _refuse(
+            {name: value is not None for name, value in given.items()},
+            "needs a folder for the clips: --clip DIR",
+        )
         return None
-    chosen, kept = names_in(classes), names_in(only)
-    lost = [name for name in chosen or () if kept is not None and name not in kept]
-    if lost:
-        raise UsageError(f"--clip-classes {lost[0]}: --only {only} leaves it out; add it there")
-    return ClipArguments(folder, chosen, before, after)
+    return ClipArguments(
+        folder,
+        names_in(classes),
+        CLIP_BEFORE if before is None else before,
+        CLIP_AFTER if after is None else after,
+    )
 
 
 def _rates(text: str | None) -> tuple[float, ...]:

@@ -40,12 +40,16 @@ class ClipArguments:
     before: float
     after: float
 
-    def options(self, class_names: tuple[str, ...]) -> ClipOptions:
-        """The same for a model with these classes."""
+    def options(self, detector: Detector) -> ClipOptions:
+        """The same for this model, and what of it is looked for."""
         from yolox_deploy.class_names import class_ids_of
         from yolox_deploy.streaming.clips import ClipOptions
 
-        ids = None if self.classes is None else class_ids_of(self.classes, class_names)
+        names, kept = detector.class_names, detector.thresholds.classes
+        ids = None if self.classes is None else class_ids_of(self.classes, names)
+        for number in ids or ():
+            if kept is not None and number not in class_ids_of(kept, names):
+                raise UsageError(f"--clip-classes {names[number]}: --only leaves it out; add it there")
         return ClipOptions(self.folder, ids, self.before, self.after)
 
 
@@ -90,7 +94,7 @@ def live_command(asked: LiveArguments) -> None:
         require("trackers", "track")
     policy = parse_policy(asked.policy)
     with Detector(asked.model, **asked.detector) as detector:
-        clips = asked.clips.options(detector.class_names) if asked.clips is not None else None
+        clips = asked.clips.options(detector) if asked.clips is not None else None
         detector.warmup()
         tracker = _tracker(detector, asked) if asked.track else None
         # Opened last: what a camera sends while a model loads would wait, and look new afterwards.
