@@ -282,7 +282,8 @@ def test_another_way_to_link_boxes_fits_in() -> None:
         {"lost_seconds": 0.0},
         {"reach": -1.0},
         {"frame_rate": 0.0},
-        {"confirm_frames": 0},
+        {"confirm_frames": 1},
+        {"confirm_frames": 2.5},
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:

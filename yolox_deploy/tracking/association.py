@@ -24,7 +24,7 @@ class TrackConfig:
             that are further apart than this cannot be linked at all.
         activation_score: least score of a box that may begin an identity; None for the `conf` of the tracker.
         low_score: least score of a box that may continue one. An object that is half hidden scores low for a while.
-        confirm_frames: frames in a row in which an object must be seen before it gets its identity.
+        confirm_frames: an object gets its identity in this frame of a row in which it is seen; 2 is the least.
         reach: how far from the place where it is expected an object may be found, in widths of its box.
         frame_rate: frames a second of a source that does not tell its times, and the rate that the expected motion is
             tuned for.
@@ -52,10 +52,10 @@ class TrackConfig:
             raise UsageError(
                 f"lost_seconds {self.lost_seconds}, reach {self.reach}; expected seconds above 0, and at least 0"
             )
-        if not 0 < self.frame_rate < math.inf or self.confirm_frames < 1:
+        if not 0 < self.frame_rate < math.inf or self.confirm_frames < 2 or self.confirm_frames % 1:
             raise UsageError(
                 f"frame_rate {self.frame_rate}, confirm_frames {self.confirm_frames}; expected a rate above 0, and at "
-                "least 1 frame"
+                "least 2 frames"
             )
 
 
