@@ -30,7 +30,8 @@ from yolox_deploy.benchmarks.timing import (
     time_host,
     warm_up,
 )
-from yolox_deploy.detector import Detector, DetectorInfo
+from yolox_deploy.detector import Detector
+from yolox_deploy.detector_info import DetectorInfo
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.runtimes.registry import find
 from yolox_deploy.types import SILENT, Report

@@ -161,6 +161,15 @@ def test_chosen_classes_alone_are_found(
         assert chosen.predict(black(), classes=None) == every.predict(black())
 
 
+def test_an_iterator_of_classes_serves_every_frame_of_a_stream(
+    toy_model: Any, photographs: list[Path], tmp_path: Path
+) -> None:
+    with Detector(toy_model(tmp_path / "toy.onnx", OVERLAPPING)) as detector:
+        found = [each.detections for each in detector.stream(photographs[:2], classes=iter(["class_1"]))]
+        assert found == [detector.predict(path, classes="class_1") for path in photographs[:2]]
+    assert all(len(each) for each in found)
+
+
 @pytest.mark.parametrize(
     ("classes", "message"),
     [

@@ -47,7 +47,7 @@ def test_importing_the_faces_loads_nothing_behind_them() -> None:
     faces = [package for package in PUBLIC if hasattr(importlib.import_module(package), "__path__")]
     code = f"import sys, {', '.join(faces)}; print(*sorted(m for m in sys.modules if m.startswith('yolox_deploy.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    ground = {"_lazy", "_version", "class_names", "detections", "errors", "types"}
+    ground = {"_lazy", "_version", "class_names", "detection_forms", "detections", "errors", "types"}
     assert set(done.stdout.split()) <= {*faces, *(f"yolox_deploy.{name}" for name in ground)}
 
 

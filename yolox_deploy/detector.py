@@ -7,17 +7,16 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.detections import Detections
+from yolox_deploy.detector_info import DetectorInfo, Prepared, StreamResult
 from yolox_deploy.errors import RuntimeFailure, UsageError
 from yolox_deploy.foreign.conventions import describe, stated_size
 from yolox_deploy.images import ImageSource, load_image, several
@@ -26,7 +25,7 @@ from yolox_deploy.outputs import row_reader
 from yolox_deploy.postprocess import anchor_grid, to_detections
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.registry import Content, open_runtime
-from yolox_deploy.sources import Frame, open_source
+from yolox_deploy.sources import open_source
 from yolox_deploy.thresholds import ThresholdFields, Thresholds, apply_graph_thresholds, check_graph
 from yolox_deploy.tiles import Tiling
 from yolox_deploy.tuned import tuned_opening
@@ -43,45 +42,6 @@ FREE_BATCH = 16
 COMPARE = (
     ". To compare with what else is possible, and to keep it: yolox-deploy inspect {path} --images DIR --save"
 )
-
-
-@dataclass(frozen=True)
-class DetectorInfo:
-    """What a Detector runs, and where: the file's description and what the backend really gave.
-
-    Attributes:
-        artifact: the description stored in the file, or read from its graph (`artifact.origin`).
-        device: the device obtained.
-        precision: the precision in force at execution.
-        details: versions, providers, threads.
-        notes: what was recognised in a file that does not describe itself; warned of when it was opened.
-    """
-
-    path: str
-    backend: str
-    device: str
-    precision: str
-    artifact: ArtifactInfo
-    details: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, ready for JSON."""
-        return dataclasses.asdict(self)
-
-
-class Prepared(NamedTuple):
-    """A letterboxed image: `tensor` for the network, `letterbox` for the way back."""
-
-    tensor: NDArray[Any]
-    letterbox: Letterboxed
-
-
-class StreamResult(NamedTuple):
-    """One frame of a stream and what was found in it."""
-
-    frame: Frame
-    detections: Detections
 
 
 class Detector:
@@ -215,12 +175,7 @@ class Detector:
             ClosedError: after `close()`.
             UsageError: a threshold that cannot work, or that the file's own suppression cannot honour.
         """
-        asked = self._asked(thresholds)
-        if asked.tiles is not None:
-            (found,) = self._predict_tiled([self._load(image)], asked)
-            return found
-        prepared = self.prepare(self._load(image))
-        return self._found(self.run(prepared.tensor)[0], prepared.letterbox, asked)
+        return self._predict(image, self._asked(thresholds))
 
     def predict_batch(
         self, images: Iterable[ImageSource], **thresholds: Unpack[ThresholdFields]
@@ -246,8 +201,9 @@ class Detector:
         A video yields every frame; a live source yields its newest frame and drops the others. Of several live sources
         each yields its newest in turn, and `frame.name` tells which it is; see also `streaming.watch`.
         """
+        asked = self._asked(thresholds)
         for frame in open_source(source, channels=self._artifact.input.picture_channels):
-            yield StreamResult(frame, self.predict(frame.image, **thresholds))
+            yield StreamResult(frame, self._predict(frame.image, asked))
 
     def track(
         self,
@@ -326,6 +282,13 @@ class Detector:
         These three steps take an image as it is: `tiles` are cut by `predict` and what is built on it.
         """
         return self._found(predictions, prepared.letterbox, self._asked(thresholds))
+
+    def _predict(self, image: ImageSource, asked: Thresholds) -> Detections:
+        if asked.tiles is not None:
+            (found,) = self._predict_tiled([self._load(image)], asked)
+            return found
+        prepared = self.prepare(self._load(image))
+        return self._found(self.run(prepared.tensor)[0], prepared.letterbox, asked)
 
     def _found(
         self, predictions: NDArray[np.float32], letterbox: Letterboxed, asked: Thresholds

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import BOXES, ArtifactInfo
 from yolox_deploy.detections import Detections
-from yolox_deploy.detector import Detector, DetectorInfo
+from yolox_deploy.detector import Detector
+from yolox_deploy.detector_info import DetectorInfo
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError
 from yolox_deploy.foreign.pixels import PIXELS, scalings
 from yolox_deploy.foreign.structure import ROW_ORDERS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from typing import Any
 ENDED_BY = 128
 """Added to a signal's number: the exit code of a program that it ended."""
 AGAIN_SECONDS = 0.02
-LONGEST_IMPORT = 5.0
-"""Seconds that a signal waits for an import."""
+LONGEST_WAIT = 5.0
+"""Seconds that a signal waits for an import, or for a temporary folder that is made or cleared."""
 
 
 @contextmanager
@@ -24,7 +25,8 @@ def ending_cleanly() -> Iterator[None]:
     """Let Ctrl-C raise KeyboardInterrupt in the block, SIGTERM and SIGHUP SystemExit, and lose none of them.
 
     Libraries drop exceptions while they are imported, and Python inside destructors: a signal waits for the end of an
-    import, and one whose exception was dropped comes again. Those that somebody ignores, as nohup does, stay ignored.
+    import, and one whose exception was dropped comes again. It waits for `tempfile` too, where a folder that was just
+    made, or is half cleared, would stay. Those that somebody ignores, as nohup does, stay ignored.
     """
     numbers = [
         getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -50,7 +52,7 @@ def ending_cleanly() -> Iterator[None]:
 
 
 class _Ending:
-    """Raises what a signal means, once no import is under way."""
+    """Raises what a signal means, once nothing is under way that has to end first."""
 
     def __init__(self) -> None:
         self._first: float | None = None
@@ -58,7 +60,7 @@ class _Ending:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         self._first = self._first or now
-        if _is_importing(frame) and now - self._first < LONGEST_IMPORT:
+        if _has_to_end(frame) and now - self._first < LONGEST_WAIT:
             _send_again(number)
             return
         self._first = None
@@ -67,9 +69,9 @@ class _Ending:
         sys.exit(ENDED_BY + number)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _has_to_end(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        if frame.f_code.co_filename.startswith(("<frozen importlib", tempfile.__file__)):
             return True
         frame = frame.f_back
     return False

@@ -28,7 +28,7 @@ from yolox_deploy.thresholds import Thresholds
 if TYPE_CHECKING:
     from yolox_deploy.capture import Frame
     from yolox_deploy.detections import Detections
-    from yolox_deploy.detector import StreamResult
+    from yolox_deploy.detector_info import StreamResult
     from yolox_deploy.types import Report
 
 UNTIMED_RATE = 30.0
