@@ -88,3 +88,17 @@ def test_a_row_is_read_back_as_the_same_detections() -> None:
     assert list(row) == ["image", "detections"]
     assert Detections.from_dict(row, ("cat", "dog")) == found
     assert error_row("a.jpg", "broken") == {"image": "a.jpg", "error": "broken"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are locked on POSIX alone")
+def test_two_writers_of_one_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with LineFile(path) as lines:
+        with pytest.raises(
+            UsageError, match=r"x\.jsonl is being written by another process; wait for its end"
+        ):
+            LineFile(path)
+        lines.write({"image": "a"})
+    with LineFile(path) as lines:
+        lines.write({"image": "b"})
+    assert path.read_text().count("\n") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -43,7 +44,8 @@ class LineFile:
         path: is made where it is missing, and its folder.
 
     Raises:
-        UsageError: it cannot be opened. Of `write`: the disk is full or away; the lines before stay whole.
+        UsageError: it cannot be opened, or another process writes it (which Windows cannot tell).
+            Of `write`: the disk is full or away; the lines before stay whole.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +56,24 @@ class LineFile:
         except OSError as error:
             raise UsageError(f"{path} cannot be written ({error.strerror})") from error
         if path.is_file():
+            self._lock()
             os.truncate(path, _whole(path))
+
+    def _lock(self) -> None:
+        """Keep others out until the file is closed or the process ends, however it does."""
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise UsageError(
+                f"{self.path} is being written by another process; wait for its end, or name another file"
+            ) from error
+        except OSError:  # a file system without locks
+            return
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one line."""
