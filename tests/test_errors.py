@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from yolox_deploy import errors
-from yolox_deploy.errors import MissingExtraError, YoloxDeployError, require
+from yolox_deploy.errors import (
+    InputError,
+    MissingExtraError,
+    UsageError,
+    YoloxDeployError,
+    require,
+    translating,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [*ROOT.glob("yolox_deploy/**/*.py"), *ROOT.glob("converters/*.py"), *ROOT.glob("runtimes/*.py")]
@@ -100,3 +107,30 @@ def test_the_extras_of_the_runtimes_exist() -> None:
 
     for entry in BUILT_IN:
         assert entry.extra in declared_extras(), f"{entry.name} names the extra {entry.extra!r}"
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (KeyError("width"), "KeyError: 'width'"),
+        (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
+        (OverflowError("int too large\nto convert"), "int too large"),
+        (PermissionError(13, "Permission denied", "file"), "Permission denied"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_what_content_of_strangers_raises_becomes_ours(raised: Exception, reason: str) -> None:
+    with (
+        pytest.raises(InputError) as caught,
+        translating(InputError, "data.yaml is damaged", "copy it again"),
+    ):
+        raise raised
+    assert str(caught.value) == f"data.yaml is damaged ({reason}); copy it again"
+    assert caught.value.__cause__ is raised
+
+
+@pytest.mark.parametrize("passed", [UsageError("ours"), MemoryError(), KeyboardInterrupt()])
+def test_our_own_errors_and_those_of_the_machine_pass(passed: BaseException) -> None:
+    with pytest.raises(type(passed)) as caught, translating(InputError, "data.yaml is damaged"):
+        raise passed
+    assert caught.value is passed

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 
 __all__ = [
@@ -108,6 +109,35 @@ class TrainingError(YoloxDeployError):
 
 class NonFiniteLossError(TrainingError):
     """A loss became NaN or infinite; the message names the file with the batch that did it."""
+
+
+@contextmanager
+def translating(kind: type[YoloxDeployError], said: str, cure: str = "") -> Iterator[None]:
+    """The rule where content of strangers is read: whatever it makes the block raise becomes `kind`.
+
+    Nobody can list what a hostile file makes a library raise. Our own errors pass as they are, and so does a lack of
+    memory, which says nothing about the file.
+
+    Args:
+        said: of what is read, such as "data.yaml is damaged"; the reason follows in brackets.
+        cure: what mends it, where there is something.
+    """
+    try:
+        yield
+    except (YoloxDeployError, MemoryError):
+        raise
+    except Exception as error:
+        raise kind(f"{said} ({reason_of(error)}){cure and '; ' + cure}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What a foreign exception says, in one line: of the system its own words, which name no file twice."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    said = (error.strerror or "") if isinstance(error, OSError) else str(error)
+    name = type(error).__name__
+    line = next(iter(said.strip().splitlines()), "")
+    return f"{name}: {line}" if line and isinstance(error, LookupError) else line or name
 
 
 def require(module: str, extra: str) -> ModuleType:
