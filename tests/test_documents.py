@@ -96,7 +96,8 @@ def test_brackets_in_texts_have_no_depth() -> None:
     value = {"a\\": '[{"' * 300, "b": ["\\" * 3 + '"[[' * 200]}
     assert parse_json(json.dumps(value)) == value
     assert parse_json("[" * 100 + "]" * 100)
-    assert parse_json('{"a": 1, "a": 2}', unique=False) == {"a": 2}
+    assert parse_json('{"a": 1, "a": 2}', strict=False) == {"a": 2}
+    assert parse_json("[1e999]", strict=False) == [float("inf")]
 
 
 def test_the_usual_of_each_form_is_read() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy import records
+from yolox_deploy.documents import parse_json
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import sha256, write_text
 from yolox_deploy.settings import field_types, flatten, unknown
@@ -147,7 +148,7 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
         return None
-    content = records.read(sidecar, DESCRIPTION, lambda text: json.loads(text.decode(errors="replace")))
+    content = records.read(sidecar, DESCRIPTION, lambda text: parse_json(text.decode(errors="replace")))
     if not isinstance(content, dict) or "schema_version" not in content:
         return None  # another tool's
     _refuse_unknown_fields(content, sidecar)

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 SIZE = 16 << 20
+LARGE_SIZE = 8 << 30
+"""Bound of what grows with a data set: its annotations, records of streams."""
 SLOW_SIZE = 1 << 20
 """Bound of YAML and TOML, whose parsers are written in Python: a megabyte takes them seconds."""
 DEPTH = 100
@@ -51,13 +53,14 @@ def read(path: Path, size: int = SIZE) -> bytes:
     return content
 
 
-def parse_json(content: bytes | str, *, size: int = SIZE, depth: int = DEPTH, unique: bool = True) -> Any:
+def parse_json(content: bytes | str, *, size: int = SIZE, depth: int = DEPTH, strict: bool = True) -> Any:
     """The values in JSON, of UTF-8 where they are bytes (UTF-16 and UTF-32 are told apart too).
 
     Args:
         size: bytes (of a text: characters) that it may have.
         depth: lists and objects that may stand inside each other.
-        unique: refuse an object that has a key twice; for large files, which are read faster without.
+        strict: refuse an object that has a key twice, and numbers that are not finite. Without, whoever reads the
+            values checks them one by one; large files are read faster so.
 
     Raises:
         ValueError: it is no JSON, or over a bound.
@@ -67,14 +70,16 @@ def parse_json(content: bytes | str, *, size: int = SIZE, depth: int = DEPTH, un
         if isinstance(content, bytes):
             content = content.decode(json.detect_encoding(content), "surrogatepass")
         encoded = content.encode("utf-8", "surrogatepass")
-        if _json_depth(encoded) > depth:
+        # A small text is deep at most as often as a bracket stands in it.
+        if encoded.count(b"[") + encoded.count(b"{") > depth and _json_depth(encoded) > depth:
             raise ValueError(_TOO_DEEP)
-        numbers: dict[str, Callable[[str], Any]] = {}
-        if _has_large_numbers(encoded):
-            numbers = {"parse_float": _finite, "parse_int": _short}
+        hooks: dict[str, Any] = {}
+        if strict:
+            hooks = {"parse_constant": _finite, "object_pairs_hook": _unique}
+            if _has_large_numbers(encoded):
+                hooks |= {"parse_float": _finite, "parse_int": _short}
         del encoded
-        pairs = {"object_pairs_hook": _unique} if unique else {}
-        return json.loads(content, parse_constant=_finite, **numbers, **pairs)  # type: ignore[arg-type]
+        return json.loads(content, **hooks)
 
 
 def parse_yaml(

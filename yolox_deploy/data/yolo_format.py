@@ -20,7 +20,8 @@ from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.data.places import SAMPLE
 from yolox_deploy.data.report import Tally
 from yolox_deploy.data.voc_format import Pair
-from yolox_deploy.errors import InputError, require
+from yolox_deploy.documents import SLOW_SIZE, parse_yaml, read
+from yolox_deploy.errors import InputError, translating
 from yolox_deploy.files import read_lines
 from yolox_deploy.paths import walk
 from yolox_deploy.sources import IMAGE_SUFFIXES
@@ -111,11 +112,8 @@ def read_data_yaml(file: Path) -> DataYaml:
         InputError: it is no YAML, has no names, or their number is not its `nc`.
         MissingExtraError: PyYAML is not installed.
     """
-    yaml = require("yaml", "eval")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {file}: {error}") from error
+    with translating(InputError, f"cannot read {file}"):
+        content = parse_yaml(read(file, SLOW_SIZE))
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no keys; expected names, train and val")
     names = _names(file, content)
