@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass, replace
 from fractions import Fraction
@@ -36,11 +37,13 @@ def typed(
     found = {}
     for name, value in flatten(values).items():
         if name not in hints:
-            raise unknown(what, name, list(hints))
+            raise unknown(what, str(name), list(hints))
         try:
             found[name] = _convert(value, hints[name])
-        except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
-            raise UsageError(f"{name} is {value!r}; expected {in_words(hints[name])}") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{name} is {reprlib.repr(value)}; expected {in_words(hints[name])}") from error
     return found
 
 
@@ -88,7 +91,7 @@ def text(value: object) -> str:
 
 
 def _convert(value: Any, hint: Any) -> Any:
-    """`value` as `hint`; ValueError, TypeError, KeyError or ZeroDivisionError where it is none."""
+    """`value` as `hint`; whatever Python raises where it is none."""
     options = get_args(hint)
     if type(None) in options:
         if value is None or value == "none":
