@@ -19,7 +19,15 @@ from yolox_deploy.documents import parse_json
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import sha256, write_text
 from yolox_deploy.settings import field_types, flatten, unknown
-from yolox_deploy.types import InputConvention, OutputConvention, is_finite, is_plain, is_whole, unfit
+from yolox_deploy.types import (
+    MOST_ROWS,
+    InputConvention,
+    OutputConvention,
+    is_finite,
+    is_plain,
+    is_whole,
+    unfit,
+)
 
 SCHEMA_VERSION = 2
 DESCRIPTION = records.FileKind(
@@ -33,8 +41,6 @@ SUPPRESSION = ("none", "in_graph", "not_needed")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 MOST_SIDE = 16_384
 """Pixels of an input's side."""
-MOST_ROWS = 1 << 23
-"""Anchor points of an input, each as often as it has priors."""
 MOST_VALUES = 1 << 31
 """Numbers in an input tensor."""
 

@@ -106,6 +106,8 @@ def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
         if kind.schema not in (None, table.get("schema")):
             raise _Mismatch("schema", repr(kind.schema), table.get("schema", MISSING))
         version = convert(table.get("schema_version"), int, "schema_version") if kind.version else 0
+        if kind.version and version < 1:
+            raise _Mismatch("schema_version", "at least 1", version)
     if version > (kind.version or 0):
         raise kind.error(
             f"{where} has schema version {version}, this yolox-deploy reads {kind.version}; "

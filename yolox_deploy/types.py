@@ -54,6 +54,8 @@ LAYOUTS = ("NCHW", "NHWC")
 INPUT_DTYPES = ("float32", "float16", "uint8")
 COLOR_ORDERS = {"BGR": 3, "RGB": 3, "GRAY": 1, "BGRA": 4, "RGBA": 4}
 """Order of the channels -> how many there are."""
+MOST_ROWS = 1 << 23
+"""Anchor points of an input, each as often as it has priors."""
 MOST_OUTPUTS = 100
 """Tensors of a file, and columns of a row of finished detections."""
 LONGEST_TEXT = 1000
