@@ -59,20 +59,23 @@ SHORT = 3
 """Letters of a name that is not looked at for a plural."""
 
 
-def check_names(names: object, error: type[YoloxDeployError] = ArtifactError) -> None:
+def check_names(names: object, error: type[YoloxDeployError] = ArtifactError, where: str = "") -> None:
     """Refuse class names that cannot be written to a file of text: names of several lines, halves of characters.
 
     They may be alike, empty, or look like paths: whoever makes a file of one makes its name from it.
+
+    Args:
+        where: stands before what is said, such as "data.yaml: ".
 
     Raises:
         `error`: names the first that is at fault.
     """
     if not isinstance(names, tuple | list) or not 1 <= len(names) <= MOST_CLASSES:
-        raise error(f"class_names is {reprlib.repr(names)}; expected 1 to {MOST_CLASSES} texts")
+        raise error(f"{where}class_names is {reprlib.repr(names)}; expected 1 to {MOST_CLASSES} texts")
     for class_id, name in enumerate(names):
         if not is_plain(name):
             raise error(
-                f"class_names[{class_id}] is {reprlib.repr(name)}; expected a text of one line, of at most "
+                f"{where}class_names[{class_id}] is {reprlib.repr(name)}; expected a text of one line, of at most "
                 f"{LONGEST_TEXT} characters"
             )
 

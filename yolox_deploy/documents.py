@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,7 @@ DEPTH = 100
 YAML_NODES = 200_000
 DIGITS = 400
 """More than a finite number with a fraction can have; the sum below is of digits and exponent of such a number."""
+_BLOCK = 1 << 20
 _TOO_DEEP = "nested too deeply"
 _QUOTE, _OPENING, _CLOSING = b'"', b"[{", b"]}"
 _NOT_STRUCTURE = bytes(set(range(256)) - set(_QUOTE + _OPENING + _CLOSING))
@@ -48,7 +50,10 @@ def read(path: Path, size: int = SIZE) -> bytes:
         ValueError: it is larger than `size` bytes, of which no more are read, or its name cannot be one.
     """
     with path.open("rb") as file:
-        content = file.read(size + 1)
+        # Asked for so many bytes, Python makes room for all of them.
+        content = file.read(min(size, os.fstat(file.fileno()).st_size) + 1)
+        while len(content) <= size and (more := file.read(_BLOCK)):
+            content += more
     _check_size(content, size)
     return content
 
