@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.class_names import MOST_CLASSES, class_ids_of
 from yolox_deploy.detection_forms import Detection, Forms
-from yolox_deploy.errors import ArtifactError, InputError, UsageError, YoloxDeployError, reason_of
+from yolox_deploy.errors import ArtifactError, InputError, UsageError, reason_of
 from yolox_deploy.types import as_size
 
 __all__ = ["Detection", "Detections"]
@@ -133,7 +133,7 @@ class Detections(Forms):
                 np.array(tracks, np.int64) if tracked else None,
                 image_size,
             )
-        except (YoloxDeployError, MemoryError):
+        except (InputError, MemoryError):
             raise
         except Exception as error:
             found = f"no {error}" if isinstance(error, KeyError) else reason_of(error)

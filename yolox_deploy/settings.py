@@ -127,6 +127,6 @@ def _tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
 def unknown(what: str, name: str, known: list[str]) -> UsageError:
     """The error for a name that is none of `known`, with the nearest one."""
     short = {item.rpartition(".")[2]: item for item in known}
-    close = difflib.get_close_matches(name.rpartition(".")[2], short, n=1)
+    close = difflib.get_close_matches(name.rpartition(".")[2][:100], short, n=1)
     hint = f"; did you mean {short[close[0]]}?" if close else ""
-    return UsageError(f"there is no {what} called {name!r}; {what}s: {', '.join(known)}{hint}")
+    return UsageError(f"there is no {what} called {reprlib.repr(name)}; {what}s: {', '.join(known)}{hint}")
