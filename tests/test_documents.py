@@ -121,3 +121,10 @@ def test_no_more_of_a_file_is_read_than_its_bound(tmp_path: Path) -> None:
     assert read(file, 100) == b"x" * 100
     with pytest.raises(ValueError, match="larger"):
         read(file, 99)
+
+
+def test_a_file_that_never_ends_is_left_at_its_bound() -> None:
+    if not Path("/dev/zero").exists():
+        pytest.skip("this system has no /dev/zero")
+    with pytest.raises(ValueError, match="larger than 3 MB"):
+        read(Path("/dev/zero"), 3 << 20)

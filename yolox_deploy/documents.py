@@ -51,9 +51,12 @@ def read(path: Path, size: int = SIZE) -> bytes:
     """
     with path.open("rb") as file:
         # Asked for so many bytes, Python makes room for all of them.
-        content = file.read(min(size, os.fstat(file.fileno()).st_size) + 1)
-        while len(content) <= size and (more := file.read(_BLOCK)):
-            content += more
+        parts = [file.read(min(size, os.fstat(file.fileno()).st_size) + 1)]
+        left = size + 1 - len(parts[0])
+        while left > 0 and (more := file.read(min(left, _BLOCK))):  # a pipe, which tells no size
+            parts.append(more)
+            left -= len(more)
+    content = parts[0] if len(parts) == 1 else b"".join(parts)
     _check_size(content, size)
     return content
 
