@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,19 @@ def test_a_file_that_never_ends_is_left_at_its_bound() -> None:
         pytest.skip("this system has no /dev/zero")
     with pytest.raises(ValueError, match="larger than 3 MB"):
         read(Path("/dev/zero"), 3 << 20)
+
+
+def test_no_other_module_parses_what_strangers_wrote() -> None:
+    """What is named here reads what this program wrote itself, a moment before."""
+    own = {
+        *("config.py", "documents.py", "finetuning.py", "peak.py", "predict_resume.py", "prelabels.py"),
+        *("rows.py", "startup.py", "stream_cameras.py"),
+    }
+    parsers = re.compile(
+        r"json\.loads?\(|yaml\.safe_load|ElementTree\.(parse|fromstring)|(tomllib|toml)\.loads?\("
+    )
+    root = Path(__file__).parents[1]
+    rooms = [root / room for room in ("yolox_deploy", "converters", "runtimes", "benchmarks")]
+    files = {file.resolve() for room in rooms for file in room.rglob("*.py")}
+    found = {file.name for file in files if parsers.search(file.read_text(encoding="utf-8"))}
+    assert found <= own
