@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.documents import parse_xml, read
+from yolox_deploy.protobuf import fields
 from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, constant_length, parse_param
 from yolox_deploy.runtimes.ncnn_focus import open_focus
 
@@ -81,11 +82,11 @@ def _first_weights(nodes: Iterator[Node], pixels: set[str]) -> str | None:
 def _of_onnx(path: Path, content: bytes | None) -> NDArray[np.generic] | None:
     """ONNX is protobuf: a model's field 7 is the graph; its 1, 5 and 11 are nodes, initializers and inputs."""
     whole = memoryview(np.memmap(path, np.uint8, "r") if content is None else content)  # type: ignore[arg-type]
-    graph = next(value for field, value in _fields(whole) if field == 7)
+    graph = next(field.value for field in fields(whole) if field.number == 7)
     parts: dict[int, list[memoryview]] = {1: [], 5: [], 11: []}
-    for field, value in _fields(graph):
-        if field in parts:
-            parts[field].append(value)
+    for field in fields(graph):
+        if field.number in parts:
+            parts[field.number].append(field.value)
     named = {_text(tensor, 8): tensor for tensor in parts[5]}
     inputs = {_text(value, 1) for value in parts[11]} - named.keys()
     name = _first_weights((_onnx_node(node) for node in parts[1]), inputs)
@@ -94,52 +95,23 @@ def _of_onnx(path: Path, content: bytes | None) -> NDArray[np.generic] | None:
 
 def _onnx_node(node: memoryview) -> Node:
     texts: dict[int, list[str]] = {1: [], 2: [], 4: []}
-    for field, value in _fields(node):
-        if field in texts:
-            texts[field].append(bytes(value).decode())
+    for field in fields(node):
+        if field.number in texts:
+            texts[field.number].append(bytes(field.value).decode())
     return Node(texts[4][0], tuple(texts[1]), tuple(texts[2]))
 
 
 def _onnx_tensor(tensor: memoryview) -> NDArray[np.generic] | None:
     """The numbers of a TensorProto: field 2 is the type, 9 the raw bytes, 4 packed floats."""
-    fields: dict[int, Any] = dict(_fields(tensor))
-    kind = ONNX_TYPES.get(fields.get(2, 0))
-    if kind is None or not (9 in fields or 4 in fields):
+    values: dict[int, Any] = {field.number: field.value for field in fields(tensor)}
+    kind = ONNX_TYPES.get(values.get(2, 0))
+    if kind is None or not (9 in values or 4 in values):
         return None
-    return np.frombuffer(bytes(fields[9]), kind) if 9 in fields else np.frombuffer(bytes(fields[4]), "<f4")
+    return np.frombuffer(bytes(values[9]), kind) if 9 in values else np.frombuffer(bytes(values[4]), "<f4")
 
 
 def _text(message: memoryview, number: int) -> str:
-    return next(bytes(value).decode() for field, value in _fields(message) if field == number)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """(number, value) of each field of a protobuf message, the values not copied; whole numbers as they are."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, at = _varint(message, at)
-        else:
-            length = {1: 8, 5: 4}[kind]
-        yield tag >> 3, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, lowest first, and where it ends."""
-    number = shift = 0
-    while True:
-        byte = message[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
+    return next(bytes(field.value).decode() for field in fields(message) if field.number == number)
 
 
 def _of_ir(path: Path) -> NDArray[np.generic] | None:
