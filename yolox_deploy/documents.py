@@ -75,9 +75,7 @@ def parse_json(content: bytes | str, *, size: int = SIZE, depth: int = DEPTH, st
     """
     _check_size(content, size)
     with _values_or_value_error():
-        if isinstance(content, bytes):
-            content = content.decode(json.detect_encoding(content), "surrogatepass")
-        encoded = content.encode("utf-8", "surrogatepass")
+        text, encoded = _decoded(content)
         # A small text is deep at most as often as a bracket stands in it.
         if encoded.count(b"[") + encoded.count(b"{") > depth and _json_depth(encoded) > depth:
             raise ValueError(_TOO_DEEP)
@@ -87,7 +85,7 @@ def parse_json(content: bytes | str, *, size: int = SIZE, depth: int = DEPTH, st
             if _has_large_numbers(encoded):
                 hooks |= {"parse_float": _finite, "parse_int": _short}
         del encoded
-        return json.loads(content, **hooks)
+        return json.loads(text, **hooks)
 
 
 def parse_yaml(
@@ -199,6 +197,15 @@ def _in_one_line(error: Exception) -> str:
     if mark is not None and problem:  # of PyYAML, whose message has several lines
         return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
     return reason_of(error)
+
+
+def _decoded(content: bytes | str) -> tuple[str, bytes]:
+    """A text and its UTF-8, made only where it is not there: annotations may have gigabytes."""
+    if isinstance(content, str):
+        return content, content.encode("utf-8", "surrogatepass")
+    encoding = json.detect_encoding(content)
+    text = content.decode(encoding, "surrogatepass")
+    return text, content if encoding.startswith("utf-8") else text.encode("utf-8", "surrogatepass")
 
 
 def _json_depth(content: bytes) -> int:
