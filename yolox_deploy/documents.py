@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,8 +48,17 @@ def read(path: Path, size: int = SIZE) -> bytes:
 
     Raises:
         OSError: as of `open`.
-        ValueError: it is larger than `size` bytes, of which no more are read, or its name cannot be one.
+        ValueError: it is larger than `size` bytes, of which no more are read; its name cannot be one; or it is a pipe
+            or a device (which may never end) that is not named as such, like /dev/stdin, but lies in some folder.
     """
+    kind = os.stat(path).st_mode
+    if not (
+        stat.S_ISREG(kind)
+        or stat.S_ISDIR(kind)
+        or path.is_relative_to("/dev")
+        or path.is_relative_to("/proc")
+    ):
+        raise ValueError("it is a pipe or a device, not a file")
     with path.open("rb") as file:
         # Asked for so many bytes, Python makes room for all of them.
         parts = [file.read(min(size, os.fstat(file.fileno()).st_size) + 1)]
