@@ -7,10 +7,11 @@ before YOLOX 0.1.1: 0.303.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,9 @@ def _of_ir(path: Path) -> NDArray[np.generic] | None:
     pixels = {name for name, layer in layers.items() if layer.attrib["type"] == "Parameter"}
     nodes = (Node(layer.attrib["type"], tuple(sources[name]), (name,)) for name, layer in layers.items())
     name = _first_weights(nodes, pixels)
-    while name is not None and layers[name].attrib["type"] in ("Convert", "Reshape"):
+    for _ in layers:  # as many at most, where a damaged file leads round and round
+        if name is None or layers[name].attrib["type"] not in ("Convert", "Reshape"):
+            break
         name = sources[name][0]
     data = layers[name].find("data") if name is not None else None
     if name is None or data is None or layers[name].attrib["type"] != "Const":
@@ -132,7 +135,7 @@ def _of_ir(path: Path) -> NDArray[np.generic] | None:
     count, offset = int(data.attrib["size"]), int(data.attrib["offset"])
     with path.with_suffix(".bin").open("rb") as file:
         file.seek(offset)
-        return np.frombuffer(file.read(count), IR_TYPES[data.attrib["element_type"]])
+        return np.frombuffer(_read_weights(file, count), IR_TYPES[data.attrib["element_type"]])
 
 
 def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
@@ -147,4 +150,10 @@ def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
         file.seek(sum(map(constant_length, layers[: layers.index(first)])))
         storage = STORAGE[int.from_bytes(file.read(4), "little")]
         kind = np.dtype("<f2" if storage == "fp16" else "<f4")
-        return np.frombuffer(file.read(kind.itemsize * first.number(6)), kind)
+        return np.frombuffer(_read_weights(file, kind.itemsize * first.number(6)), kind)
+
+
+def _read_weights(file: BinaryIO, count: int) -> bytes:
+    if not 0 < count <= os.fstat(file.fileno()).st_size:
+        raise ValueError(f"{count} bytes of weights")
+    return file.read(count)
