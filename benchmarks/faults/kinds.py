@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from yolox_deploy.benchmarks.faults import model_files
 from yolox_deploy.benchmarks.faults.outcomes import Run
 
-KINDS: dict[str, Run] = {}
+KINDS: dict[str, Run] = {name: partial(model_files.run, name) for name in model_files.FORMATS}
