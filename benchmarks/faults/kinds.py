@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from yolox_deploy.benchmarks.faults import model_files
+from yolox_deploy.benchmarks.faults import model_files, pictures
 from yolox_deploy.benchmarks.faults.outcomes import Run
 
-KINDS: dict[str, Run] = {name: partial(model_files.run, name) for name in model_files.FORMATS}
+KINDS: dict[str, Run] = {
+    **{name: partial(model_files.run, name) for name in model_files.FORMATS},
+    "pictures": pictures.run,
+    "videos": pictures.run_videos,
+}

@@ -121,7 +121,8 @@ def keep(outcome: Outcome, case: Path, folder: Path, seed: int) -> Outcome:
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     case.rename(kept)
-    again = f"python -m yolox_deploy.benchmarks.faults --only {outcome.kind} --seed {seed} --case {outcome.case} --out again"
+    program = "python -m yolox_deploy.benchmarks.faults"
+    again = f"{program} --only {outcome.kind} --seed {seed} --case {outcome.case} --out again"
     (kept / "again.txt").write_text(f"{outcome.result.value}: {outcome.detail}\n{again}\n", errors="replace")
     return Outcome(outcome.kind, outcome.case, outcome.result, outcome.detail, kept, outcome.peak)
 
