@@ -12,8 +12,12 @@ from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.documents import read
+from yolox_deploy.errors import InputError, UsageError, reason_of
 from yolox_deploy.signatures import identify
+
+MOST_TEXT = 1 << 28
+"""Bytes of a file of lines, such as a list of pictures."""
 
 
 def cache_dir() -> Path:
@@ -173,9 +177,9 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
         InputError: the file is missing, something else (a Git LFS pointer is a text, too), or no UTF-8 text.
     """
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from error
+        content = read(file, MOST_TEXT)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {file}: {reason_of(error)}") from error
     kind = identify(content) if content else None
     if kind is not None and kind.family != "text":
         raise InputError(f"{file} {kind.instead_of('a text', file)}")

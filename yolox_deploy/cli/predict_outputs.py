@@ -226,7 +226,9 @@ def folder_names(class_names: Sequence[str]) -> tuple[str, ...]:
     given: list[str] = []
     taken: set[str] = set()
     for class_id, class_name in enumerate(class_names):
-        name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", class_name).strip(" .")[:100] or f"class_{class_id}"
+        plain = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", class_name)
+        short = plain.encode(errors="replace")[:100].decode(errors="ignore")  # disks count bytes
+        name = short.strip(" .") or f"class_{class_id}"
         while name.lower() in taken:
             name = f"{name}_{class_id}"
         taken.add(name.lower())

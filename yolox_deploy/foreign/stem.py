@@ -7,7 +7,6 @@ before YOLOX 0.1.1: 0.303.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.errors import ArtifactError
+from yolox_deploy.documents import parse_xml, read
 from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, constant_length, parse_param
 from yolox_deploy.runtimes.ncnn_focus import open_focus
 
@@ -60,16 +59,9 @@ def stem_weight(path: Path, content: bytes | None = None) -> float | None:
     reader = readers.get(path.suffix)
     try:
         weights = reader(path) if reader else None
-    except (
-        ValueError,
-        IndexError,
-        KeyError,
-        TypeError,
-        OSError,
-        StopIteration,
-        ArtifactError,
-        ElementTree.ParseError,
-    ):
+    except MemoryError:
+        raise
+    except Exception:
         return None  # whoever runs the file says what is wrong with it
     return float(np.abs(weights.astype(np.float64)).mean()) if weights is not None and weights.size else None
 
@@ -152,7 +144,7 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 def _of_ir(path: Path) -> NDArray[np.generic] | None:
     """OpenVINO's XML names each layer's inputs by edges, and a constant by its place in the `.bin`."""
-    net = ElementTree.parse(path).getroot()
+    net = parse_xml(read(path))
     layers = {layer.attrib["id"]: layer for layer in net.iterfind("layers/layer")}
     sources: dict[str, list[str]] = {name: [] for name in layers}
     for edge in sorted(net.iterfind("edges/edge"), key=lambda item: int(item.attrib["to-port"])):
