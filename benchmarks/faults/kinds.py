@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from yolox_deploy.benchmarks.faults import model_files, pictures
+from yolox_deploy.benchmarks.faults import descriptions, model_files, pictures
 from yolox_deploy.benchmarks.faults.outcomes import Run
 
 KINDS: dict[str, Run] = {
     **{name: partial(model_files.run, name) for name in model_files.FORMATS},
     "pictures": pictures.run,
     "videos": pictures.run_videos,
+    "descriptions": descriptions.run,
 }
