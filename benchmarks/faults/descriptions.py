@@ -55,6 +55,7 @@ class Exp(MyExp):
         self.train_ann = "train.json"
 """
 SETTINGS = """model = "yolox_nano"
+data = "datasets/mine"
 epochs = 50
 batch = 8
 imgsz = [64, 96]
@@ -225,7 +226,7 @@ def read_settings(place: Path) -> Any:
     """Settings of a training."""
     from yolox_deploy.training.recipes import load_toml, override, recipe
 
-    return override(recipe("yolox_nano"), load_toml(place / "settings.toml"))
+    return override(recipe("yolox_nano", data="mine"), load_toml(place / "settings.toml"))
 
 
 def read_exp(place: Path) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from yolox_deploy.benchmarks.faults import descriptions, model_files, pictures
+from yolox_deploy.benchmarks.faults import data_sets, descriptions, model_files, pictures
 from yolox_deploy.benchmarks.faults.outcomes import Run
 
 KINDS: dict[str, Run] = {
@@ -12,4 +12,5 @@ KINDS: dict[str, Run] = {
     "pictures": pictures.run,
     "videos": pictures.run_videos,
     "descriptions": descriptions.run,
+    "data_sets": data_sets.run,
 }
