@@ -67,15 +67,18 @@ def test_an_impossible_convention_is_refused(fields: dict[str, Any]) -> None:
             {"layout": "CHW", "dtype": "int8"},
             "input is CHW int8; expected NCHW or NHWC, of float32, float16 or",
         ),
-        ({"color_order": "YUV"}, "colour order is 'YUV'; expected 'BGR', 'RGB', 'GRAY', 'BGRA', 'RGBA'"),
-        ({"resize": "center"}, "resize is 'center'; expected 'letterbox', 'letterbox_center', 'stretch'"),
-        ({"mean": (1.0, 2.0)}, "mean has 2 values; expected 3, one a channel of BGR, or one for all"),
+        ({"color_order": "YUV"}, "input.color_order is 'YUV'; expected 'BGR', 'RGB', 'GRAY', 'BGRA', 'RGBA'"),
+        (
+            {"resize": "center"},
+            "input.resize is 'center'; expected 'letterbox', 'letterbox_center', 'stretch'",
+        ),
+        ({"mean": (1.0, 2.0)}, "input.mean has 2 values; expected 3, one a channel of BGR, or one for all"),
         ({"std": ()}, "std has 0 values"),
         (
             {"color_order": "GRAY", "std": (57.0, 57.0, 57.0)},
             "std has 3 values; expected 1, one a channel of GRAY",
         ),
-        ({"color_order": "RGBA", "mean": (1.0, 1.0, 1.0)}, "mean has 3 values; expected 4"),
+        ({"color_order": "RGBA", "mean": (1.0, 1.0, 1.0)}, "input.mean has 3 values; expected 4"),
     ],
 )
 def test_a_refused_convention_says_what_is_possible(fields: dict[str, Any], message: str) -> None:

@@ -11,13 +11,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from yolox_deploy import records
+from yolox_deploy.class_names import check_names
+from yolox_deploy.documents import parse_json
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import sha256, write_text
 from yolox_deploy.settings import field_types, flatten, unknown
-from yolox_deploy.types import InputConvention, OutputConvention
+from yolox_deploy.types import (
+    MOST_ROWS,
+    InputConvention,
+    OutputConvention,
+    is_finite,
+    is_plain,
+    is_whole,
+    unfit,
+)
 
 SCHEMA_VERSION = 2
 DESCRIPTION = records.FileKind(
@@ -29,6 +39,10 @@ FILE_SETS: Mapping[str, tuple[str, ...]] = {".xml": (".bin",), ".param": (".bin"
 BOXES = ("raw", "decoded", "corners")
 SUPPRESSION = ("none", "in_graph", "not_needed")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+MOST_SIDE = 16_384
+"""Pixels of an input's side."""
+MOST_VALUES = 1 << 31
+"""Numbers in an input tensor."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +89,53 @@ class ArtifactInfo:
     output: OutputConvention = field(default_factory=OutputConvention)
 
     def __post_init__(self) -> None:
-        allowed = {"boxes": BOXES, "suppression": SUPPRESSION, "precision": PRECISIONS}
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise ArtifactError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(values)}")
-        if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
-            raise ArtifactError(f"class_names is {self.class_names!r}; expected at least one text")
-        if not all(_is_count(side) for side in self.input_size):
-            raise ArtifactError(f"input_size is {self.input_size}; expected (H, W) in pixels")
-        if not _is_count(self.priors):
-            raise ArtifactError(f"priors is {self.priors!r}; expected at least 1")
-        if self.batch is not None and not _is_count(self.batch):
-            raise ArtifactError(f"batch is {self.batch!r}; expected at least 1, or None where it is free")
+        """Check each field, once, wherever it comes from.
+
+        Raises:
+            ArtifactError: names the field.
+        """
+        for name, known in (("boxes", BOXES), ("suppression", SUPPRESSION), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise unfit(name, getattr(self, name), f"one of {', '.join(known)}")
+        for name in ("model", "format", "origin", "weights_sha256"):
+            value = getattr(self, name)
+            if not is_plain(value) and not (value is None and name == "weights_sha256"):
+                raise unfit(name, value, "a text of one line")
+        for name, kind in (("input", InputConvention), ("output", OutputConvention)):
+            if not isinstance(getattr(self, name), kind):
+                raise unfit(name, getattr(self, name), f"the fields of {kind.__name__}")
+        check_names(self.class_names)
+        self._check_sizes()
+        self._check_facts()
+
+    def _check_sizes(self) -> None:
+        size = self.input_size
+        if not isinstance(size, tuple | list) or len(size) != 2 or not all(map(is_whole, size)):
+            raise unfit("input_size", size, "(H, W) in pixels")
+        if not all(32 <= side <= MOST_SIDE and side % 32 == 0 for side in size):
+            raise unfit("input_size", size, f"(H, W) in pixels, multiples of 32 up to {MOST_SIDE}")
+        rows = sum(size[0] // stride * (size[1] // stride) for stride in (8, 16, 32))
+        if not is_whole(self.priors) or not 1 <= self.priors * rows <= MOST_ROWS:
+            raise unfit("priors", self.priors, f"a whole number from 1 to {max(MOST_ROWS // rows, 1)}")
+        most = max(MOST_VALUES // (self.input.channels * size[0] * size[1]), 1)
+        if self.batch is not None and not (is_whole(self.batch) and 1 <= self.batch <= most):
+            raise unfit("batch", self.batch, f"a whole number from 1 to {most}, or none where it is free")
+
+    def _check_facts(self) -> None:
+        for name in ("versions", "parity", "details"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping) and not (value is None and name == "parity"):
+                raise unfit(name, value, "names with values")
+        found = self.details.get("nms") if self.suppression == "in_graph" else None
+        if not isinstance(found, Mapping):
+            return
+        for name in ("conf", "iou"):
+            value = found.get(name, 0)
+            if not is_finite(value) or not 0 <= value <= 1:
+                raise unfit(f"details.nms.{name}", value, "a number from 0 to 1")
+        most = found.get("max_detections")
+        if most is not None and (not is_whole(most) or most < 1):
+            raise unfit("details.nms.max_detections", most, "at least 1, or none")
 
     @property
     def graph_nms(self) -> Mapping[str, Any] | None:
@@ -132,22 +181,29 @@ def write_sidecar(path: Path, info: ArtifactInfo, siblings: Sequence[Path] | Non
     siblings = files_of(path)[1:] if siblings is None else siblings
     files = {file.name: sha256(file) for file in (path, *siblings)}
     target = sidecar_path(path)
-    write_text(target, info.to_json(files=files))
+    write_text(target, records.sealed({**DESCRIPTION.header, **asdict(info), "files": files}, sort_keys=True))
     return target
 
 
-def read_sidecar(path: Path) -> ArtifactInfo | None:
+class Sidecar(NamedTuple):
+    """What lies beside a model file: its description, and whether SHA-256 of all files of the set stand in it."""
+
+    info: ArtifactInfo
+    vouches: bool
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
     """The description beside `path`, checked against the files; None where there is none of ours.
 
     The set may have been renamed together: what counts is how the names differ from that of the main file.
 
     Raises:
-        ArtifactError: a file of the set is missing or is not the one that was exported.
+        ArtifactError: it is damaged, or a file of the set is missing or is not the one that was exported.
     """
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
         return None
-    content = records.read(sidecar, DESCRIPTION, lambda text: json.loads(text.decode(errors="replace")))
+    content = records.read(sidecar, DESCRIPTION, lambda text: parse_json(text.decode(errors="replace")))
     if not isinstance(content, dict) or "schema_version" not in content:
         return None  # another tool's
     _refuse_unknown_fields(content, sidecar)
@@ -156,7 +212,8 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise ArtifactError(f"{sidecar} is damaged: 'files' is no list of SHA-256; export again")
     _check_files(path, sidecar, files)
-    return info
+    named = {Path(name).suffix for name in files}
+    return Sidecar(info, all(file.suffix in named for file in files_of(path)))
 
 
 def is_vouched(path: Path) -> bool:
@@ -176,7 +233,7 @@ def _refuse_unknown_fields(content: Mapping[str, Any], sidecar: Path) -> None:
         group, dot, _ = name.partition(".")
         if (
             name not in known
-            and group not in ("files", "schema_version")
+            and group not in ("files", "schema_version", records.CHECKSUM)
             and (not dot or group in ("input", "output"))
         ):
             raise ArtifactError(f"{sidecar}: {unknown('field', name, list(known))}")
@@ -198,7 +255,3 @@ def _check_files(path: Path, sidecar: Path, files: Mapping[str, str]) -> None:
                 f"{file} is damaged or was replaced: its SHA-256 is {found[:12]}…, {sidecar.name} names "
                 f"{expected[:12]}…; copy the set again or export again"
             )
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

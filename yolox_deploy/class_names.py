@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
+from yolox_deploy.types import LONGEST_TEXT, is_plain
 
 CLASS_NAMES = tuple(
     """person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign|
@@ -48,11 +50,34 @@ _SYNONYMS = {
 }
 """Other names of COCO's classes in data sets; none that is often something else, such as "bike"."""
 
+MOST_CLASSES = 100_000
+
 LISTED = 5
 """Names that a message counts up."""
 
 SHORT = 3
 """Letters of a name that is not looked at for a plural."""
+
+
+def check_names(names: object, error: type[YoloxDeployError] = ArtifactError, where: str = "") -> None:
+    """Refuse class names that cannot be written to a file of text: names of several lines, halves of characters.
+
+    They may be alike, empty, or look like paths: whoever makes a file of one makes its name from it.
+
+    Args:
+        where: stands before what is said, such as "data.yaml: ".
+
+    Raises:
+        `error`: names the first that is at fault.
+    """
+    if not isinstance(names, tuple | list) or not 1 <= len(names) <= MOST_CLASSES:
+        raise error(f"{where}class_names is {reprlib.repr(names)}; expected 1 to {MOST_CLASSES} texts")
+    for class_id, name in enumerate(names):
+        if not is_plain(name):
+            raise error(
+                f"{where}class_names[{class_id}] is {reprlib.repr(name)}; expected a text of one line, of at most "
+                f"{LONGEST_TEXT} characters"
+            )
 
 
 def default_class_names(count: int) -> tuple[str, ...]:

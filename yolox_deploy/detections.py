@@ -11,9 +11,9 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.class_names import class_ids_of
+from yolox_deploy.class_names import MOST_CLASSES, class_ids_of
 from yolox_deploy.detection_forms import Detection, Forms
-from yolox_deploy.errors import ArtifactError, InputError, UsageError
+from yolox_deploy.errors import ArtifactError, InputError, UsageError, reason_of
 from yolox_deploy.types import as_size
 
 __all__ = ["Detection", "Detections"]
@@ -115,11 +115,13 @@ class Detections(Forms):
         Raises:
             InputError: `values` holds no detections.
         """
-        if "error" in values and "detections" not in values:
-            raise InputError(f"no detections, as the picture could not be read: {values['error']}")
         try:
+            if "error" in values and "detections" not in values:
+                raise InputError(f"no detections, as the picture could not be read: {values['error']}")
             items = sorted(values["detections"], key=lambda item: -item["score"])
             ids = [operator.index(item["class_id"]) for item in items]
+            if max(ids, default=0) >= MOST_CLASSES:
+                raise ValueError(f"a class id is {max(ids)}")
             named = {item["class_id"]: item["class_name"] for item in items}
             tracks = [operator.index(item.get("track_id", -1)) for item in items]
             tracked = any("track_id" in item for item in items)
@@ -131,8 +133,10 @@ class Detections(Forms):
                 np.array(tracks, np.int64) if tracked else None,
                 image_size,
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            found = f"no {error}" if isinstance(error, KeyError) else error
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            found = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
             raise InputError(
                 f"no detections: {found}; expected {{'detections': [{{'box', 'score', 'class_id', 'class_name'}}]}}"
             ) from error

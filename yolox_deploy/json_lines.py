@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yolox_deploy.documents import parse_json
 from yolox_deploy.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _row(line: bytes, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        row = parse_json(line)
+    except ValueError as error:
         raise InputError(
             f"{where} is no JSON ({error}); remove the line, or write to another file"
         ) from error

@@ -44,13 +44,21 @@ def row_reader(info: ArtifactInfo, names: Sequence[str]) -> Reader:
         )
     tensors = output.tensors or tuple(names)
     if output == OutputConvention(output.tensors) and len(tensors) == 1 and info.boxes != "corners":
-        return partial(_ours, name=tensors[0], suppression=info.suppression)
+        classes = None if info.suppression == "in_graph" else len(info.class_names)
+        return partial(_ours, name=tensors[0], suppression=info.suppression, classes=classes)
     read = _read_detections if output.finished else _read_predictions
     return partial(read, info=info, tensors=tensors)
 
 
-def _ours(tensors: Mapping[str, Rows], batch: int, *, name: str, suppression: str) -> list[Rows]:
+def _ours(
+    tensors: Mapping[str, Rows], batch: int, *, name: str, suppression: str, classes: int | None
+) -> list[Rows]:
     rows = tensors[name]
+    if classes is not None and rows.shape[-1] != 5 + classes:
+        raise ArtifactError(
+            f"the output has {rows.shape[-1]} columns; expected 5 + {classes}, one a class name beside boxes and "
+            "objectness: name its classes with --names FILE"
+        )
     if rows.ndim > OF_ONE_IMAGE:  # (B, 1, N, 5 + C)
         rows = _flat(rows, columns_first=False)
     return _as_many(split_batch(rows, suppression, batch), batch)

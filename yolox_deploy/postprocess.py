@@ -22,7 +22,7 @@ from yolox_deploy.detections import Detections
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.nms import descending, nms
 from yolox_deploy.thresholds import Thresholds
-from yolox_deploy.types import Letterboxed
+from yolox_deploy.types import MOST_ROWS, Letterboxed
 
 __all__ = ["decode", "postprocess"]
 
@@ -53,7 +53,7 @@ def anchor_grid(size: Sequence[int], strides: Sequence[int] = STRIDES, *, priors
     With several `priors` each level's points come so many times, one after another.
 
     Raises:
-        UsageError: a side is not a positive multiple of the largest stride.
+        UsageError: a side is not a positive multiple of the largest stride, or there are too many anchor points.
     """
     try:
         height, width = (operator.index(side) for side in size)
@@ -62,6 +62,11 @@ def anchor_grid(size: Sequence[int], strides: Sequence[int] = STRIDES, *, priors
     step = max(strides)
     if min(height, width) < step or height % step or width % step:
         raise UsageError(f"the input size is {height}x{width}; both sides must be multiples of {step}")
+    if not 1 <= priors * sum(height // stride * (width // stride) for stride in strides) <= MOST_ROWS:
+        raise UsageError(
+            f"the input size is {height}x{width} and priors is {priors}; expected at least 1, and at most {MOST_ROWS} "
+            "anchor points"
+        )
     return _grid(height, width, tuple(strides), priors)
 
 
@@ -261,8 +266,16 @@ def split_batch(output: NDArray[Any], suppression: str, batch: int) -> list[NDAr
             score, class.
         suppression: as in `ArtifactInfo`.
         batch: images that went in, which a graph that suppresses may have found nothing in.
+
+    Raises:
+        ArtifactError: `output` is not (K, 7) where the graph suppresses.
     """
     if suppression == "in_graph":
+        if output.ndim != 2 or output.shape[1] != 7:
+            raise ArtifactError(
+                f"the output is {output.shape}; a graph that suppresses by itself answers (K, 7): state how this one "
+                "answers with --override suppression=none"
+            )
         return [output[output[:, 0] == place, 1:] for place in range(batch)]
     return list(output)
 

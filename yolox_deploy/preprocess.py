@@ -98,18 +98,6 @@ def letterbox(image: NDArray[np.uint8], size: Sequence[int]) -> tuple[NDArray[np
     return canvas, ratio
 
 
-def _table(convention: InputConvention) -> NDArray[Any]:
-    """Return (channels, 256): the tensor's value for each of its channels and each pixel value."""
-    count = convention.channels
-    # One value stands for all channels, and so do three alike, which the convention lets pass for any number.
-    mean, std = (
-        np.array(values if len(values) == count else values[:1] * count, np.float64)[:, None]
-        for values in (convention.mean, convention.std)
-    )
-    values = ((np.arange(256) * convention.scale - mean) / std).astype(np.float32)
-    return values.astype(convention.dtype)
-
-
 def _looked_up(pixels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
     if table.dtype == np.float16:
         # OpenCV looks up no halves, but bits of their size; NumPy's cast takes six times as long.
@@ -132,7 +120,7 @@ class Preprocessor:
         self.size = as_size(size)
         self.convention = convention = convention or InputConvention()
         count = convention.channels
-        table = _table(convention)
+        table = convention.table()
         self._pad = table[:, convention.pad_value, None, None]
         self._swapped = convention.color_order in ("RGB", "RGBA")
         self._planar = convention.layout == "NCHW" and count > 1

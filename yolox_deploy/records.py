@@ -1,11 +1,13 @@
 """Records of ours: frozen dataclasses as files of JSON or TOML and back, guided by their type hints.
 
-All that is read goes through `parse`, and `convert` alone knows whether a value is of a type. A field's metadata may
-say "was" (its name in files from before it was renamed) and "exact" (it has to be there, without unknown keys in it).
+All that is read goes through `documents`, and `convert` alone knows whether a value is of a type. A field's
+metadata may say "was" (its name in files from before it was renamed) and "exact" (it has to be there, without unknown
+keys in it).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import reprlib
 import sys
@@ -16,11 +18,15 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from yolox_deploy.errors import InputError, YoloxDeployError
+from yolox_deploy import documents
+from yolox_deploy.errors import InputError, MissingExtraError, YoloxDeployError, reason_of
 from yolox_deploy.files import write_text
 from yolox_deploy.signatures import of_file
 
 _T = TypeVar("_T")
+
+CHECKSUM = "checksum"
+"""The key of a record's SHA-256. A record without one, as people write them, is read as it is."""
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -47,6 +53,7 @@ class FileKind:
         error: the class of all that is raised.
         schema, version: what stands under "schema" and "schema_version", the newest that can be read; None for nothing.
         beside: keys beside these and the record's: all are there, and no others. None lets any stand.
+        size: bytes that a file may have; of a kind that may be larger than usual, see `parse_json`, not `strict`.
     """
 
     cure: str
@@ -56,6 +63,7 @@ class FileKind:
     schema: str | None = None
     version: int | None = None
     beside: Collection[str] | None = None
+    size: int = documents.SIZE
 
     @property
     def header(self) -> dict[str, Any]:
@@ -64,7 +72,12 @@ class FileKind:
         return {key: value for key, value in both.items() if value is not None}
 
 
-ANNOTATIONS = FileKind("expected COCO's JSON", foreign="is not JSON", missing="no annotation file at")
+ANNOTATIONS = FileKind(
+    "expected COCO's JSON",
+    foreign="is not JSON",
+    missing="no annotation file at",
+    size=documents.LARGE_SIZE,
+)
 
 
 def load(target: type[_T], path: Path, kind: FileKind) -> _T:
@@ -73,22 +86,30 @@ def load(target: type[_T], path: Path, kind: FileKind) -> _T:
 
 
 def save(value: Any, path: Path, kind: FileKind, **beside: Any) -> None:
-    """Write a record for `load`; makes the folder."""
-    write_text(path, json.dumps({**kind.header, **asdict(value), **beside}, indent=1) + "\n")
+    """Write a record for `load`, with a checksum; makes the folder."""
+    write_text(path, sealed({**kind.header, **asdict(value), **beside}))
 
 
-def read(path: Path, kind: FileKind, parser: Callable[[Any], Any] = json.loads) -> Any:
-    """What a file holds, read by `parser` (JSON: of its bytes); the error of `kind` where that cannot be."""
+def sealed(table: Mapping[str, Any], **style: Any) -> str:
+    """A JSON text of `table` with its checksum, of which `decode` tells a damaged one; `style` as of `json.dumps`."""
+    return json.dumps({**table, CHECKSUM: _checksum(table)}, indent=1, **style) + "\n"
+
+
+def _checksum(table: Mapping[str, Any]) -> str:
+    """The SHA-256 of all but the checksum, whatever the order of the keys and the white space."""
+    rest = {key: value for key, value in table.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def read(path: Path, kind: FileKind, parser: Callable[[bytes], Any] | None = None) -> Any:
+    """What a file holds, read by `parser` (None: as JSON); the error of `kind` where that cannot be."""
     with _refusing(kind, path, kind.foreign):
-        return parse(path.read_bytes(), parser)
+        content = documents.read(path, kind.size)
+        return _json(content, kind) if parser is None else parser(content)
 
 
-def parse(text: str | bytes, parser: Callable[[Any], Any] = json.loads) -> Any:
-    """The values in a text; ValueError where `parser` refuses it."""
-    try:
-        return parser(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+def _json(content: bytes | str, kind: FileKind) -> Any:
+    return documents.parse_json(content, size=kind.size, strict=kind.size <= documents.SIZE)
 
 
 def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
@@ -96,16 +117,23 @@ def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
     The error of `kind` where they are of another kind, of a newer version, or damaged: names the field.
     """
     with _refusing(kind, where, kind.foreign):
-        table = convert(parse(values) if isinstance(values, str) else values, Mapping[str, Any])
+        table = convert(_json(values, kind) if isinstance(values, str) else values, Mapping[str, Any])
         if kind.schema not in (None, table.get("schema")):
             raise _Mismatch("schema", repr(kind.schema), table.get("schema", MISSING))
         version = convert(table.get("schema_version"), int, "schema_version") if kind.version else 0
+        if kind.version and version < 1:
+            raise _Mismatch("schema_version", "at least 1", version)
     if version > (kind.version or 0):
         raise kind.error(
             f"{where} has schema version {version}, this yolox-deploy reads {kind.version}; "
             "update it with: pip install -U yolox-deploy"
         )
-    rest = {key: value for key, value in table.items() if key not in kind.header}
+    if kind.header and CHECKSUM in table and table[CHECKSUM] != _checksum(table):
+        raise kind.error(
+            f"{where} is damaged, or was edited: its checksum does not fit. Copy or make it again; if it was edited on "
+            f'purpose, remove the line "{CHECKSUM}" from it'
+        )
+    rest = {key: value for key, value in table.items() if key not in (*kind.header, CHECKSUM)}
     # Without a header nothing tells a damaged file from one of another kind.
     with _refusing(kind, where, "is damaged" if kind.header else kind.foreign):
         record: _T = convert(rest, target, beside=kind.beside)
@@ -200,13 +228,18 @@ def _dataclass(value: Mapping[str, Any], hint: Any, at: str, beside: Collection[
 def _refusing(kind: FileKind, where: object, said: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (MemoryError, MissingExtraError):
+        raise
+    except Exception as error:
         told = f"{kind.missing} {where}" if kind.missing and isinstance(error, OSError) else f"{where} {said}"
-        reason = _other_kind(where) if isinstance(error, ValueError) else None
-        raise kind.error(f"{told} ({reason or getattr(error, 'strerror', error)}); {kind.cure}") from error
+        reason = None if isinstance(error, OSError | YoloxDeployError) else _other_kind(where)
+        raise kind.error(f"{told} ({reason or reason_of(error)}); {kind.cure}") from error
 
 
 def _other_kind(where: object) -> str | None:
     """What a file is that holds no text, and what mends it."""
-    found = of_file(where) if isinstance(where, Path) else None
+    try:
+        found = of_file(where) if isinstance(where, Path) else None
+    except (OSError, ValueError):
+        return None
     return f"it is {found.name}: {found.mend(where)}" if found and found.family != "text" else None

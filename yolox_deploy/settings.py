@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass, replace
 from fractions import Fraction
@@ -36,11 +37,13 @@ def typed(
     found = {}
     for name, value in flatten(values).items():
         if name not in hints:
-            raise unknown(what, name, list(hints))
+            raise unknown(what, str(name), list(hints))
         try:
             found[name] = _convert(value, hints[name])
-        except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
-            raise UsageError(f"{name} is {value!r}; expected {in_words(hints[name])}") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{name} is {reprlib.repr(value)}; expected {in_words(hints[name])}") from error
     return found
 
 
@@ -88,7 +91,7 @@ def text(value: object) -> str:
 
 
 def _convert(value: Any, hint: Any) -> Any:
-    """`value` as `hint`; ValueError, TypeError, KeyError or ZeroDivisionError where it is none."""
+    """`value` as `hint`; whatever Python raises where it is none."""
     options = get_args(hint)
     if type(None) in options:
         if value is None or value == "none":
@@ -124,6 +127,6 @@ def _tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
 def unknown(what: str, name: str, known: list[str]) -> UsageError:
     """The error for a name that is none of `known`, with the nearest one."""
     short = {item.rpartition(".")[2]: item for item in known}
-    close = difflib.get_close_matches(name.rpartition(".")[2], short, n=1)
+    close = difflib.get_close_matches(name.rpartition(".")[2][:100], short, n=1)
     hint = f"; did you mean {short[close[0]]}?" if close else ""
-    return UsageError(f"there is no {what} called {name!r}; {what}s: {', '.join(known)}{hint}")
+    return UsageError(f"there is no {what} called {reprlib.repr(name)}; {what}s: {', '.join(known)}{hint}")

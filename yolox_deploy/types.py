@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import operator
+import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from numbers import Integral, Real
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, UsageError
 
@@ -49,6 +54,12 @@ LAYOUTS = ("NCHW", "NHWC")
 INPUT_DTYPES = ("float32", "float16", "uint8")
 COLOR_ORDERS = {"BGR": 3, "RGB": 3, "GRAY": 1, "BGRA": 4, "RGBA": 4}
 """Order of the channels -> how many there are."""
+MOST_ROWS = 1 << 23
+"""Anchor points of an input, each as often as it has priors."""
+MOST_OUTPUTS = 100
+"""Tensors of a file, and columns of a row of finished detections."""
+LONGEST_TEXT = 1000
+"""Characters of a name; those of tensors may be long."""
 RESIZES = ("letterbox", "letterbox_center", "stretch")
 USUAL_ORDERS = {3: "BGR", 1: "GRAY", 4: "BGRA"}
 """Channels of an input -> the order that they have where nobody says another."""
@@ -88,28 +99,56 @@ class InputConvention:
                 "the model from its checkpoint with `yolox-deploy export`"
             )
         for what, value, known in (
-            ("colour order", self.color_order, COLOR_ORDERS),
-            ("resize", self.resize, RESIZES),
+            ("input.color_order", self.color_order, COLOR_ORDERS),
+            ("input.resize", self.resize, RESIZES),
         ):
-            if value not in known:
-                raise ArtifactError(f"{what} is {value!r}; expected {', '.join(map(repr, known))}")
-        if not 0 <= self.pad_value <= 255 or 0 in self.std:
-            raise ArtifactError(f"padding {self.pad_value} (expected 0-255) or deviation {self.std} (not 0)")
-        self._check_count("mean", self.mean, 0.0)
-        self._check_count("std", self.std, 1.0)
+            if not isinstance(value, str) or value not in known:
+                raise unfit(what, value, ", ".join(map(repr, known)))
+        if not is_whole(self.pad_value) or not 0 <= self.pad_value <= 255:
+            raise unfit("input.pad_value", self.pad_value, "a whole number from 0 to 255")
+        if not is_finite(self.scale) or self.scale == 0:
+            raise unfit("input.scale", self.scale, "a finite number that is not 0")
+        self._check_values("mean", self.mean, 0.0)
+        self._check_values("std", self.std, 1.0)
+        if not all(value > 0 for value in self.std):
+            raise unfit("input.std", self.std, "numbers above 0")
+        self._check_pixels()
         if self.dtype == "uint8" and not self.is_identity:
             raise ArtifactError(
                 "a uint8 input cannot be scaled or normalised outside the graph; expected scale 1, mean 0 and std 1, "
                 f"found {self.scale:g}, {self.mean} and {self.std}"
             )
 
-    def _check_count(self, name: str, values: tuple[float, ...], neutral: float) -> None:
+    def _check_values(self, name: str, values: tuple[float, ...], neutral: float) -> None:
+        if not isinstance(values, tuple | list) or not all(map(is_finite, values)):
+            raise unfit(f"input.{name}", values, "finite numbers, one a channel or one for all")
         # Three neutral values are the default, which says nothing about the number of channels.
         if len(values) not in (1, self.channels) and tuple(values) != (neutral,) * 3:
             raise ArtifactError(
-                f"{name} has {len(values)} values; expected {self.channels}, one a channel of "
+                f"input.{name} has {len(values)} values; expected {self.channels}, one a channel of "
                 f"{self.color_order}, or one for all"
             )
+
+    def _check_pixels(self) -> None:
+        """Refuse numbers that leave nothing of a pixel's value in the tensor: the model would find nothing."""
+        ends = self.table()[:, [0, -1]]
+        if not np.isfinite(ends).all() or (ends[:, 0] == ends[:, 1]).any():
+            raise ArtifactError(
+                f"input.scale {self.scale:g}, input.mean {self.mean} and input.std {self.std} turn pixels from 0 to "
+                f"255 into values from {ends[:, 0].tolist()} to {ends[:, 1].tolist()}; expected two finite numbers"
+            )
+
+    def table(self) -> NDArray[Any]:
+        """(channels, 256) the tensor's value for each of its channels and each pixel value, of its `dtype`."""
+        count = self.channels
+        # One value stands for all channels, and so do three alike, which the convention lets pass for any number.
+        mean, std = (
+            np.array(values if len(values) == count else values[:1] * count, np.float64)[:, None]
+            for values in (self.mean, self.std)
+        )
+        with np.errstate(all="ignore"):
+            values = ((np.arange(256) * np.float64(self.scale) - mean) / std).astype(np.float32)
+            return values.astype(self.dtype)
 
     @property
     def channels(self) -> int:
@@ -162,6 +201,14 @@ class OutputConvention:
     normalized: bool = False
 
     def __post_init__(self) -> None:
+        for what, names in (("output.tensors", self.tensors), ("output.columns", self.columns)):
+            if not are_texts(names, MOST_OUTPUTS):
+                raise unfit(what, names, f"at most {MOST_OUTPUTS} names")
+        if len(set(self.tensors)) < len(self.tensors):
+            raise unfit("output.tensors", self.tensors, "different names")
+        for what in ("columns_first", "coarse_first", "logits", "normalized"):
+            if not isinstance(getattr(self, what), bool):
+                raise unfit(f"output.{what}", getattr(self, what), "true or false")
         named = [name for name in self.columns if name != "-"]
         blocks = {"boxes", "classes"} <= set(named) <= {"boxes", "objectness", "classes"}
         single = set(DETECTION_COLUMNS) <= set(named) <= {*DETECTION_COLUMNS, "batch"}
@@ -176,6 +223,39 @@ class OutputConvention:
     def finished(self) -> bool:
         """Whether a row is a detection (box, one score, one class), not a prediction of all classes."""
         return "class" in self.columns
+
+
+def unfit(name: str, value: object, expected: str) -> ArtifactError:
+    """The error for a field of a description, by its dotted name."""
+    return ArtifactError(f"{name} is {reprlib.repr(value)}; expected {expected}")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold, and no truth value."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def are_texts(values: object, most: int) -> TypeGuard[Sequence[str]]:
+    """Whether it is a list of at most so many texts, none of them overlong or with something that is not written."""
+    return isinstance(values, tuple | list) and len(values) <= most and all(map(is_plain, values))
+
+
+def is_plain(value: object) -> TypeGuard[str]:
+    """Whether it is a text of one line that UTF-8 can hold: no control characters, no halves of characters."""
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT and not _UNWRITTEN.search(value)
+
+
+_UNWRITTEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Letterboxed(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any
 from yolox_deploy import records
 from yolox_deploy.benchmarks.report.results import BenchReport, Row
 from yolox_deploy.benchmarks.report.tables import ABSENT, Table
+from yolox_deploy.documents import parse_json
 
 HEADINGS = {
     **{name: (name, ".1f") for name in ("AP50", "AP75", "APs", "APm", "APl")},
@@ -58,7 +59,7 @@ class PublishedPoint:
 @cache
 def published() -> tuple[str, tuple[PaperTable, ...]]:
     """The source of the published numbers and the tables."""
-    content = records.parse((resources.files(__package__) / "paper_tables.json").read_text(encoding="utf-8"))
+    content = parse_json((resources.files(__package__) / "paper_tables.json").read_text(encoding="utf-8"))
     return str(content["source"]), records.convert(content["tables"], tuple[PaperTable, ...])
 
 

@@ -283,10 +283,11 @@ def test_a_full_disk_is_told_with_the_path_and_the_way_on(toy: Path, tree: Path,
 
 
 def test_names_of_folders_suit_any_disk() -> None:
-    names = ["person", "a/b", "a\\b", "..", "", "Person", "con: x.", "a" * 300]
+    names = ["person", "a/b", "a\\b", "..", "", "Person", "con: x.", "a" * 300, "../../x", "犬" * 300]
     given = folder_names(names)
     assert given[:7] == ("person", "a_b", "a_b_2", "class_3", "class_4", "Person_5", "con_ x")
     assert len(given[7]) == 100
+    assert given[8:] == ("_.._x", "犬" * 33)
 
 
 @pytest.fixture

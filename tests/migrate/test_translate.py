@@ -655,6 +655,36 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -
         migrate(path)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0x" + "f" * 9999,
+        "9**9**9",
+        "'a' * 10**9",
+        "[0] * 10**9",
+        "f'{1:>1000000000}'",
+        "[" * 90 + "]" * 90,
+        "1e999",
+    ],
+)
+def test_a_value_that_is_no_setting_is_left_over(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from yolox.exp import Exp as Base\nclass Exp(Base):\n    def __init__(self):\n        super().__init__()\n"
+        f"        self.depth = 0.33\n        self.width = 0.5\n        self.mosaic_prob = {value}\n"
+    )
+    migration = migrate(path)
+    assert len(to_toml(migration)) < 10_000
+    assert any("mosaic_prob" in item.told(path) for item in migration.leftovers)
+
+
+def test_a_file_of_no_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(b"#" * (1 << 21))
+    with pytest.raises(InputError, match="larger than 1 MB"):
+        migrate(path)
+
+
 def test_no_file_a_folder_and_two_classes_are_refused(write: Write, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.py cannot be read \(No such file"):
         migrate(tmp_path / "none.py")

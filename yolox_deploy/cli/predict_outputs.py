@@ -96,10 +96,12 @@ class Drawn(Output):
 
         target = self._target(item)
         self._rate = video_rate(item.path) or USUAL_RATE
-        part = target.with_name(f".{target.stem}.new{target.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with replacing(target, part), VideoWriter(part, self._rate) as self._video:
+            with (
+                replacing(target, suffix=target.suffix) as part,
+                VideoWriter(part, self._rate) as self._video,
+            ):
                 yield
         finally:
             self._video = None
@@ -226,7 +228,9 @@ def folder_names(class_names: Sequence[str]) -> tuple[str, ...]:
     given: list[str] = []
     taken: set[str] = set()
     for class_id, class_name in enumerate(class_names):
-        name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", class_name).strip(" .")[:100] or f"class_{class_id}"
+        plain = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", class_name)
+        short = plain.encode(errors="replace")[:100].decode(errors="ignore")  # disks count bytes
+        name = short.strip(" .") or f"class_{class_id}"
         while name.lower() in taken:
             name = f"{name}_{class_id}"
         taken.add(name.lower())

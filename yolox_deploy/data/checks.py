@@ -81,7 +81,7 @@ def _check_classes(
             tuple(f"class {item}" for item in np.unique(dataset.classes[beyond])[:EXAMPLES]),
             f"objects of a class that has no name: classes are 0 to {len(names) - 1}",
         )
-    counts = np.bincount(dataset.classes[trained], minlength=len(names))[: len(names)]
+    counts = np.bincount(dataset.classes[trained].clip(max=len(names)), minlength=len(names))[: len(names)]
     absent = [name for name, count in zip(names, counts, strict=True) if not count]
     if absent and counts.any():
         meaning = f"classes without any object: {consequence}"

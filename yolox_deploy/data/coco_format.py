@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,10 @@ def _categories(file: Path, items: Sequence[Any], tally: Tally) -> dict[Key, str
     categories: dict[Key, str] = {}
     for position, item in enumerate(items):
         try:
-            key, name = id_key(item, "id"), str(item["name"])
+            key, name = id_key(item, "id"), item["name"]
+            if not isinstance(name, str | int) or isinstance(name, bool):
+                raise ValueError(f"name is {reprlib.repr(name)}; expected a text")
+            name = str(name)
         except MALFORMED as error:
             meaning = "categories are malformed"
             tally.fail("malformed_category", meaning, f"{entry(position, item)}: {reason(error)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from yolox_deploy.data.layout import Layout, Part
 from yolox_deploy.data.pairs import ROLES
 from yolox_deploy.data.report import EXAMPLES, Problem
 from yolox_deploy.data.split_names import PARTS, PartName, first, part_of
+from yolox_deploy.documents import parse_json, read
 
 USUAL: dict[PartName, tuple[str, ...]] = {
     "train": ("train2017", "train2014", "train"),
@@ -80,8 +80,8 @@ def is_coco(file: Path) -> bool:
         if file.stat().st_size > _SMALL:
             with file.open("rb") as opened:
                 return _HEAD.search(opened.read(1 << 16)) is not None
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(read(file), strict=False)
+    except (OSError, ValueError):
         return False
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in _KEYS)
 

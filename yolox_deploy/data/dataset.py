@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.class_names import check_names
 from yolox_deploy.data.report import Problem, Tally
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image
@@ -238,8 +239,9 @@ def dataset_from_rows(
     """Pack what a reader yields, picture by picture, into arrays; and what it has counted in `tally` by then.
 
     Raises:
-        InputError: there are no pictures, or an id is too large for 64 bits.
+        InputError: there are no pictures, an id is too large for 64 bits, or a class name is not to be written.
     """
+    check_names(tuple(class_names), InputError, f"{source}: ")
     names: list[bytes] = []
     images, sizes, measured, counts = array("q"), array("i"), array("b"), array("q")
     classes, boxes, areas, crowds, difficult = array("q"), array("d"), array("d"), array("b"), array("b")

@@ -7,6 +7,7 @@ since, what it says is taken.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,14 +17,23 @@ from pathlib import Path
 from yolox_deploy import records
 from yolox_deploy.data.dataset import ObjectRow, PictureRow
 from yolox_deploy.data.report import Tally
+from yolox_deploy.documents import LARGE_SIZE
+from yolox_deploy.errors import InputError
 from yolox_deploy.files import write_text
 
 FILE_NAME = "yolox_deploy_extras.json"
 KIND = records.FileKind(
-    "remove it, or convert the data set again", schema="yolox-deploy/extras", version=1, beside=()
+    "remove it, or convert the data set again",
+    schema="yolox-deploy/extras",
+    version=1,
+    beside=(),
+    size=LARGE_SIZE,
 )
 
 Box = tuple[float, float, float, float]
+
+_LARGEST = 1e30
+"""More than a number of any box, and less than float32 can hold."""
 
 _TOLERANCE = 0.01  # pixels, by which a label file may differ; it has fewer digits
 
@@ -38,6 +48,13 @@ class KeptObject:
     crowd: bool = False
     difficult: bool = False
     rings: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        values = itertools.chain(self.box, (self.area,), *self.rings)
+        if not all(abs(value) < _LARGEST for value in values) or any(len(ring) % 2 for ring in self.rings):
+            raise InputError(
+                f"an object has the box {self.box} and area {self.area}, or a ring of no points x, y"
+            )
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,14 @@ class Extras:
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     pictures: Mapping[str, KeptPicture] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.category_ids) != len(self.class_names):
+            raise ValueError(f"{len(self.category_ids)} category ids for {len(self.class_names)} class names")
+        known = range(len(self.class_names))
+        for name, picture in self.pictures.items():
+            if not all(item.class_id in known for item in picture.objects):
+                raise ValueError(f"{name[:80]} has an object of a class without a name")
 
     def ids_of(self, class_names: Sequence[str]) -> tuple[int, ...] | None:
         """The category ids, where the classes are still these."""

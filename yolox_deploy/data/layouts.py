@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from yolox_deploy.data.coco_layouts import find_any_coco, find_usual_coco
@@ -16,7 +17,7 @@ from yolox_deploy.data.split_names import SPLITS, PartName, Split
 from yolox_deploy.data.splits import VAL_SHARE, Splits, match_classes, split_by_seed, with_problems
 from yolox_deploy.data.voc_layouts import find_voc, xml_layout
 from yolox_deploy.data.yolo_layouts import YAML_SUFFIXES, find_lists, find_usual_yolo, find_yaml, txt_layout
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import InputError, UsageError, translating
 from yolox_deploy.paths import walk
 
 _LAYOUTS = (
@@ -100,11 +101,22 @@ def read_splits(layout: Layout, folder: object, *, val_share: float = VAL_SHARE,
 
 
 def find_layout(folder: Path) -> Layout:
-    """How a data set is laid out.
+    """How a data set is laid out; its parts raise nothing else than InputError either.
 
     Raises:
         InputError: there is no such folder, or nothing that is known; lists what is there.
     """
+    with translating(InputError, f"the data set {folder} cannot be read"):
+        found = _find_layout(folder)
+    return replace(found, parts={name: partial(_read, folder, part) for name, part in found.parts.items()})
+
+
+def _read(folder: Path, part: Part) -> DetectionDataset:
+    with translating(InputError, f"the data set {folder} cannot be read"):
+        return part()
+
+
+def _find_layout(folder: Path) -> Layout:
     if not folder.exists():
         raise InputError(f"no data set folder at {folder}")
     if folder.is_file() and folder.suffix.lower() not in YAML_SUFFIXES:
@@ -116,7 +128,7 @@ def find_layout(folder: Path) -> Layout:
     found = next((layout for find in finders if (layout := find(folder)) is not None), None)
     if found is None and folder.is_dir():
         inner = _only_folder(folder)
-        found = find_paired(folder) if inner is None else find_layout(inner)
+        found = find_paired(folder) if inner is None else _find_layout(inner)
     if found is None:
         raise InputError(
             f"{folder} is laid out in no way known here: {_seen(folder)}; {_CURE}. Known are {_LAYOUTS}"

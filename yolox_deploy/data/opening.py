@@ -19,7 +19,7 @@ from yolox_deploy.data.voc_files import VocFiles
 from yolox_deploy.data.voc_format import Pair, read_voc, read_xml
 from yolox_deploy.data.yolo_format import read_txt, read_yolo
 from yolox_deploy.data.yolo_layouts import class_names
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import InputError, UsageError, translating
 
 _KINDS = (
     "a COCO JSON, a folder of XML or YOLO text files, an image set of VOC, or a text file that lists pictures"
@@ -107,7 +107,11 @@ def read_named(
     Raises:
         InputError: they cannot be read.
     """
-    xml = xml or _XmlFolders((annotations,))
+    with translating(InputError, f"the annotations {annotations} cannot be read"):
+        return _read_named(annotations, images, part, xml or _XmlFolders((annotations,)))
+
+
+def _read_named(annotations: Path, images: Path | None, part: PartName, xml: _XmlFolders) -> DetectionDataset:
     if not annotations.exists():
         raise InputError(f"no annotations at {annotations}; expected {_KINDS}")
     if images is not None and not images.is_dir():

@@ -51,6 +51,8 @@ def _counts(counts: Any) -> list[int] | NDArray[np.int64]:
     while position < len(text):
         value, shift, more = 0, 0, True
         while more:
+            if shift > 60:
+                raise ValueError("a run has more than 64 bits")
             digit = text[position] - 48
             value |= (digit & 0x1F) << shift
             more = bool(digit & 0x20)

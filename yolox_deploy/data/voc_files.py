@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, NamedTuple
 
 from yolox_deploy.data.report import Tally
-from yolox_deploy.errors import InputError
+from yolox_deploy.documents import parse_xml, read
+from yolox_deploy.errors import InputError, reason_of
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 Box = tuple[float, float, float, float]
 
@@ -70,9 +73,9 @@ class VocFiles:
 def parse_voc(path: Path) -> VocFile:
     """Read one file; what is at fault is told in the result."""
     try:
-        tree = ElementTree.parse(path).getroot()
-    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
-        return VocFile(broken=f"is not XML ({error})")
+        tree = parse_xml(read(path))
+    except (OSError, ValueError) as error:
+        return VocFile(broken=f"is not XML ({reason_of(error)})")
     objects: list[VocObject] = []
     malformed: list[str] = []
     swapped: list[str] = []
@@ -98,11 +101,11 @@ def parse_voc(path: Path) -> VocFile:
     return VocFile(tuple(objects), _size(tree), None, tuple(malformed), tuple(swapped))
 
 
-def _is_set(item: ElementTree.Element, key: str) -> bool:
+def _is_set(item: Element, key: str) -> bool:
     return item.findtext(key, "0").strip() == "1"
 
 
-def _size(tree: ElementTree.Element) -> tuple[int, int]:
+def _size(tree: Element) -> tuple[int, int]:
     try:
         return int(tree.findtext("size/height", "0")), int(tree.findtext("size/width", "0"))
     except ValueError:

@@ -121,7 +121,7 @@ def _pairs(listed: Sequence[tuple[Path, str]]) -> list[Pair]:
         name = stem.rpartition("/")[2]
         annotation = root / "Annotations" / f"{stem}.xml"
         picture = place / pictures(place).get(name, f"{name}.jpg")
-        pairs.append((picture, annotation if annotation.is_file() else None))
+        pairs.append((picture, annotation if os.path.isfile(annotation) else None))
     return pairs
 
 

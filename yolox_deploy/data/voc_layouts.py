@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -107,4 +108,4 @@ def _annotated_sets(roots: Sequence[Path], name: str, first: int | None) -> list
 def _is_annotated(image_set: Path, first: int | None) -> bool:
     """Whether any of the first pictures is; others' sets may begin with many that show no object."""
     annotations = image_set.parents[2] / "Annotations"
-    return any((annotations / f"{stem}.xml").is_file() for stem in picture_stems(image_set)[:first])
+    return any(os.path.isfile(annotations / f"{stem}.xml") for stem in picture_stems(image_set)[:first])

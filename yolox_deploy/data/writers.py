@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -91,8 +92,11 @@ def _names(data: DetectionDataset, taken: set[str], *, flat: bool) -> list[str]:
             folders.pop(0)
         if flat or ".." in folders:
             folders = []
-        # Text files of names are UTF-8.
-        stem, suffix = (text.encode(errors="replace").decode() for text in (path.stem, path.suffix))
+        # Text files of names are UTF-8, a name a line, and XML has no control characters.
+        stem, suffix = (
+            re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "_", text.encode(errors="replace").decode())
+            for text in (path.stem, path.suffix)
+        )
         number, new = 1, PurePosixPath(*folders, stem)
         while new.as_posix().casefold() in taken:
             number += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -20,10 +21,12 @@ from yolox_deploy.data.picture_size import size_or_unknown
 from yolox_deploy.data.places import SAMPLE
 from yolox_deploy.data.report import Tally
 from yolox_deploy.data.voc_format import Pair
-from yolox_deploy.errors import InputError, require
+from yolox_deploy.documents import SLOW_SIZE, parse_yaml, read
+from yolox_deploy.errors import InputError, translating
 from yolox_deploy.files import read_lines
 from yolox_deploy.paths import walk
 from yolox_deploy.sources import IMAGE_SUFFIXES
+from yolox_deploy.types import is_plain
 
 _MOST_FOLDERS = 4
 """So many folders at the beginning of listed names may be others than here."""
@@ -111,16 +114,13 @@ def read_data_yaml(file: Path) -> DataYaml:
         InputError: it is no YAML, has no names, or their number is not its `nc`.
         MissingExtraError: PyYAML is not installed.
     """
-    yaml = require("yaml", "eval")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {file}: {error}") from error
+    with translating(InputError, f"cannot read {file}"):
+        content = parse_yaml(read(file, SLOW_SIZE))
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no keys; expected names, train and val")
     names = _names(file, content)
     base = file.parent / str(content.get("path") or ".")
-    base = base if base.is_dir() else file.parent
+    base = base if os.path.isdir(base) else file.parent
     found = {"train": content.get("train"), "val": content.get("val") or content.get("valid")}
     found["test"] = content.get("test")
     splits = {split: value for split, value in found.items() if value}
@@ -136,10 +136,15 @@ def _names(file: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
         names = None if None in names else names
     if not isinstance(names, list) or not names:
         found = content.get("names")
-        raise InputError(f"{file}: names is {found!r}; expected a list, or a mapping 0: name, 1: name, ...")
+        raise InputError(
+            f"{file}: names is {reprlib.repr(found)}; expected a list, or a mapping 0: name, 1: name, ..."
+        )
+    for class_id, name in enumerate(names):
+        if name is None or isinstance(name, list | dict | set | tuple | bytes):
+            raise InputError(f"{file}: names[{class_id}] is {reprlib.repr(name)}; expected a text")
     count = content.get("nc")
     if count is not None and str(count).strip() != str(len(names)):
-        raise InputError(f"{file}: nc is {count}, but there are {len(names)} names")
+        raise InputError(f"{file}: nc is {str(count)[:40]}, but there are {len(names)} names")
     return tuple(map(str, names))
 
 
@@ -149,22 +154,24 @@ def _keypoints(file: Path, content: Mapping[str, Any]) -> int:
         return 0
     if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)):
         raise InputError(
-            f"{file}: kpt_shape is {shape!r}; expected the number of keypoints and of their dimensions"
+            f"{file}: kpt_shape is {reprlib.repr(shape)}; expected the number of keypoints and of their dimensions"
         )
     return int(shape[0] * shape[1])
 
 
 def _sources(file: Path, base: Path, split: str, value: Any) -> list[Path]:
     items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str) for item in items):
-        raise InputError(f"{file}: {split} is {value!r}; expected a folder or a list of folders")
+    if not all(map(is_plain, items)):
+        raise InputError(f"{file}: {split} is {reprlib.repr(value)}; expected a folder or a list of folders")
     return [_existing(base, item) for item in items]
 
 
 def _existing(base: Path, name: str) -> Path:
     """Roboflow writes ../train/images for a folder that lies beside the file; above it may lie another data set's."""
     above, beside = base / name, base / name.removeprefix("../")
-    return beside if beside.exists() and (_ROBOFLOW.fullmatch(name) or not above.exists()) else above
+    if not os.path.exists(beside):
+        return above
+    return beside if _ROBOFLOW.fullmatch(name) or not os.path.exists(above) else above
 
 
 def _pictures(source: Path) -> list[Path]:

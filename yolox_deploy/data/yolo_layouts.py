@@ -13,7 +13,7 @@ from yolox_deploy.data.layout import Layout, Part
 from yolox_deploy.data.pairs import Paired, left_over, parts_of
 from yolox_deploy.data.split_names import PARTS, PartName, part_of
 from yolox_deploy.data.yolo_format import DataYaml, read_data_yaml, read_txt, read_yolo
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import InputError, translating
 from yolox_deploy.files import read_lines
 from yolox_deploy.paths import walk
 
@@ -119,8 +119,10 @@ def _names_in(file: Path) -> list[str]:
                     f"class {class_id} or {number - 1}; remove the empty line, or write a name there"
                 )
         return [name for _, name in lines]
-    rows = records.read(file, records.FileKind("expected Label Studio's notes")).get("categories", [])
-    return [str(row["name"]) for row in sorted(rows, key=lambda row: int(row["id"]))]
+    content = records.read(file, records.FileKind("expected Label Studio's notes"))
+    with translating(InputError, f"{file} has no sound categories", "expected Label Studio's notes"):
+        rows = sorted(content.get("categories", []), key=lambda row: int(row["id"]))
+        return [records.convert(row["name"], str, "name") for row in rows]
 
 
 def _usual_folder(folder: Path, part: PartName) -> Path | None:

@@ -19,6 +19,7 @@ from yolox_deploy.foreign.pixels import PIXELS, describe_scaled, first_weight, s
 from yolox_deploy.foreign.probe import Probe, layout_of
 from yolox_deploy.foreign.recognition import describe_outputs
 from yolox_deploy.outputs import row_reader
+from yolox_deploy.postprocess import anchor_grid
 from yolox_deploy.runtimes.base import Runtime
 from yolox_deploy.settings import changed, typed
 from yolox_deploy.types import InputConvention, OutputConvention, TensorSpec, as_size
@@ -225,7 +226,13 @@ def _check_outputs(info: ArtifactInfo, runtime: Runtime, error: type[YoloxDeploy
             f"{runtime.path}: expected one output as YOLOX files have, found {len(runtime.outputs)}; name "
             "those to read with --override output.tensors=..."
         )
-    columns = runtime.outputs[0].shape[-1]
+    *_, rows, columns = (None, None, *runtime.outputs[0].shape)
+    expected = len(anchor_grid(info.input_size, priors=info.priors))
+    if info.boxes == "raw" and rows not in (None, expected):
+        raise error(
+            f"{runtime.path}: the output has {rows} rows; input_size {info.input_size} with priors {info.priors} gives "
+            f"{expected}"
+        )
     if columns is not None and columns != 5 + len(info.class_names):
         raise error(
             f"{runtime.path}: {len(info.class_names)} class names for the {columns - 5} classes of its output"

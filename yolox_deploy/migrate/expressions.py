@@ -65,7 +65,10 @@ def evaluate(node: ast.expr, scope: Scope) -> Any:
 
 def shown(node: ast.AST) -> str:
     """The text of an expression on one line, shortened."""
-    text = " ".join(ast.unparse(node).split())
+    try:
+        text = " ".join(ast.unparse(node).split())
+    except (ValueError, RecursionError):  # a number of thousands of digits, or a long chain of operators
+        return "..."
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

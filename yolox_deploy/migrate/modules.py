@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolox_deploy.errors import InputError
+from yolox_deploy.documents import read
+from yolox_deploy.errors import InputError, reason_of
 from yolox_deploy.migrate.expressions import Scope, Unread, dotted, evaluate
 
 DEEPEST = 8
 """Files that lead from one to the next, and folders above a file in which its imports are looked for."""
+
+LONGEST_FILE = 1 << 20
+"""Bytes of a Python file."""
 
 CURE = "expected an Exp file of YOLOX, such as exps/example/custom/yolox_s.py"
 
@@ -65,14 +69,14 @@ def read_module(path: Path) -> Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes such as "E:\data": they are the file's affair
-            tree = ast.parse(path.read_bytes(), filename=str(path))
+            tree = ast.parse(read(path, LONGEST_FILE), filename=str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {CURE}") from error
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise InputError(f"{path}{line} is not Python 3 ({error.msg}); {CURE}") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{path} is not Python ({error}); {CURE}") from error
+    except Exception as error:  # MemoryError too: so Python's parser says that brackets are nested too deeply
+        raise InputError(f"{path} is not Python ({reason_of(error)}); {CURE}") from error
     module = Module(path, {"__file__": str(path.resolve())})
     _collect(tree.body, module)
     return module

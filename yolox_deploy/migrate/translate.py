@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import InputError, UsageError, translating
 from yolox_deploy.migrate.data_set import DataSet, read_data_set
 from yolox_deploy.migrate.exp_file import DEFAULTS, Exp, read_exp
 from yolox_deploy.migrate.leftovers import Leftover
+from yolox_deploy.migrate.modules import CURE
 from yolox_deploy.migrate.network import Network, read_network
 from yolox_deploy.migrate.own_code import read_own_code
 from yolox_deploy.models.zoo import SIZE_DIVISOR
@@ -113,6 +114,11 @@ def migrate(path: Path) -> Migration:
     Raises:
         InputError: it cannot be read, is no Python, or holds no Exp.
     """
+    with translating(InputError, f"{path} cannot be read as an Exp", CURE):
+        return _migrated(path)
+
+
+def _migrated(path: Path) -> Migration:
     exp = read_exp(path)
     network, data_set, code = read_network(exp), read_data_set(exp), read_own_code(exp)
     leftovers = [*network.leftovers, *data_set.leftovers, *code.leftovers]

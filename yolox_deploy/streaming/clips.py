@@ -243,7 +243,10 @@ def _free_path(folder: Path, clock: float, source: str, class_name: str) -> Path
     """The name of a clip, with a number where there is, or is about to be, one of that name."""
     when = datetime.fromtimestamp(clock, timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
     plain = re.sub(r"^\w+://|[?#].*$", "", source)
-    words = (re.sub(r"[^\w-]+", "-", text).strip("-")[-LONGEST_NAME:] for text in (plain, class_name))
+    words = (
+        re.sub(r"[^\w-]+", "-", text).strip("-").encode()[-LONGEST_NAME:].decode(errors="ignore")
+        for text in (plain, class_name)
+    )
     stem = "_".join([when, *words])
     for count in itertools.count(1):
         path = folder / f"{stem}{f'_{count}' if count > 1 else ''}{SUFFIX}"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy import records
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.documents import parse_json
+from yolox_deploy.errors import InputError, UsageError, reason_of
 from yolox_deploy.streaming.event_writer import RECORD, Counts, EventWriter, SeveralStreams
 from yolox_deploy.streaming.events import StreamEvent, StreamHeader, event_from_dict
 
@@ -86,7 +87,7 @@ def read_records(path: str | Path) -> tuple[StreamRecord, ...]:
     only = headers[0].source if len(headers) == 1 else None
     for number, line in enumerate(lines[1:], start=2):
         try:
-            values = records.parse(line)
+            values = parse_json(line, strict=False)
             if "detections" not in values:
                 for name, told in _told(values, only):
                     counts[name].told = told
@@ -95,10 +96,14 @@ def read_records(path: str | Path) -> tuple[StreamRecord, ...]:
             name = only or str(event.source)
             events[name].append(event)
             counts[name].add(event)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             if number == len(lines):  # broken off in the middle of a line
                 break
-            raise InputError(f"{file}, line {number}: not an answer of a stream ({error})") from error
+            raise InputError(
+                f"{file}, line {number}: not an answer of a stream ({reason_of(error)})"
+            ) from error
     try:
         return tuple(
             _record(header, counts[header.source], tuple(events[header.source])) for header in headers
@@ -110,7 +115,7 @@ def read_records(path: str | Path) -> tuple[StreamRecord, ...]:
 def _headers(line: str, file: Path) -> tuple[StreamHeader, ...]:
     """What the first line says of each source."""
     try:
-        several = "streams" in records.parse(line)
+        several = "streams" in parse_json(line, strict=False)
     except (TypeError, ValueError):
         several = False
     if not several:

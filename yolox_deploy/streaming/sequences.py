@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.class_names import match_classes
-from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.errors import InputError, UsageError, reason_of
 from yolox_deploy.records import ANNOTATIONS, read
 
 ARGOVERSE_RATE = 30.0
 """Frames a second where the file does not say."""
-
-_MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, order=True)
@@ -103,12 +101,14 @@ def read_sequences(
     folder = Path(images_dir) if images_dir is not None else _folder_of(file)
     try:
         return sequences_from_coco(content, folder, frame_rate=frame_rate)
-    except UsageError:
+    except (UsageError, MemoryError):
         raise
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    except _MALFORMED as error:
-        raise InputError(f"{file} is not a COCO annotation file with sequences ({error!r})") from error
+    except Exception as error:
+        raise InputError(
+            f"{file} is not a COCO annotation file with sequences ({reason_of(error)})"
+        ) from error
 
 
 def sequences_from_coco(
@@ -128,6 +128,8 @@ def sequences_from_coco(
     frames: list[list[AnnotatedFrame]] = [[] for _ in names]
     for image in content["images"]:
         sid = int(image.get("sid", 0))
+        if not 0 <= sid < len(names):
+            raise InputError(f"an image has the sequence (sid) {sid}; there are {len(names)}")
         index = int(image.get("fid", len(frames[sid])))
         path = folders[sid] / str(image["name"] if "name" in image else image["file_name"])
         frames[sid].append(AnnotatedFrame(index, int(image["id"]), path))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yolox_deploy.charts import draw_curves
-from yolox_deploy.errors import MissingExtraError, require
+from yolox_deploy.errors import InputError, MissingExtraError, require, translating
 from yolox_deploy.evaluation.coco import METRICS
 from yolox_deploy.files import naming, replacing
 from yolox_deploy.training.events import (
@@ -149,7 +149,10 @@ def read_log(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     rows = []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+    with (
+        translating(InputError, f"{path} is no log of training"),
+        path.open(newline="", encoding="utf-8", errors="replace") as file,
+    ):
         table = csv.DictReader(file)
         is_old = tuple(table.fieldnames or ())[: len(COUNTS)] != COUNTS
         for cells in table:

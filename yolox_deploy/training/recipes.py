@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from yolox_deploy import records
-from yolox_deploy.errors import UsageError, require
+from yolox_deploy.documents import parse_toml
+from yolox_deploy.errors import UsageError
 from yolox_deploy.models.model_config import Architecture, ModelConfig
 from yolox_deploy.models.naming import configured, get_config, named
 from yolox_deploy.models.zoo import SIZE_DIVISOR
@@ -206,8 +205,7 @@ def load_toml(path: Path) -> dict[str, object]:
         InputError: it cannot be read or is no TOML.
         MissingExtraError: Python 3.10 without tomli.
     """
-    toml = importlib.import_module("tomllib") if sys.version_info >= (3, 11) else require("tomli", "train")
-    return flatten(records.read(path, SETTINGS, lambda content: toml.loads(content.decode())))
+    return flatten(records.read(path, SETTINGS, parse_toml))
 
 
 def from_dict(values: Mapping[str, Any]) -> TrainConfig:
