@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.artifact import is_vouched
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, require
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
@@ -81,8 +80,8 @@ class NcnnRuntime(Runtime):
         self._free_size = height is None
         shape = (channels, height or ANY_SIZE[0], width or ANY_SIZE[1])
         self._pair = Pair(path, graph.layers, weights, input_name, output_names)
-        self._graph, self._vouched = graph, is_vouched(path)
-        self._checked: set[tuple[int, ...]] = set()
+        self._graph, self._vouched = graph, self.checked == "sha256"
+        self._fitting: set[tuple[int, ...]] = set()
         notes = (*notes, *self._check(shape))
         # An operation that works in place would write into the caller's array, or crash on it.
         borrowing = ("Convolution", "Reorg")
@@ -111,17 +110,17 @@ class NcnnRuntime(Runtime):
         layers that cannot be followed.
         """
         geometry = self._graph.follow(self._input_name, shape)
-        first, notes = not self._checked, []
+        first, notes = not self._fitting, []
         if not self._vouched and (first or geometry.unfollowed):
             notes += try_pair(self._pair, shape, geometry)
-        self._checked.add(shape)
+        self._fitting.add(shape)
         return tuple(notes)
 
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         image = inputs[self._input_name][0]
         if self._free_size:
             check_input_size((image.shape[1], image.shape[2]))
-            if image.shape not in self._checked:
+            if image.shape not in self._fitting:
                 self._check(image.shape)
         net = self._net
         self._check_open()  # after `net` is held: another thread may close in between

@@ -112,7 +112,9 @@ def test_travels_with_a_sidecar(converted: Converted, image: np.ndarray, tmp_pat
         (tmp_path / file.name).write_bytes(file.read_bytes())
     path = tmp_path / converted.path.name
     write_sidecar(path, converted.info)
-    assert read_sidecar(path) == converted.info
+    sidecar = read_sidecar(path)
+    assert sidecar is not None
+    assert (sidecar.info, sidecar.vouches) == (converted.info, True)
     with NcnnRuntime(path, NcnnOptions(threads=1)) as runtime:
         assert runtime.artifact == converted.info
         assert runtime.outputs[0].shape == (1, None, 8)
