@@ -99,7 +99,7 @@ class Drawn(Output):
         part = target.with_name(f".{target.stem}.new{target.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with replacing(target, part), VideoWriter(part, self._rate) as self._video:
+            with replacing(target, part), VideoWriter(part, self._rate, target) as self._video:
                 yield
         finally:
             self._video = None
