@@ -147,15 +147,17 @@ class VideoWriter:
         Raises:
             UsageError: there is no room for more; the file is removed.
         """
-        self._checked, size = self._written, self._part.stat().st_size
-        if size != self._bytes:
-            self._bytes, self._grown = size, self._written
+        self._checked = self._written
         try:
+            size = self._part.stat().st_size
             with tempfile.TemporaryFile(dir=self.path.parent, buffering=0) as probe:
                 probe.write(bytes(PROBE))
-            reason = None if self._written < self._grown + MOST_SILENT else "the file grows no more"
         except OSError as error:
             reason = error.strerror
+        else:
+            if size != self._bytes:
+                self._bytes, self._grown = size, self._written
+            reason = None if self._written < self._grown + MOST_SILENT else "the file grows no more"
         if reason is None:
             return
         self._failure = UsageError(
