@@ -9,7 +9,7 @@ ARGS ?=
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-alone lint types imports structure unit unit-core unit-rest unit-vendors gpu-acceptance clean
+.PHONY: demo test test-alone lint types imports structure unit unit-core unit-rest unit-vendors gpu-acceptance faults clean
 
 demo: $(VENV)/.demo
 	$(BIN)/yolox-deploy demo $(if $(WEIGHTS),--weights $(WEIGHTS))
@@ -63,6 +63,12 @@ test-alone: $(VENV)/.dev
 gpu-acceptance: $(VENV)/.demo
 	$(PIP) install -q -e ".[$(GPU_EXTRA)]"
 	$(BIN)/python -m yolox_deploy.benchmarks.studies.gpu_acceptance $(ARGS)
+
+# Damages model files, pictures, descriptions and more; a table of how it ended, and 1 where there is a fault.
+SEED ?= 0
+N ?= 1000
+faults: $(VENV)/.dev
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m yolox_deploy.benchmarks.faults --seed $(SEED) --n $(N) $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo predictions build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
