@@ -256,8 +256,8 @@ class Runtime(ABC):
             raise ClosedError(f"{self.path.name} was closed; open it again with Detector({self._call})")
         if self._process != os.getpid() and not self.loaded.survives_fork:
             raise UsageError(
-                f"{self.path.name} was opened by {self.name} in process {self._process} and cannot run in {os.getpid()}, "
-                f"which was forked from it and has none of its threads; {forks.CURE}"
+                f"{self.path.name} was opened by {self.name} in process {self._process} and cannot run in "
+                f"{os.getpid()}, which was forked from it and has none of its threads; {forks.CURE}"
             )
 
     def _check_file(self) -> None:

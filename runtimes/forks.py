@@ -1,8 +1,8 @@
 """What becomes of loaded models in a process that was forked: it has their memory, and none of their threads.
 
-Seen with two threads: ONNX Runtime and OpenVINO still answer there, the same to the bit, but whoever frees a model waits
-for its threads for ever, at the exit of the process too. NCNN and PyTorch compute by OpenMP, which waits for threads
-that never come, also in models that are opened after the fork.
+Seen with two threads: ONNX Runtime and OpenVINO still answer there, the same to the bit, but whoever frees a model
+waits for its threads for ever, at the exit of the process too. NCNN and PyTorch compute by OpenMP, which waits for
+threads that never come, also in models that are opened after the fork.
 """
 
 from __future__ import annotations

@@ -111,7 +111,8 @@ def naming(path: Path) -> Iterator[Path]:
         yield path
     except OSError as error:
         told = error.filename is not None and not temporaries.is_temporary(os.fsdecode(error.filename))
-        if error.errno is None or (told and not is_full(error)):
+        named = error.__cause__ is not None  # by a block within this one
+        if error.errno is None or (told and (named or not is_full(error))):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
     except (UsageError, InputError):

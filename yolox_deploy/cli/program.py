@@ -31,7 +31,7 @@ from yolox_deploy.cli import (
     train,
     tune,
 )
-from yolox_deploy.cli.common import LOG, warnings_told
+from yolox_deploy.cli.common import LOG, echo, warnings_told
 from yolox_deploy.cli.interrupts import ending_cleanly, was_interrupted
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.files import is_full
@@ -97,7 +97,7 @@ for panel in PANELS.values():
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"yolox-deploy {__version__}")
+        echo(f"yolox-deploy {__version__}")
         raise typer.Exit
 
 
@@ -123,12 +123,12 @@ def run() -> None:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
         if isinstance(error, ImportError) and SYSTEM_LIBRARY.match(str(error)):
-            typer.echo(f"error: {error}. {doctor.LIBRARY_ADVICE}", err=True)
+            echo(f"error: {error}. {doctor.LIBRARY_ADVICE}", err=True)
             sys.exit(MissingExtraError.exit_code)
         if not isinstance(error, YoloxDeployError | OSError):
             raise
         # The system's own errors are about paths: a folder that cannot be written, a full disk.
-        typer.echo(f"error: {error if isinstance(error, YoloxDeployError) else told(error)}", err=True)
+        echo(f"error: {error if isinstance(error, YoloxDeployError) else told(error)}", err=True)
         sys.exit(error.exit_code if isinstance(error, YoloxDeployError) else UsageError.exit_code)
 
 
