@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from functools import partial
 
-from yolox_deploy.benchmarks.faults import model_files, pictures
+from yolox_deploy.benchmarks.faults import (
+    disks,
+    kills,
+    model_files,
+    pictures,
+    processes,
+    streams,
+    threads,
+)
 from yolox_deploy.benchmarks.faults.outcomes import Run
 
 KINDS: dict[str, Run] = {
     **{name: partial(model_files.run, name) for name in model_files.FORMATS},
     "pictures": pictures.run,
     "videos": pictures.run_videos,
+    "kills": kills.run,
+    "threads": threads.run,
+    "processes": processes.run,
+    "streams": streams.run,
+    "disks": disks.run,
 }
