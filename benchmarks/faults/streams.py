@@ -111,7 +111,7 @@ def _damaged(client: socket.socket, chance: random.Random) -> None:
 def _changes_size(client: socket.socket, chance: random.Random) -> None:
     client.sendall(HEAD)
     for number in range(60):
-        client.sendall(_part(_picture(chance, 96 if number % 20 < 10 else chance.choice((32, 128, 333)))))
+        client.sendall(_part(_picture(chance, 96 if number % 20 < 10 else chance.choice((64, 128, 333)))))
         time.sleep(1 / RATE)
 
 
@@ -158,7 +158,7 @@ def _good(place: Path, case: Path, chance: random.Random) -> str:
 
 SOURCES: dict[str, Source] = {
     "breaks off": Source(_breaks_off),
-    "hangs": Source(_hangs),
+    "hangs": Source(_hangs, "stream {source} --seconds 12 " + STREAM),
     "says nothing": Source(_says_nothing),
     "garbage": Source(_garbage),
     "damaged pictures": Source(_damaged),
@@ -173,9 +173,6 @@ SOURCES: dict[str, Source] = {
     ),
     "many sources": Source(
         words="stream" + " {source}" * 50 + " --frames 8 " + STREAM, codes=(0,), make=_good
-    ),
-    "full results": Source(
-        _steady, "stream {source} --frames 60 --save-events /dev/full --model {place}/nano.onnx"
     ),
     "Ctrl-C while it runs": Source(
         _steady, "stream {source} --out {out}/drawn.avi " + STREAM, (0, 130), ctrl_c=5

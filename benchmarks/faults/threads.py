@@ -1,7 +1,7 @@
 """Detectors, streams and trackers that eight threads use at once.
 
-Each thread has pictures of its own, whose boxes were found by one thread before. The answers have to be the same, or of
-backends that are not deterministic within the limits below.
+Each thread has pictures of its own, whose boxes were found by one thread before. The answers have to be the same bit
+for bit, of every backend: each inference has one thread.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ MODELS = {
 }  # fmt: skip
 SIDE, THREADS, CALLS, PICTURES = 64, 8, 1000, 4
 SECONDS = 400.0
-BOX_LIMIT, SCORE_LIMIT = 0.05, 1e-3
-"""Pixels and scores by which answers may differ where a backend is not deterministic."""
 CONFS = (0.02, 0.05, 0.1, 0.2)
 
 Image = NDArray[np.uint8]
@@ -104,18 +102,14 @@ def pictures_of(chance: random.Random, count: int = PICTURES) -> list[Image]:
 
 
 def difference(found: Detections, expected: Detections) -> str:
-    """How two answers differ; "" for equal, or equal within the limits."""
+    """How two answers differ; "" where they are the same bit for bit."""
     if len(found) != len(expected):
         return f"{len(found)} boxes instead of {len(expected)}"
-    if not np.array_equal(found.class_ids, expected.class_ids):
-        return "other classes"
-    boxes = float(np.abs(found.boxes - expected.boxes).max(initial=0.0))
-    scores = float(np.abs(found.scores - expected.scores).max(initial=0.0))
-    return (
-        f"boxes differ by {boxes:g}, scores by {scores:g}"
-        if boxes > BOX_LIMIT or scores > SCORE_LIMIT
-        else ""
+    same = (
+        np.array_equal(getattr(found, name), getattr(expected, name))
+        for name in ("boxes", "scores", "class_ids")
     )
+    return "" if all(same) else f"{found} instead of {expected}"
 
 
 def in_threads(tasks: Sequence[Callable[[], list[str]]]) -> list[str]:
