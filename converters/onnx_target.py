@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch  # noqa: TID253 - only imported from inside a conversion
 from torch import Tensor, nn  # noqa: TID253
 
+from yolox_deploy import integrity
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.converters import onnx_int8, onnx_nms
 from yolox_deploy.converters.base import Converted, ExportOptions, Source
@@ -165,12 +166,13 @@ def _achieved(path: Path, info: ArtifactInfo, options: ExportOptions) -> dict[st
 
 
 def write_metadata(path: Path, info: ArtifactInfo) -> None:
-    """Store `info` in the ONNX file at `path`, replacing what was there."""
+    """Store `info` in the ONNX file at `path`, replacing what was there, and a checksum of all of it."""
     onnx = require("onnx", "export")
     model = onnx.load(str(path))
-    kept = {p.key: p.value for p in model.metadata_props}
-    onnx.helper.set_model_props(model, {**kept, METADATA_KEY: info.to_json()})
+    kept = {p.key: p.value for p in model.metadata_props if p.key != integrity.KEY}
+    onnx.helper.set_model_props(model, {**kept, METADATA_KEY: info.to_json(**{integrity.SEALED: True})})
     onnx.save(model, str(path))
+    integrity.seal_onnx(path)
 
 
 def _name_layers(model: onnx.ModelProto) -> None:

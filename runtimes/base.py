@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -27,6 +27,7 @@ from yolox_deploy.errors import (
     YoloxDeployError,
     refuse_unknown,
 )
+from yolox_deploy.integrity import UNCHECKED, check_onnx
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.refusals import explain
 from yolox_deploy.signatures import contradiction
@@ -34,6 +35,8 @@ from yolox_deploy.types import TensorSpec, as_size
 
 MOST_THREADS = 512
 """More than any machine's cores: a backend really starts as many as it is told, and the machine hangs."""
+
+CHANGED = "its checksum does not fit: it was damaged, or changed after its export"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -71,11 +74,13 @@ class RuntimeOptions:
         device: "auto", "cpu", "cuda", "cuda:1", …
         threads: CPU threads for one inference, None for the backend's own choice.
         imgsz: (H, W) to run a file at that leaves its size free; None for the size it was made for.
+        verify: refuse an ONNX file whose checksum does not fit; else it counts as unchecked, and a note says so.
     """
 
     device: str = "auto"
     threads: int | None = None
     imgsz: tuple[int, int] | None = None
+    verify: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):
@@ -108,6 +113,7 @@ class Loaded:
         artifact: the description, where the adapter makes it from the file itself.
         max_batch: most images at a time where the batch is free, None for any number.
         notes: sentences on what was recognised in a file that does not say it itself; people are told them.
+        checked: the checksum in the file that was compared, "crc32"; None where there is none.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -119,6 +125,7 @@ class Loaded:
     artifact: ArtifactInfo | None = None
     max_batch: int | None = None
     notes: tuple[str, ...] = ()
+    checked: str | None = None
 
 
 class Runtime(ABC):
@@ -148,9 +155,14 @@ class Runtime(ABC):
         self._closed = True  # until the file is loaded, so that a failed load closes nothing
         self._lock = threading.Lock()
         self._check_file()
-        self.artifact = read_sidecar(self.path) if content is None else None
+        sidecar = read_sidecar(self.path) if content is None else None
+        self.artifact = sidecar.info if sidecar is not None else None
+        self.checked, doubts = ("sha256", ()) if sidecar and sidecar.vouches else self._check_content()
         with self._translated(ArtifactError, "load"):
-            self.loaded = self._load(self.path)
+            loaded = self._load(self.path)
+        self.loaded = replace(loaded, notes=(*doubts, *loaded.notes))
+        if self.checked == UNCHECKED and loaded.checked is not None:
+            self.checked = loaded.checked
         self._closed = False
         self._call = repr(str(self.path)) if content is None else f"CONTENT, format={self.path.suffix!r}"
         self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
@@ -252,6 +264,17 @@ class Runtime(ABC):
         for file in self.files if self.content is None else (self.path,):
             if (wrong := contradiction(file, content=self.content)) is not None:
                 raise ArtifactError(f"{file} {wrong}")
+
+    def _check_content(self) -> tuple[str, tuple[str, ...]]:
+        """What the checksum inside an ONNX file says, and a sentence where it does not fit and nobody minds."""
+        if self.path.suffix != ".onnx":
+            return UNCHECKED, ()
+        try:
+            return check_onnx(self.path, self.content), ()
+        except ArtifactError:
+            if self.options.verify:
+                raise
+            return UNCHECKED, (CHANGED,)
 
     def _check_inputs(self, inputs: Arrays) -> None:
         if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in self.inputs}:

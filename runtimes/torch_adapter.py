@@ -70,6 +70,7 @@ class TorchRuntime(Runtime):
     def _load(self, path: Path) -> Loaded:
         torch = require("torch", "export")
         from yolox_deploy import models
+        from yolox_deploy.models import safe_load
         from yolox_deploy.models.fusion import fuse
 
         device = choose_device(torch, self.options.device)
@@ -115,6 +116,7 @@ class TorchRuntime(Runtime):
                 "emulated": device == "cpu" and self.options.precision == "bf16" and not has_bf16(torch),
             },
             artifact=artifact,
+            checked="crc32" if safe_load.is_archive(path, self.content) else None,
             notes=(*checkpoint.notes, *checkpoint.doubts),
         )
 

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from yolox_deploy.artifact import SCHEMA_VERSION, ArtifactInfo, read_sidecar, sidecar_path, write_sidecar
+from yolox_deploy.artifact import (
+    SCHEMA_VERSION,
+    ArtifactInfo,
+    Sidecar,
+    read_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import sha256
 from yolox_deploy.types import InputConvention
@@ -114,7 +121,7 @@ def model_set(tmp_path: Path) -> Path:
 
 
 def test_a_sidecar_holds_the_description(model_set: Path, tmp_path: Path) -> None:
-    assert read_sidecar(model_set) == FULL
+    assert read_sidecar(model_set) == Sidecar(FULL, True)
     assert sidecar_path(model_set) == tmp_path / "model.xml.json"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.xml", "model.xml.json"]
 
@@ -128,7 +135,7 @@ def test_a_set_may_move_together(model_set: Path, tmp_path: Path) -> None:
     moved.mkdir()
     for file in list(tmp_path.glob("model.*")):
         file.rename(moved / file.name)
-    assert read_sidecar(moved / model_set.name) == FULL
+    assert read_sidecar(moved / model_set.name) == Sidecar(FULL, True)
 
 
 def test_a_missing_sibling_is_named(model_set: Path) -> None:
@@ -164,7 +171,7 @@ def test_a_set_that_was_renamed_together_is_the_same_set(model_set: Path) -> Non
     for file in files:
         file.rename(file.with_name(file.name.replace(model_set.stem, "front_door", 1)))
     renamed = model_set.with_name(f"front_door{model_set.suffix}")
-    assert read_sidecar(renamed) == FULL
+    assert read_sidecar(renamed) == Sidecar(FULL, True)
     renamed.with_suffix(".bin").unlink()
     with pytest.raises(ArtifactError, match=r"needs front_door\.bin beside it"):
         read_sidecar(renamed)
@@ -182,7 +189,7 @@ def test_files_with_room_of_their_own_may_have_a_sidecar(tmp_path: Path, suffix:
     path = tmp_path / f"model{suffix}"
     path.write_bytes(b"weights")
     write_sidecar(path, FULL)
-    assert read_sidecar(path) == FULL
+    assert read_sidecar(path) == Sidecar(FULL, True)
     path.write_bytes(b"other weights")
     with pytest.raises(ArtifactError, match="damaged or was replaced"):
         read_sidecar(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,24 @@ def test_a_file_that_never_ends_is_left_at_its_bound() -> None:
         pytest.skip("this system has no /dev/zero")
     with pytest.raises(ValueError, match="larger than 3 MB"):
         read(Path("/dev/zero"), 3 << 20)
+
+
+def test_a_pipe_or_device_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    (tmp_path / "b.txt").symlink_to("/dev/zero")
+    for name in ("a.txt", "b.txt"):
+        with pytest.raises(ValueError, match="a pipe or a device"):
+            read(tmp_path / name)
+
+
+def test_a_named_pipe_of_the_shell_is_read() -> None:
+    ends = os.pipe()
+    os.write(ends[1], b"[1]")
+    os.close(ends[1])
+    try:
+        assert read(Path(f"/dev/fd/{ends[0]}"), 10) == b"[1]"
+    finally:
+        os.close(ends[0])
 
 
 def test_no_other_module_parses_what_strangers_wrote() -> None:

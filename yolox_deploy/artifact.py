@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from yolox_deploy import records
 from yolox_deploy.class_names import check_names
@@ -181,17 +181,24 @@ def write_sidecar(path: Path, info: ArtifactInfo, siblings: Sequence[Path] | Non
     siblings = files_of(path)[1:] if siblings is None else siblings
     files = {file.name: sha256(file) for file in (path, *siblings)}
     target = sidecar_path(path)
-    write_text(target, info.to_json(files=files))
+    write_text(target, records.sealed({**DESCRIPTION.header, **asdict(info), "files": files}, sort_keys=True))
     return target
 
 
-def read_sidecar(path: Path) -> ArtifactInfo | None:
+class Sidecar(NamedTuple):
+    """What lies beside a model file: its description, and whether SHA-256 of all files of the set stand in it."""
+
+    info: ArtifactInfo
+    vouches: bool
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
     """The description beside `path`, checked against the files; None where there is none of ours.
 
     The set may have been renamed together: what counts is how the names differ from that of the main file.
 
     Raises:
-        ArtifactError: a file of the set is missing or is not the one that was exported.
+        ArtifactError: it is damaged, or a file of the set is missing or is not the one that was exported.
     """
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
@@ -205,7 +212,8 @@ def read_sidecar(path: Path) -> ArtifactInfo | None:
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise ArtifactError(f"{sidecar} is damaged: 'files' is no list of SHA-256; export again")
     _check_files(path, sidecar, files)
-    return info
+    named = {Path(name).suffix for name in files}
+    return Sidecar(info, all(file.suffix in named for file in files_of(path)))
 
 
 def _refuse_unknown_fields(content: Mapping[str, Any], sidecar: Path) -> None:
@@ -215,7 +223,7 @@ def _refuse_unknown_fields(content: Mapping[str, Any], sidecar: Path) -> None:
         group, dot, _ = name.partition(".")
         if (
             name not in known
-            and group not in ("files", "schema_version")
+            and group not in ("files", "schema_version", records.CHECKSUM)
             and (not dot or group in ("input", "output"))
         ):
             raise ArtifactError(f"{sidecar}: {unknown('field', name, list(known))}")

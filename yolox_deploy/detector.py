@@ -151,6 +151,7 @@ class Detector:
             artifact=self._artifact,
             details=loaded.details,
             notes=self._notes,
+            checked=self._runtime.checked,
         )
 
     @property

@@ -24,6 +24,8 @@ class DetectorInfo:
         device: the device obtained.
         precision: the precision in force at execution.
         details: versions, providers, threads.
+        checked: what the file was compared with, "sha256" or "crc32" (a PyTorch file's own); "unchecked" where neither
+            it nor a description beside it has a checksum, so that damage can go unnoticed.
         notes: what was recognised in a file that does not describe itself; warned of when it was opened.
     """
 
@@ -34,6 +36,7 @@ class DetectorInfo:
     artifact: ArtifactInfo
     details: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    checked: str = "unchecked"
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values, ready for JSON."""

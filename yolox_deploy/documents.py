@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,8 +48,17 @@ def read(path: Path, size: int = SIZE) -> bytes:
 
     Raises:
         OSError: as of `open`.
-        ValueError: it is larger than `size` bytes, of which no more are read, or its name cannot be one.
+        ValueError: it is larger than `size` bytes, of which no more are read; its name cannot be one; or it is a pipe
+            or a device (which may never end) that is not named as such, like /dev/stdin, but lies in some folder.
     """
+    kind = os.stat(path).st_mode
+    if not (
+        stat.S_ISREG(kind)
+        or stat.S_ISDIR(kind)
+        or path.is_relative_to("/dev")
+        or path.is_relative_to("/proc")
+    ):
+        raise ValueError("it is a pipe or a device, not a file")
     with path.open("rb") as file:
         # Asked for so many bytes, Python makes room for all of them.
         parts = [file.read(min(size, os.fstat(file.fileno()).st_size) + 1)]
@@ -75,9 +85,7 @@ def parse_json(content: bytes | str, *, size: int = SIZE, depth: int = DEPTH, st
     """
     _check_size(content, size)
     with _values_or_value_error():
-        if isinstance(content, bytes):
-            content = content.decode(json.detect_encoding(content), "surrogatepass")
-        encoded = content.encode("utf-8", "surrogatepass")
+        text, encoded = _decoded(content)
         # A small text is deep at most as often as a bracket stands in it.
         if encoded.count(b"[") + encoded.count(b"{") > depth and _json_depth(encoded) > depth:
             raise ValueError(_TOO_DEEP)
@@ -87,7 +95,7 @@ def parse_json(content: bytes | str, *, size: int = SIZE, depth: int = DEPTH, st
             if _has_large_numbers(encoded):
                 hooks |= {"parse_float": _finite, "parse_int": _short}
         del encoded
-        return json.loads(content, **hooks)
+        return json.loads(text, **hooks)
 
 
 def parse_yaml(
@@ -199,6 +207,15 @@ def _in_one_line(error: Exception) -> str:
     if mark is not None and problem:  # of PyYAML, whose message has several lines
         return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
     return reason_of(error)
+
+
+def _decoded(content: bytes | str) -> tuple[str, bytes]:
+    """A text and its UTF-8, made only where it is not there: annotations may have gigabytes."""
+    if isinstance(content, str):
+        return content, content.encode("utf-8", "surrogatepass")
+    encoding = json.detect_encoding(content)
+    text = content.decode(encoding, "surrogatepass")
+    return text, content if encoding.startswith("utf-8") else text.encode("utf-8", "surrogatepass")
 
 
 def _json_depth(content: bytes) -> int:

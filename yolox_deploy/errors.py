@@ -130,6 +130,10 @@ def translating(kind: type[YoloxDeployError], said: str, cure: str = "") -> Iter
         raise kind(f"{said} ({reason_of(error)}){cure and '; ' + cure}") from error
 
 
+LONGEST = 500
+"""Letters of a reason that are told: some repeat what they were given, however long it is."""
+
+
 def reason_of(error: Exception) -> str:
     """What a foreign exception says, in one line: of the system its own words, which name no file twice."""
     if isinstance(error, RecursionError):
@@ -137,6 +141,7 @@ def reason_of(error: Exception) -> str:
     said = (error.strerror or "") if isinstance(error, OSError) else str(error)
     name = type(error).__name__
     line = next(iter(said.strip().splitlines()), "")
+    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
     return f"{name}: {line}" if line and isinstance(error, LookupError) else line or name
 
 

@@ -35,6 +35,20 @@ def is_offline() -> bool:
     return os.environ.get("YOLOX_DEPLOY_OFFLINE", "0") not in ("", "0")
 
 
+def limit(name: str, default: int) -> int:
+    """The whole number in the environment's variable `name`, which moves a limit of ours.
+
+    Raises:
+        UsageError: it is none from 1 on.
+    """
+    text = os.environ.get(name, "").replace("_", "") or str(default)
+    if not text.isdecimal() or not int(text[:20]) > 0:
+        raise UsageError(
+            f"the environment's {name} is {os.environ[name]!r}; expected a whole number from 1 on"
+        )
+    return int(text[:20])
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[Path]:
     """Give `path` to the system's errors in the block that name no file, and to those of a full disk.

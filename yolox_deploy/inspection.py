@@ -15,6 +15,7 @@ from yolox_deploy.evaluation.annotated import annotated, picture_paths
 from yolox_deploy.files import packaged_photographs
 from yolox_deploy.foreign.conventions import stated_size
 from yolox_deploy.models.published import model_path
+from yolox_deploy.runtimes.base import CHANGED
 from yolox_deploy.runtimes.registry import open_runtime, present_files
 from yolox_deploy.settings import flatten
 from yolox_deploy.sources import image_paths
@@ -38,6 +39,7 @@ class Inspection:
         override: what `Detector` takes to open the file by the best of them.
         info: the description that it then has; None where none could be run.
         pictures: how many were looked at.
+        checked: the checksum that the file was compared with, as of `DetectorInfo`.
         guessed: whether the file does not open by itself, so that the conventions are guesses.
     """
 
@@ -52,6 +54,7 @@ class Inspection:
     info: ArtifactInfo | None = None
     pictures: int = 0
     guessed: bool = False
+    checked: str = "unchecked"
 
     def save(self) -> Path:
         """Write the sidecar `FILE.json` by which the file opens with the best convention from now on.
@@ -114,7 +117,7 @@ def inspect(
     else:
         pictures = image_paths(images) if images is not None else packaged_photographs()
     path = model_path(path)
-    with open_runtime(path, backend, imgsz=stated_size(override or {})) as runtime:
+    with open_runtime(path, backend, imgsz=stated_size(override or {}), verify=False) as runtime:
         facts = Inspection(
             path=runtime.path,
             backend=runtime.name,
@@ -122,7 +125,9 @@ def inspect(
             outputs=runtime.outputs,
             metadata=dict(runtime.loaded.metadata),
             seems="",
+            checked=runtime.checked,
         )
+        changed = [note for note in runtime.loaded.notes if note == CHANGED]
     stated = flatten(override or {})
     attempts = Attempts(Path(path), backend, stated, pictures[:MOST_PICTURES], dataset, report)
     try:
@@ -131,7 +136,7 @@ def inspect(
         seems, trials = str(error).removeprefix(f"{path}: "), attempts.guessed()
         facts = dataclasses.replace(facts, guessed=True)
     else:
-        seems = describe_in_words(opened.artifact, opened.notes)
+        seems = "; ".join((describe_in_words(opened.artifact, opened.notes), *changed))
         trials = attempts.varied(base, opened.artifact.input)
     if not trials:
         return dataclasses.replace(facts, seems=seems)

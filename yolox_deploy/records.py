@@ -7,6 +7,7 @@ keys in it).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import reprlib
 import sys
@@ -23,6 +24,9 @@ from yolox_deploy.files import write_text
 from yolox_deploy.signatures import of_file
 
 _T = TypeVar("_T")
+
+CHECKSUM = "checksum"
+"""The key of a record's SHA-256. A record without one, as people write them, is read as it is."""
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -82,8 +86,20 @@ def load(target: type[_T], path: Path, kind: FileKind) -> _T:
 
 
 def save(value: Any, path: Path, kind: FileKind, **beside: Any) -> None:
-    """Write a record for `load`; makes the folder."""
-    write_text(path, json.dumps({**kind.header, **asdict(value), **beside}, indent=1) + "\n")
+    """Write a record for `load`, with a checksum; makes the folder."""
+    write_text(path, sealed({**kind.header, **asdict(value), **beside}))
+
+
+def sealed(table: Mapping[str, Any], **style: Any) -> str:
+    """A JSON text of `table` with its checksum, of which `decode` tells a damaged one; `style` as of `json.dumps`."""
+    plain = json.loads(json.dumps(table))
+    return json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=1, **style) + "\n"
+
+
+def _checksum(table: Mapping[str, Any]) -> str:
+    """The SHA-256 of all but the checksum, whatever the order of the keys and the white space."""
+    rest = {key: value for key, value in table.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read(path: Path, kind: FileKind, parser: Callable[[bytes], Any] | None = None) -> Any:
@@ -113,7 +129,12 @@ def decode(target: type[_T], values: Any, where: object, kind: FileKind) -> _T:
             f"{where} has schema version {version}, this yolox-deploy reads {kind.version}; "
             "update it with: pip install -U yolox-deploy"
         )
-    rest = {key: value for key, value in table.items() if key not in kind.header}
+    if kind.header and CHECKSUM in table and table[CHECKSUM] != _checksum(table):
+        raise kind.error(
+            f"{where} is damaged, or was edited: its checksum does not fit. Copy or make it again; if it was edited on "
+            f'purpose, remove the line "{CHECKSUM}" from it'
+        )
+    rest = {key: value for key, value in table.items() if key not in (*kind.header, CHECKSUM)}
     # Without a header nothing tells a damaged file from one of another kind.
     with _refusing(kind, where, "is damaged" if kind.header else kind.foreign):
         record: _T = convert(rest, target, beside=kind.beside)

@@ -77,7 +77,7 @@ def read_tuned(model: Path) -> TunedOpening | None:
         return None
     choice = records.decode(TunedOpening, values, path, CHOICE)
     chosen = Path(choice.path)
-    return choice if chosen.is_file() and _content(chosen) == values["content"] else None
+    return choice if os.path.isfile(chosen) and _content(chosen) == values["content"] else None
 
 
 def tuned_opening(model: Path, options: Mapping[str, Any]) -> tuple[Path, str | None, dict[str, Any]]:

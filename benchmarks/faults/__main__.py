@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -52,16 +53,24 @@ def campaign(
             report.begin(name, count)
             place = folder / name
             place.mkdir(parents=True, exist_ok=True)
+            _clear(place)
             for outcome in KINDS[name](seed, count, place, until, first):
                 report.add(outcome)
                 if outcome.is_fault or case is not None:
                     line = f"{outcome.result.value}: {name} {outcome.case}: {outcome.detail}"
                     typer.echo(line, err=True)
+            _clear(place)
         report.seconds = time.monotonic() - begun
         report.print(Console(width=None if os.isatty(1) else 160))
         if out:
             write_text(out / "report.json", report.to_json())
     raise typer.Exit(report.exit_code)
+
+
+def _clear(place: Path) -> None:
+    """Remove what a kind works with; what it kept stays."""
+    for name in ("whole", "cases"):
+        shutil.rmtree(place / name, ignore_errors=True)
 
 
 if __name__ == "__main__":

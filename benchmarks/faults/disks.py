@@ -22,10 +22,12 @@ from yolox_deploy.benchmarks.faults.commands import (
     WORKS,
     Place,
     Ran,
+    changed_in,
     differences,
     look,
     names_of,
     prepared,
+    wrong_in,
 )
 from yolox_deploy.benchmarks.faults.kills import Whole, serving, undisturbed
 from yolox_deploy.benchmarks.faults.model_files import keep
@@ -35,6 +37,8 @@ BLOCK = 4096
 ENOUGH = 4.0
 """Times the size of what is written in the end: temporary files need room, too."""
 SHARES = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.02, ENOUGH)
+RESUMED = "cache/weights/"
+"""What arrived of a download stays for the next try."""
 FULL = ("No space left", "File too large", "disk", "space", "cannot be written")
 
 
@@ -121,17 +125,18 @@ def judge(ran: Ran, name: str, out: Path, whole: Whole) -> tuple[Result, str]:
     )
     if looked.result is not None:
         return looked.result, f": looking at what is left: {looked.detail}"
-    wrong = [f"{file}: {how}" for file, how in looked.answer.items() if how[:1] not in ("", "=")]
-    if wrong:
-        return Result.partial, f": half under a final name: {'; '.join(wrong)}{last if ran.code else ''}"
+    if wrong := wrong_in(looked.answer):
+        return Result.partial, f": half under a final name: {wrong}{last if ran.code else ''}"
     if ran.code == 0:
         if told := differences(whole.names, names):
             return Result.partial, f": exit code 0, but {told}"
-        other = [file for file, how in looked.answer.items() if how != whole.files[file]]
-        if other and WORKS[name].compared:
-            return Result.silent, f": exit code 0, but {other[0]} differs from the undisturbed run's"
+        if changed := changed_in(WORKS[name], looked.answer, whole.files):
+            return Result.partial, f": exit code 0, but {changed}"
         return Result.right, ""
-    leftovers = [found for found in names - whole.names if found.endswith((".tmp", ".part"))]
+    left = {found for found in names - whole.names if not found.startswith(RESUMED)}
+    leftovers = [
+        found for found in left if found.endswith((".tmp", ".part")) or "/.yolox-deploy" in f"/{found}"
+    ]
     if leftovers:
         return Result.partial, f": left {', '.join(sorted(leftovers)[:4])}"
     if ran.code != 2 or "/" not in ran.said or not any(word in ran.said for word in FULL):

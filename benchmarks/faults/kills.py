@@ -26,11 +26,13 @@ from yolox_deploy.benchmarks.faults.commands import (
     WORKS,
     Place,
     Ran,
+    changed_in,
     differences,
     finish,
     look,
     names_of,
     prepared,
+    wrong_in,
 )
 from yolox_deploy.benchmarks.faults.model_files import keep
 from yolox_deploy.benchmarks.faults.outcomes import Outcome, Result
@@ -99,9 +101,9 @@ def undisturbed(place: Place, name: str, out: Path) -> Whole:
         raise ValueError(f"exit code {ran.code}: {ran.said[-500:]}")
     names = names_of(out)
     looked = look(out, names)
-    wrong = [f"{name}: {how}" for name, how in (looked.answer or {}).items() if how[:1] not in ("", "=")]
+    wrong = wrong_in(looked.answer or {})
     if looked.result is not None or wrong:
-        raise ValueError(f"{looked.detail}{'; '.join(wrong)}")
+        raise ValueError(f"{looked.detail}{wrong}")
     return Whole(names, looked.answer, ran.seconds, changes)
 
 
@@ -152,8 +154,8 @@ def _half(out: Path, whole: Whole) -> tuple[Result, str] | None:
     looked = look(out, final)
     if looked.result is not None:
         return looked.result, f"looking at what is left: {looked.detail}"
-    wrong = [f"{name}: {how}" for name, how in looked.answer.items() if how[:1] not in ("", "=")]
-    return (Result.partial, f"half under a final name: {'; '.join(wrong)}") if wrong else None
+    wrong = wrong_in(looked.answer)
+    return (Result.partial, f"half under a final name: {wrong}") if wrong else None
 
 
 def _run_again(place: Place, name: str, out: Path, whole: Whole) -> tuple[Result, str] | None:
@@ -169,11 +171,10 @@ def _run_again(place: Place, name: str, out: Path, whole: Whole) -> tuple[Result
     looked = look(out, names)
     if looked.result is not None:
         return looked.result, f"looking at the next run's files: {looked.detail}"
-    for file, how in looked.answer.items():
-        if how[:1] not in ("", "="):
-            return Result.partial, f"after the next run: {file}: {how}"
-        if work.compared and how != whole.files[file]:
-            return Result.silent, f"after the next run {file} is not that of an undisturbed one"
+    if wrong := wrong_in(looked.answer):
+        return Result.partial, f"after the next run: {wrong}"
+    if changed := changed_in(work, looked.answer, whole.files):
+        return Result.silent, f"after the next run: {changed}"
     left = [path for path in names_of(out.parent / f"{out.name}-tmp") if "yolox" in path]
     return (Result.partial, f"left in the system's temporary folder: {left[:4]}") if left else None
 

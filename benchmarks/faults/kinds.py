@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from yolox_deploy.benchmarks.faults import (
+    data_sets,
+    descriptions,
     disks,
     kills,
     model_files,
@@ -19,6 +21,8 @@ KINDS: dict[str, Run] = {
     **{name: partial(model_files.run, name) for name in model_files.FORMATS},
     "pictures": pictures.run,
     "videos": pictures.run_videos,
+    "descriptions": descriptions.run,
+    "data_sets": data_sets.run,
     "kills": kills.run,
     "threads": threads.run,
     "processes": processes.run,

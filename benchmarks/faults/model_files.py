@@ -80,7 +80,7 @@ def run(name: str, seed: int, count: int, folder: Path, until: float, first: int
     }  # fmt: skip
     right = next(iter(run_all(form.server, [(None, Asked(f"{HERE}:detect", undamaged))], 1)))[1]
     if right.result is not None and name != "engine":
-        yield Outcome(name, "whole", right.result, f"undamaged: {right.detail}")
+        yield Outcome(name, "whole", Result.raw, f"undamaged: {right.detail}")
         return
 
     def asked() -> Iterator[tuple[tuple[int, str], Asked]]:

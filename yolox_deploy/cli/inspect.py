@@ -84,6 +84,7 @@ def print_inspection(found: Inspection) -> None:
         for spec in specs
     ]
     print_table(("tensor", "name", "dtype", "shape"), rows, f"{found.path} on {found.backend}")
+    typer.echo(f"checksum: {found.checked}")
     opens = found.info is not None and not found.guessed
     typer.echo(
         f"\nIt seems to be {found.seems}\n" if opens else f"\nIt does not open by itself: {found.seems}\n"
@@ -134,7 +135,9 @@ def draw_best(found: Inspection, paths: Sequence[Path], folder: Path) -> int:
     assert found.info is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        with Detector(found.path, backend=found.backend, override=found.override) as detector:
+        with Detector(
+            found.path, backend=found.backend, override=found.override, runtime_options={"verify": False}
+        ) as detector:
             for path in paths:
                 image = load_image(path)
                 write_picture(folder / f"{path.stem}.jpg", detector.predict(image).plot(image))

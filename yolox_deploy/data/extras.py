@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from yolox_deploy import records
 from yolox_deploy.data.dataset import ObjectRow, PictureRow
 from yolox_deploy.data.report import Tally
 from yolox_deploy.documents import LARGE_SIZE
+from yolox_deploy.errors import InputError
 from yolox_deploy.files import write_text
 
 FILE_NAME = "yolox_deploy_extras.json"
@@ -31,6 +31,9 @@ KIND = records.FileKind(
 )
 
 Box = tuple[float, float, float, float]
+
+_LARGEST = 1e30
+"""More than a number of any box, and less than float32 can hold."""
 
 _TOLERANCE = 0.01  # pixels, by which a label file may differ; it has fewer digits
 
@@ -48,8 +51,8 @@ class KeptObject:
 
     def __post_init__(self) -> None:
         values = itertools.chain(self.box, (self.area,), *self.rings)
-        if not all(map(math.isfinite, values)) or any(len(ring) % 2 for ring in self.rings):
-            raise ValueError(
+        if not all(abs(value) < _LARGEST for value in values) or any(len(ring) % 2 for ring in self.rings):
+            raise InputError(
                 f"an object has the box {self.box} and area {self.area}, or a ring of no points x, y"
             )
 

@@ -7,15 +7,17 @@ before YOLOX 0.1.1: 0.303.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.documents import parse_xml, read
+from yolox_deploy.protobuf import fields
 from yolox_deploy.runtimes.ncnn_files import STORAGE, WEIGHTED, constant_length, parse_param
 from yolox_deploy.runtimes.ncnn_focus import open_focus
 
@@ -81,11 +83,11 @@ def _first_weights(nodes: Iterator[Node], pixels: set[str]) -> str | None:
 def _of_onnx(path: Path, content: bytes | None) -> NDArray[np.generic] | None:
     """ONNX is protobuf: a model's field 7 is the graph; its 1, 5 and 11 are nodes, initializers and inputs."""
     whole = memoryview(np.memmap(path, np.uint8, "r") if content is None else content)  # type: ignore[arg-type]
-    graph = next(value for field, value in _fields(whole) if field == 7)
+    graph = next(field.value for field in fields(whole) if field.number == 7)
     parts: dict[int, list[memoryview]] = {1: [], 5: [], 11: []}
-    for field, value in _fields(graph):
-        if field in parts:
-            parts[field].append(value)
+    for field in fields(graph):
+        if field.number in parts:
+            parts[field.number].append(field.value)
     named = {_text(tensor, 8): tensor for tensor in parts[5]}
     inputs = {_text(value, 1) for value in parts[11]} - named.keys()
     name = _first_weights((_onnx_node(node) for node in parts[1]), inputs)
@@ -94,52 +96,23 @@ def _of_onnx(path: Path, content: bytes | None) -> NDArray[np.generic] | None:
 
 def _onnx_node(node: memoryview) -> Node:
     texts: dict[int, list[str]] = {1: [], 2: [], 4: []}
-    for field, value in _fields(node):
-        if field in texts:
-            texts[field].append(bytes(value).decode())
+    for field in fields(node):
+        if field.number in texts:
+            texts[field.number].append(bytes(field.value).decode())
     return Node(texts[4][0], tuple(texts[1]), tuple(texts[2]))
 
 
 def _onnx_tensor(tensor: memoryview) -> NDArray[np.generic] | None:
     """The numbers of a TensorProto: field 2 is the type, 9 the raw bytes, 4 packed floats."""
-    fields: dict[int, Any] = dict(_fields(tensor))
-    kind = ONNX_TYPES.get(fields.get(2, 0))
-    if kind is None or not (9 in fields or 4 in fields):
+    values: dict[int, Any] = {field.number: field.value for field in fields(tensor)}
+    kind = ONNX_TYPES.get(values.get(2, 0))
+    if kind is None or not (9 in values or 4 in values):
         return None
-    return np.frombuffer(bytes(fields[9]), kind) if 9 in fields else np.frombuffer(bytes(fields[4]), "<f4")
+    return np.frombuffer(bytes(values[9]), kind) if 9 in values else np.frombuffer(bytes(values[4]), "<f4")
 
 
 def _text(message: memoryview, number: int) -> str:
-    return next(bytes(value).decode() for field, value in _fields(message) if field == number)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """(number, value) of each field of a protobuf message, the values not copied; whole numbers as they are."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, at = _varint(message, at)
-        else:
-            length = {1: 8, 5: 4}[kind]
-        yield tag >> 3, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, lowest first, and where it ends."""
-    number = shift = 0
-    while True:
-        byte = message[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
+    return next(bytes(field.value).decode() for field in fields(message) if field.number == number)
 
 
 def _of_ir(path: Path) -> NDArray[np.generic] | None:
@@ -152,7 +125,9 @@ def _of_ir(path: Path) -> NDArray[np.generic] | None:
     pixels = {name for name, layer in layers.items() if layer.attrib["type"] == "Parameter"}
     nodes = (Node(layer.attrib["type"], tuple(sources[name]), (name,)) for name, layer in layers.items())
     name = _first_weights(nodes, pixels)
-    while name is not None and layers[name].attrib["type"] in ("Convert", "Reshape"):
+    for _ in layers:  # as many at most, where a damaged file leads round and round
+        if name is None or layers[name].attrib["type"] not in ("Convert", "Reshape"):
+            break
         name = sources[name][0]
     data = layers[name].find("data") if name is not None else None
     if name is None or data is None or layers[name].attrib["type"] != "Const":
@@ -160,7 +135,7 @@ def _of_ir(path: Path) -> NDArray[np.generic] | None:
     count, offset = int(data.attrib["size"]), int(data.attrib["offset"])
     with path.with_suffix(".bin").open("rb") as file:
         file.seek(offset)
-        return np.frombuffer(file.read(count), IR_TYPES[data.attrib["element_type"]])
+        return np.frombuffer(_read_weights(file, count), IR_TYPES[data.attrib["element_type"]])
 
 
 def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
@@ -175,4 +150,10 @@ def _of_ncnn(path: Path) -> NDArray[np.generic] | None:
         file.seek(sum(map(constant_length, layers[: layers.index(first)])))
         storage = STORAGE[int.from_bytes(file.read(4), "little")]
         kind = np.dtype("<f2" if storage == "fp16" else "<f4")
-        return np.frombuffer(file.read(kind.itemsize * first.number(6)), kind)
+        return np.frombuffer(_read_weights(file, kind.itemsize * first.number(6)), kind)
+
+
+def _read_weights(file: BinaryIO, count: int) -> bytes:
+    if not 0 < count <= os.fstat(file.fileno()).st_size:
+        raise ValueError(f"{count} bytes of weights")
+    return file.read(count)

@@ -7,14 +7,22 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from yolox_deploy.errors import CheckpointError
+from yolox_deploy.files import limit
 from yolox_deploy.signatures import contradiction
+
+LIMIT = "YOLOX_DEPLOY_MAX_CHECKPOINT"
+"""The environment's variable that moves `MOST_BYTES`."""
+MOST_BYTES = 4 << 30
+"""Bytes that a checkpoint may unfold to; one of YOLOX-X with average and optimizer has 1.6 GB."""
+SMALL, MOST_RATIO = 16 << 20, 20
+"""So many bytes, and so many times the file's size, are the most too: weights hardly shrink when they are packed."""
 
 _NUMERIC = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _SCALAR_PATHS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
@@ -39,24 +47,85 @@ def safe_load(path: str | Path, data: bytes | None = None) -> object:
 
     Only tensors, plain Python values and numeric NumPy scalars are accepted (official checkpoints keep their
     best AP as a NumPy scalar), and mmengine's logs, which are left out; anything else is refused before it is built.
+    The checksums of the archive that it is are compared: PyTorch leaves that out.
 
     Raises:
-        CheckpointError: no such file, empty, truncated, not a checkpoint, or it names code to run.
+        CheckpointError: no such file, empty, truncated, damaged, not a checkpoint, larger than `MOST_BYTES`, or it
+            names code to run.
     """
     path = Path(path)
     if data is None:
         _check_readable(path)
     try:
+        if is_archive(path, data):
+            _check_archive(path, data)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_allowed_globals()):
             warnings.simplefilter("ignore")
-            return torch.load(
-                path if data is None else io.BytesIO(data), map_location="cpu", weights_only=True
-            )
-    except MemoryError:
+            found = torch.load(_opened(path, data), map_location="cpu", weights_only=True)
+        _check_tensors(found)
+    except (MemoryError, CheckpointError):
         raise
     # A corrupt pickle makes torch raise nearly anything: KeyError, EOFError, RuntimeError, ...
     except Exception as error:
         raise CheckpointError(f"{path} {_explain(path, data, error)}") from error
+    return found
+
+
+def is_archive(path: Path, data: bytes | None = None) -> bool:
+    """Whether it is what PyTorch writes since 1.6, which has checksums; older files have none."""
+    if data is not None:
+        return data.startswith(b"PK")
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _opened(path: Path, data: bytes | None) -> Path | io.BytesIO:
+    return path if data is None else io.BytesIO(data)
+
+
+def _check_archive(path: Path, data: bytes | None) -> None:
+    """Compare the CRC-32 of each member, after the sizes that they claim were found bearable."""
+    size = path.stat().st_size if data is None else len(data)
+    most = min(limit(LIMIT, MOST_BYTES), SMALL + MOST_RATIO * size)
+    with zipfile.ZipFile(_opened(path, data)) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        if total > most:
+            raise CheckpointError(
+                f"{path} has {size:,} bytes and would unfold to {total:,}; at most {most:,} are read. Where it can "
+                f"be trusted, set {LIMIT}, or save it again with torch.save"
+            )
+        names = {member.filename for member in members}
+        wrong = archive.testzip() if len(names) == len(members) else "a member that it has twice"
+    if wrong is not None:
+        raise CheckpointError(
+            f"{path} is damaged: {wrong} in it does not fit its checksum. Copy or download it again (a file that was "
+            "written without checksums, by set_crc32_options(False), has to be saved again with them)"
+        )
+
+
+def _check_tensors(found: object) -> None:
+    """Refuse tensors that are larger than what the file holds of them: a copy would take any amount of memory."""
+    seen: set[int] = set()
+    left = [found]
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            left.extend(value.values())
+        elif isinstance(value, list | tuple | set):
+            left.extend(value)
+        elif isinstance(value, torch.Tensor) and value.numel() * value.element_size() > _stored(value):
+            raise ValueError(f"a tensor of {tuple(value.shape)} holds fewer numbers than that")
+
+
+def _stored(tensor: torch.Tensor) -> int:
+    """Bytes that a tensor really has: none on the device "meta", and its parts' where it is sparse."""
+    if tensor.layout != torch.strided or tensor.device.type == "meta":
+        return 0
+    return tensor.untyped_storage().nbytes()
 
 
 def _check_readable(path: Path) -> None:
@@ -104,11 +173,9 @@ def _explain(path: Path, data: bytes | None, error: Exception) -> str:
         )
     if (wrong := contradiction(path, ".pth", data)) is not None:
         return wrong
-    with path.open("rb") if data is None else io.BytesIO(data) as file:
-        broken = file.read(2) == b"PK" and not zipfile.is_zipfile(file)
-        size = file.seek(0, io.SEEK_END)
-    if broken:
-        return f"is truncated ({size:,} bytes, its end is missing): copy or download it again"
+    if isinstance(error, zipfile.BadZipFile):
+        size = path.stat().st_size if data is None else len(data)
+        return f"is truncated or damaged ({size:,} bytes; {error}): copy or download it again"
     return (
         "is not a PyTorch checkpoint that can be read safely: it is damaged, of another format, or "
         f"holds more than tensors and plain values ({type(error).__name__})"
