@@ -290,6 +290,8 @@ def prepare(folder: str, pictures: int = 12) -> None:
 
 
 def prepared(folder: Path) -> Ended:
-    """`prepare` in a child."""
+    """`prepare` in a child, where the folder is not there yet."""
+    if folder.exists():
+        return Ended(None)
     asked = Asked(f"{HERE}:prepare", {"folder": str(folder)}, 300, 8192)
     return next(iter(run_all((), [(None, asked)], 1)))[1]
