@@ -8,7 +8,6 @@ output channel. The same way makes what ONNX Runtime runs and what a TensorRT IN
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.converters.base import ExportOptions
 from yolox_deploy.converters.calibration import CalibrationSet
 from yolox_deploy.errors import UsageError, require
+from yolox_deploy.files import temporary_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -56,8 +56,8 @@ def quantize(
     reader = _reader(quantization, model, iter(CalibrationSet(options.calib, info)))
     logging.disable(logging.WARNING)  # the quantiser advises a pre-processing step that is a no-op here
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            prepared = Path(folder) / "prepared.onnx"
+        with temporary_folder() as folder:
+            prepared = folder / "prepared.onnx"
             onnx.save(onnx.shape_inference.infer_shapes(model), str(prepared))
             quantization.quantize_static(
                 str(prepared),

@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import shutil
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from yolox_deploy.converters.base import Converted, ExportOptions, Source
 from yolox_deploy.converters.calibration import MOST_PICTURES, CalibrationSet, calibration_pictures
 from yolox_deploy.converters.onnx_nms import add_nms, describe
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, YoloxDeployError, require
+from yolox_deploy.files import temporary_folder
 from yolox_deploy.host import no_telemetry
 
 COUNTED_TYPES = ("f32", "f16", "i8", "u8")
@@ -95,7 +95,7 @@ def precision_of(counts: dict[str, Any]) -> str:
 
 
 def _from_onnx(ov: Any, onnx: Path, options: ExportOptions) -> Any:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
         if options.nms:
             onnx = Path(shutil.copy(onnx, folder))
             add_nms(onnx, options)

@@ -167,10 +167,9 @@ def provider_list(wanted: str, device_id: int, precision: str, *, keep: bool = T
 
 
 def _engine_cache() -> dict[str, object]:
-    from yolox_deploy.files import cache_dir
+    from yolox_deploy.files import cache_dir, make_cache
 
-    engines = cache_dir() / "onnxruntime-tensorrt"
-    engines.mkdir(parents=True, exist_ok=True)
+    engines = make_cache(cache_dir() / "onnxruntime-tensorrt")
     return {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(engines)}
 
 

@@ -274,15 +274,17 @@ def prepare_cache(asked: str | Path | None) -> Path | None:
     """The folder for compiled models, made where it does not exist; None for no cache.
 
     Raises:
-        UsageError: the folder named cannot be made (the default one is done without).
+        UsageError: all may write to the folder, or one that was named cannot be made (the default one is done
+            without).
     """
     if asked is None:
         return None
-    from yolox_deploy.files import cache_dir
+    from yolox_deploy.files import cache_dir, check_trusted, make_cache
 
     folder = cache_dir() / "openvino" if asked == DEFAULT_CACHE else Path(asked)
+    check_trusted(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_cache(folder)
     except OSError as error:
         if asked == DEFAULT_CACHE:
             return None

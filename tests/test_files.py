@@ -53,9 +53,13 @@ def test_a_name_that_cannot_be_taken_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 def test_the_error_of_the_block_is_the_one_that_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ValueError, match="first"), replacing(tmp_path / "file" / "below"):
-        raise ValueError("first")
+    def fail() -> None:
+        with replacing(tmp_path / "file") as part:
+            part.unlink()
+            raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        fail()
 
 
 def test_threads_that_write_the_same_file_do_not_write_into_each_other(tmp_path: Path) -> None:

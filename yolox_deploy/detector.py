@@ -22,6 +22,7 @@ from yolox_deploy.foreign.conventions import describe, stated_size
 from yolox_deploy.images import ImageSource, load_image, several
 from yolox_deploy.models.published import model_path
 from yolox_deploy.outputs import row_reader
+from yolox_deploy.picture_headers import most_pixels
 from yolox_deploy.postprocess import anchor_grid, to_detections
 from yolox_deploy.preprocess import Preprocessor
 from yolox_deploy.runtimes.registry import Content, open_runtime
@@ -72,6 +73,8 @@ class Detector:
             that leaves its height and width free, a checkpoint too.
         runtime_options: settings of the backend (its `options_type`).
         format: suffix of a model given as bytes, such as ".onnx".
+        max_pixels: that a picture may have which is decoded; None for what the environment's
+            `YOLOX_DEPLOY_MAX_PIXELS` says, or 200 million.
 
     Raises:
         ArtifactError: the file is missing, damaged, or no detector that this machine can run.
@@ -97,7 +100,9 @@ class Detector:
         override: Mapping[str, Any] | None = None,
         runtime_options: Mapping[str, Any] | None = None,
         format: str | None = None,
+        max_pixels: int | None = None,
     ) -> None:
+        pixels = most_pixels(max_pixels)
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label, classes, tiles, overlap)
         override = override or {}
         options = {"device": device, "threads": threads, "imgsz": stated_size(override)}
@@ -134,7 +139,8 @@ class Detector:
             class_names=self._artifact.class_names,
             grid=grid if self._artifact.boxes == "raw" else None,
         )
-        self._load = partial(load_image, channels=self._artifact.input.picture_channels)
+        channels = self._artifact.input.picture_channels
+        self._load = partial(load_image, channels=channels, max_pixels=pixels)
         for note in self._notes:
             warnings.warn(f"{self._runtime.path}: {note}{hint}", stacklevel=2)
         self._local = threading.local()  # a canvas and a tensor each thread

@@ -5,29 +5,77 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
-import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
+from yolox_deploy import temporaries
 from yolox_deploy.documents import read
 from yolox_deploy.errors import InputError, UsageError, reason_of
 from yolox_deploy.signatures import identify
 
 MOST_TEXT = 1 << 28
 """Bytes of a file of lines, such as a list of pictures."""
+SMALL = 1 << 20
+"""Bytes of a file for which a disk that is not full has room."""
+SHOWN = 200
+"""Characters of a name in a message on it."""
 
 
 def cache_dir() -> Path:
-    """Where downloads and compiled models are kept; `YOLOX_DEPLOY_CACHE` moves it, whoever writes to it creates it."""
+    """Where downloads and compiled models are kept; `YOLOX_DEPLOY_CACHE` moves it, whoever writes to it creates it.
+
+    Raises:
+        UsageError: every user of the machine may write to it, see `check_trusted`.
+    """
     override = os.environ.get("YOLOX_DEPLOY_CACHE")
     if override:
-        return Path(override)
-    import platformdirs
+        folder = Path(override)
+    else:
+        import platformdirs
 
-    return Path(platformdirs.user_cache_dir("yolox-deploy"))
+        folder = Path(platformdirs.user_cache_dir("yolox-deploy"))
+    check_trusted(folder)
+    return folder
+
+
+def check_trusted(folder: Path) -> None:
+    """Look whether others could lay models into a folder of the cache: compiled ones are run as programs are.
+
+    A folder of another user than root is warned of. A group that may write is trusted. Windows is not looked at.
+
+    Raises:
+        UsageError: every user may write there.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    try:
+        found = folder.stat()
+    except (OSError, ValueError):  # whoever writes there finds out
+        return
+    if found.st_mode & stat.S_IWOTH:
+        raise UsageError(
+            f"{folder} keeps models, and every user may write there; chmod o-w {folder}, or name a folder of your own "
+            f"(one in it will do): YOLOX_DEPLOY_CACHE={folder}/own"
+        )
+    if found.st_uid not in (0, os.geteuid()):
+        warnings.warn(
+            f"{folder} keeps models and is another user's; if you do not trust them, set YOLOX_DEPLOY_CACHE to a "
+            "folder of your own",
+            stacklevel=3,
+        )
+
+
+def make_cache(folder: Path) -> Path:
+    """Make a folder of the cache where it is missing, for this user alone."""
+    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def is_offline() -> bool:
@@ -51,9 +99,10 @@ def limit(name: str, default: int) -> int:
 
 @contextmanager
 def naming(path: Path) -> Iterator[Path]:
-    """Give `path` to the system's errors in the block that name no file, and to those of a full disk.
+    """Give `path` to errors of the system in the block: those that name no file or a temporary one, or of a full disk.
 
-    Of a full disk the system tells no more than that, and copying names the source.
+    Of a full disk the system tells no more than that, and copying names the source. Libraries raise what they like
+    then, so after an error of another kind the disk is asked.
 
     Raises:
         OSError: of the same kind and number, with a file's name.
@@ -61,9 +110,17 @@ def naming(path: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        if error.errno is None or (error.filename is not None and not is_full(error)):
+        told = error.filename is not None and not temporaries.is_temporary(os.fsdecode(error.filename))
+        if error.errno is None or (told and not is_full(error)):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
+    except (UsageError, InputError):
+        raise
+    except Exception as error:
+        full = _full(path)
+        if full is None:
+            raise
+        raise OSError(full.errno, full.strerror, str(path)) from error
 
 
 def is_full(error: OSError) -> bool:
@@ -71,30 +128,97 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def _full(path: Path) -> OSError | None:
+    """What the system says where there is no room for a small file beside `path`, else None."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(SMALL))
+            file.flush()
+    except OSError as error:
+        return error if is_full(error) else None
+    return None
+
+
 @contextmanager
-def replacing(path: Path, part: Path | None = None, *, keep: Path | None = None) -> Iterator[Path]:
+def replacing(
+    path: Path, part: Path | None = None, *, keep: Path | None = None, suffix: str = ""
+) -> Iterator[Path]:
     """Give the block a name beside `path` to write to, and rename that file to `path` when the block ends well.
 
     So no reader sees half a file. Where the block raises, its file is removed and what `path` held before stays.
-    The folder has to be there.
+    The folder has to be there. Where `path` is a link it stays one, and the file that it names is replaced.
 
     Args:
-        part: the name to write to, for encoders that choose by the suffix; None for a hidden one of this process and
-            thread, so that two that write the same file do not write into each other.
-        keep: where to leave what the block wrote before it raised; None to remove it.
+        part: the name to write to; None for a hidden one of this process, see `temporaries`, so that two that write
+            the same file do not write into each other.
+        keep: where to leave what the block wrote before it raised, if anything; None to remove it.
+        suffix: of the hidden name, for encoders that choose by it.
+
+    Raises:
+        OSError: also of a file that is not to be written, or no regular one.
     """
-    part = part or path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.tmp")
+    with naming(path):
+        target = _final(path)
+        part = part or temporaries.make_file(target, suffix)
     try:
         with naming(path):
             yield part
-            part.replace(path)
+            part.replace(target)
     except BaseException:
         with suppress(OSError):  # what the block raised is the one to tell
-            if keep is None:
+            if keep is None or not part.stat().st_size:
                 part.unlink()
             else:
                 part.replace(keep)
         raise
+
+
+def move(file: Path, path: Path) -> None:
+    """Give a whole `file` on the same disk its final name, by the rules of `replacing`."""
+    with replacing(path, file):
+        pass
+
+
+def _final(path: Path) -> Path:
+    """The file that is to be written under a name: of a link the one that it leads to.
+
+    As Linux does it for links in folders that all may write, those of others are not followed.
+
+    Raises:
+        OSError: it is a device or a pipe, must not be written, or is a link without end or of somebody else.
+    """
+    if path.is_symlink():
+        link, folder = path.lstat(), path.parent.stat()
+        trusted = (folder.st_uid, os.geteuid()) if hasattr(os, "geteuid") else (link.st_uid,)
+        if folder.st_mode & stat.S_IWOTH and link.st_uid not in trusted:
+            raise PermissionError(errno.EACCES, "a link of another user is not followed here", str(path))
+        target = Path(os.path.realpath(path))
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    else:
+        target = path
+    if target.exists() and not target.is_dir():
+        if not target.is_file():
+            raise OSError(errno.EINVAL, "no regular file; expected the name of a file", str(path))
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return target
+
+
+@contextmanager
+def temporary_folder(target: Path | None = None) -> Iterator[Path]:
+    """An empty folder for the block: beside `target`, or where the system keeps such (`TMPDIR`).
+
+    Errors in the block name `target`, or that place. Of a process that is killed the next one removes it.
+    """
+    place = target or Path(tempfile.gettempdir())
+    with naming(place):
+        made = temporaries.make_folder(target or place / "yolox-deploy")
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager
@@ -107,20 +231,18 @@ def new_folder(folder: Path) -> Iterator[Path]:
     check_place(folder, str(folder), folder=True)
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; name a new folder, or remove it first: rm -r {folder}")
+    target = Path(os.path.realpath(folder)) if folder.is_symlink() else folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror})") from error
-    with (
-        naming(folder),
-        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary,
-    ):
-        built = Path(temporary) / "new"
+    with naming(folder), temporary_folder(target) as temporary:
+        built = temporary / "new"
         built.mkdir()
         yield built
-        if folder.exists():
-            folder.rmdir()
-        built.rename(folder)
+        if target.exists():
+            target.rmdir()
+        built.rename(target)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -142,14 +264,27 @@ def check_place(path: Path, what: str, *, folder: bool = False) -> None:
         what: how the user named it, for the message: "--out".
 
     Raises:
-        UsageError: `path` is a folder where a file is to be, or the other way round, or below a file.
+        UsageError: `path` is a folder where a file is to be, or the other way round, or below a file; a device, a
+            file that must not be written, a link without end, a name that no disk takes.
     """
-    found = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    try:
+        if "\0" in str(path):
+            raise ValueError("a name without the character NUL is expected")
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+        found = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{what}: {str(path)[:SHOWN]!r} cannot be written ({reason_of(error)})") from error
     if found == path.absolute() and not folder and path.is_dir():
         raise UsageError(f"{what}: {path} is a folder; expected the name of a file")
     if not found.is_dir() and (folder or found != path.absolute()):
         shown = path if found == path.absolute() else found
         raise UsageError(f"{what}: {shown} is a file; expected a folder, an existing one or a new name")
+    if not folder:
+        try:
+            _final(path)
+        except OSError as error:
+            raise UsageError(f"{what}: {path} cannot be written ({reason_of(error)})") from error
 
 
 def check_writable(path: Path, what: str) -> None:
@@ -159,7 +294,7 @@ def check_writable(path: Path, what: str) -> None:
         what: how the user named it, for the message: "--out report.json".
 
     Raises:
-        UsageError: `path` is a folder, or its folder cannot be made or written to.
+        UsageError: what `check_place` refuses, or the folder cannot be made or written to.
     """
     check_place(path, what)
     try:

@@ -2,7 +2,8 @@
 
 Everything becomes an (H, W, 3) uint8 BGR array, or (H, W, 4) for a model that takes a fourth channel; for others
 alpha is dropped (not blended). EXIF orientation is applied, 16 bits become 8 (`bit_depth`), and of an animation or a
-multi-page file the first picture is taken. A file that breaks off is refused rather than read in part.
+multi-page file the first picture is taken. A file that breaks off is refused rather than read in part, and so is one
+whose header claims too many pixels, before it is decoded.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from yolox_deploy.bit_depth import stated_white, to_eight_bits
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.path_texts import is_base64, not_a_path, short
+from yolox_deploy.picture_headers import check_size, most_pixels, size_in_header
 from yolox_deploy.signatures import HEAD, identify
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ _OF_16_BITS = (b"\x89PNG", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
 """How files begin (PNG, TIFF, PGM, PPM) whose 16 bits OpenCV cuts to the upper 8; in others it knows their depth."""
 
 
-def load_image(source: ImageSource, channels: int = 3) -> NDArray[np.uint8]:
+def load_image(source: ImageSource, channels: int = 3, max_pixels: int | None = None) -> NDArray[np.uint8]:
     """Return a picture as an (H, W, 3) uint8 BGR array, or (H, W, 4) with its fourth channel as it is.
 
     Args:
@@ -47,15 +49,18 @@ def load_image(source: ImageSource, channels: int = 3) -> NDArray[np.uint8]:
             bytes of an encoded file (JPEG, PNG, ...); a binary file that is open (`io.BytesIO` too), read from its
             beginning where it can seek; or a PIL image of any mode that converts to RGB.
         channels: 3, or 4 for a model that takes a fourth (`InputConvention.picture_channels`).
+        max_pixels: that a picture may have; None for what the environment's `YOLOX_DEPLOY_MAX_PIXELS` says, or 200
+            million. Arrays have any size: they are in memory already.
 
     Warns:
         UserWarning: a picture of 16 bits holds values of fewer bits only, and is read as such.
 
     Raises:
-        InputError: there is no such file, it is no picture or a broken one, the array has another form, or
-            there is no fourth channel where one is wanted.
+        InputError: there is no such file, it is no picture, a broken one or one of too many pixels, the array has
+            another form, or there is no fourth channel where one is wanted.
+        UsageError: `max_pixels`, or the environment's variable, is no whole number from 1 on.
     """
-    image = _load(source, channels)
+    image = _load(source, channels, max_pixels)
     if image.shape[2] < channels:
         name = source if isinstance(source, str | os.PathLike) else "the picture"
         raise InputError(
@@ -95,18 +100,19 @@ def several(images: Iterable[ImageSource]) -> Iterator[ImageSource]:
     return iter(images)
 
 
-def _load(source: ImageSource, most: int) -> NDArray[np.uint8]:
+def _load(source: ImageSource, most: int, max_pixels: int | None = None) -> NDArray[np.uint8]:
     """The picture in 3 channels, or in 4 where it has them and `most` is 4."""
     if isinstance(source, np.ndarray):
         return _from_array(source, most)
+    pixels = most_pixels(max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(bytes(source), "the encoded image", most)
+        return _decode(bytes(source), "the encoded image", most, pixels)
     if isinstance(source, str | os.PathLike):
-        return _from_path(Path(source), most)
+        return _from_path(Path(source), most, pixels)
     if _is_pil(source):
-        return _from_pil(source, most)
+        return _from_pil(source, most, pixels)
     if hasattr(source, "read"):
-        return _from_open_file(source, most)
+        return _from_open_file(source, most, pixels)
     hint = "; predict_batch takes several" if isinstance(source, list | tuple) else ""
     raise InputError(
         f"cannot read an image from {type(source).__name__}; expected an HxWx3 uint8 BGR array, a path, "
@@ -120,7 +126,7 @@ def _is_pil(source: object) -> TypeGuard[PILImage]:
     return pil is not None and isinstance(source, pil.Image)
 
 
-def _from_path(path: Path, most: int) -> NDArray[np.uint8]:
+def _from_path(path: Path, most: int, pixels: int) -> NDArray[np.uint8]:
     # Read here rather than by cv2.imread, which returns None for every failure.
     try:
         data = path.read_bytes()
@@ -133,10 +139,10 @@ def _from_path(path: Path, most: int) -> NDArray[np.uint8]:
             raise InputError(f"no such image file: {short(path)}") from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read {short(path)}: {reason}") from error
-    return _decode(data, str(path), most)
+    return _decode(data, str(path), most, pixels)
 
 
-def _from_open_file(file: Any, most: int) -> NDArray[np.uint8]:
+def _from_open_file(file: Any, most: int, pixels: int) -> NDArray[np.uint8]:
     name = f"the {type(file).__name__}"
     if isinstance(file, io.TextIOBase):
         raise InputError(f"{name} is open as text; open the file as bytes: open(path, 'rb')")
@@ -150,12 +156,18 @@ def _from_open_file(file: Any, most: int) -> NDArray[np.uint8]:
         raise InputError(f"cannot read {name}: {error}") from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InputError(f"read() of {name} gave {type(data).__name__}; expected bytes")
-    return _decode(bytes(data), name, most)
+    return _decode(bytes(data), name, most, pixels)
 
 
-def _decode(data: bytes, name: str, most: int) -> NDArray[np.uint8]:
+def _decode(data: bytes, name: str, most: int, pixels: int) -> NDArray[np.uint8]:
     if not data:
         raise InputError(f"{name} is empty (0 bytes)")
+    try:
+        size = size_in_header(data)
+    except ValueError as error:
+        raise InputError(_undecoded(data, name)) from error
+    if size is not None:
+        check_size(*size, name, pixels)
     encoded = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_COLOR
     if most == 4 or data.startswith(_OF_16_BITS):
@@ -230,7 +242,8 @@ def _check_array(array: NDArray[Any]) -> None:
         raise InputError(f"{found}; expected at least one pixel")
 
 
-def _from_pil(image: PILImage, most: int) -> NDArray[np.uint8]:
+def _from_pil(image: PILImage, most: int, pixels: int) -> NDArray[np.uint8]:
+    check_size(image.height, image.width, "the PIL image", pixels)
     operations = importlib.import_module("PIL.ImageOps")
     try:
         if image.getexif().get(_ORIENTATION, 1) != 1:

@@ -92,8 +92,7 @@ def save(value: Any, path: Path, kind: FileKind, **beside: Any) -> None:
 
 def sealed(table: Mapping[str, Any], **style: Any) -> str:
     """A JSON text of `table` with its checksum, of which `decode` tells a damaged one; `style` as of `json.dumps`."""
-    plain = json.loads(json.dumps(table))
-    return json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=1, **style) + "\n"
+    return json.dumps({**table, CHECKSUM: _checksum(table)}, indent=1, **style) + "\n"
 
 
 def _checksum(table: Mapping[str, Any]) -> str:

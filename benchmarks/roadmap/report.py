@@ -8,16 +8,15 @@ models in turn): the p50 of ONNX Runtime on the CPU.
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolox_deploy.benchmarks.protocol import Protocol
 from yolox_deploy.benchmarks.report.tables import ABSENT, Table
 from yolox_deploy.benchmarks.report.text import markdown_table
 from yolox_deploy.benchmarks.roadmap.rows import SAME_TRAINING, TABLE_1, TABLE_2, TABLE_5, find_row
+from yolox_deploy.files import temporary_folder
 from yolox_deploy.types import SILENT, Report
 
 if TYPE_CHECKING:
@@ -149,11 +148,11 @@ def measure_latencies(
 
     protocol = protocol or Protocol.quick()
     models = {run.config.model: run for run in reversed(runs)}
-    with tempfile.TemporaryDirectory(prefix="yolox-deploy-ablate-") as folder:
+    with temporary_folder() as folder:
         files = {}
         for number, (model, run) in enumerate(models.items()):
             report.step(f"exporting {model}")
-            path = Path(folder) / f"{number}.onnx"
+            path = folder / f"{number}.onnx"
             export(model, "onnx", weights=run.last, imgsz=run.config.size, out=path, verify=False)
             files[model] = path
         candidates = [ModelUnderTest(path, threads=threads) for path in files.values()]

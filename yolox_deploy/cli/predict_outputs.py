@@ -96,10 +96,12 @@ class Drawn(Output):
 
         target = self._target(item)
         self._rate = video_rate(item.path) or USUAL_RATE
-        part = target.with_name(f".{target.stem}.new{target.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with replacing(target, part), VideoWriter(part, self._rate) as self._video:
+            with (
+                replacing(target, suffix=target.suffix) as part,
+                VideoWriter(part, self._rate) as self._video,
+            ):
                 yield
         finally:
             self._video = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from yolox_deploy.cli.common import console, reporting
 from yolox_deploy.cli.stream_figures import SourceRun, show_figures
 from yolox_deploy.errors import UsageError, require
-from yolox_deploy.files import check_place, written
+from yolox_deploy.files import check_place, temporary_folder, written
 from yolox_deploy.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -172,8 +171,8 @@ def _run(
     model = _model(detector)
     headers = [channel.header(model, detector.class_names) for channel in feed.channels]
     detect = partial(detector.predict, **feed.thresholds)
-    with tempfile.TemporaryDirectory(prefix="yolox-deploy-") as folder:
-        unasked = Path(folder) / "events.jsonl" if data is not None else None
+    with temporary_folder() as folder:
+        unasked = folder / "events.jsonl" if data is not None else None
         events = asked.events or unasked
         try:
             with reporting(every=LINE_SECONDS) as progress:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from yolox_deploy.errors import InputError, require
 from yolox_deploy.images import load_image
+from yolox_deploy.picture_headers import check_size, most_pixels
 
 UNKNOWN = (0, 0)
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -25,7 +26,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     whose end is not where it should be, are decoded.
 
     Raises:
-        InputError: the file is missing, empty, broken or no picture.
+        InputError: the file is missing, empty, broken or no picture, or has more pixels than `load_image` decodes.
         MissingExtraError: Pillow is not installed.
     """
     try:
@@ -36,6 +37,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     if size is not None:
+        check_size(*size, str(path), most_pixels())
         return size
     height, width = load_image(path).shape[:2]
     return height, width

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +18,7 @@ from yolox_deploy.errors import GateError, UsageError, refuse_unknown, require
 from yolox_deploy.evaluation.annotated import annotated, picture_paths
 from yolox_deploy.exporter.gate import Evidence, check_comparable, prove
 from yolox_deploy.exporter.source_model import SourceModel, load_source_model
-from yolox_deploy.files import check_place, naming
+from yolox_deploy.files import check_place, move, temporary_folder
 from yolox_deploy.models.model_config import Activation, Architecture, ModelConfig
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.registry import present_files
@@ -187,8 +185,8 @@ def export(
         details=dict(source_model.facts),
         **config.output_form(),
     )
-    with naming(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".yolox-deploy-") as folder:
-        stage, start = Path(folder), Path(folder) / "source"
+    with temporary_folder(path) as stage:
+        start = stage / "source"
         start.mkdir()  # of its own: the file to write may have the name of the graph it is made from
         source = _make_source(source_model, info, wanted, start)
         converted = _convert_with_proof(target, source, stage / path.name, wanted, source_model, evidence)
@@ -293,4 +291,4 @@ def _publish(converted: Converted, path: Path) -> None:
     """Rename the staged set into place, the file that people open last."""
     for file in (*present_files(converted.path)[1:], sidecar_path(converted.path), converted.path):
         if file.exists():
-            os.replace(file, path.parent / file.name)
+            move(file, path.parent / file.name)

@@ -15,8 +15,9 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
 
+from yolox_deploy import temporaries
 from yolox_deploy.errors import ArtifactError
-from yolox_deploy.files import cache_dir, is_offline, replacing, sha256, write_text
+from yolox_deploy.files import cache_dir, is_offline, make_cache, naming, replacing, sha256, write_text
 from yolox_deploy.models.model_config import ModelConfig
 
 TIMEOUT_SECONDS = 30
@@ -81,16 +82,21 @@ def _fetch(official: str) -> Path:
 def download(url: str, target: Path) -> None:
     """Fetch `url` to `target` with a progress bar: into a file of this thread first, renamed when whole.
 
-    A download that stops leaves `TARGET.part`, and whoever comes first takes it over; another process that
-    fetches the same file meanwhile starts afresh.
+    A download that stops leaves `TARGET.part`, one that is killed its temporary file, and whoever comes first takes
+    that over; another process that fetches the same file meanwhile starts afresh.
 
     Raises:
         ArtifactError: it cannot be reached or ends early (what arrived is kept for the next try).
     """
     if "://" not in url:
         raise ArtifactError(f"{url!r} is no address; expected https://... (see YOLOX_DEPLOY_WEIGHTS_URL)")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with naming(target):
+        make_cache(target.parent)
     left = target.with_name(target.name + ".part")
+    if not left.exists():
+        for killed in temporaries.left_of(target)[:1]:
+            with suppress(OSError):
+                killed.replace(left)
     try:
         with replacing(target, keep=left) as part:
             with suppress(FileNotFoundError):

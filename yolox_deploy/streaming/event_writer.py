@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from yolox_deploy import records
 from yolox_deploy.errors import UsageError
-from yolox_deploy.files import naming
+from yolox_deploy.files import move, naming
 from yolox_deploy.streaming.events import StreamEvent, StreamHeader, event_to_dict
 
 RECORD = records.FileKind(
@@ -93,7 +93,7 @@ class EventWriter:
         )
         os.fsync(self._file.fileno())
         self._file.close()
-        self._part.replace(self.path)
+        move(self._part, self.path)
 
     def __enter__(self) -> EventWriter:
         return self
