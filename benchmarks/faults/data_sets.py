@@ -34,7 +34,7 @@ def run(seed: int, count: int, folder: Path, until: float, first: int = 0) -> It
         yield Outcome("data_sets", "whole", Result.raw, f"they cannot be made: {made.detail}")
         return
 
-    modules = (HERE, "cv2", "yaml", "yolox_deploy.data", "yolox_deploy.detector", "onnxruntime")
+    modules = (HERE, "cv2", "yaml", "yolox_deploy.cli.program", "faster_coco_eval", "onnxruntime")
     model = str(whole / "nano.onnx")
     undamaged = [
         (
