@@ -95,6 +95,12 @@ class Server:
         self._process.stdout.close()
 
 
+def run_one(asked: Asked, modules: Sequence[str] = ()) -> Ended:
+    """Run a case, such as one that writes what others need."""
+    with Server(modules) as server:
+        return server.run(asked)
+
+
 def run_all(
     modules: Sequence[str], cases: Iterable[tuple[Key, Asked]], jobs: int = 2
 ) -> Iterator[tuple[Key, Ended]]:

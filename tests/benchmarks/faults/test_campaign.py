@@ -12,10 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from yolox_deploy.benchmarks.faults.__main__ import app
+from yolox_deploy.benchmarks.faults.bombs import BOMBS
 from yolox_deploy.benchmarks.faults.children import Ended
 from yolox_deploy.benchmarks.faults.kinds import KINDS
 from yolox_deploy.benchmarks.faults.model_files import judge, keep
-from yolox_deploy.benchmarks.faults.mutations import BOMBS, WAYS, change_number, change_value, mutate_bytes
+from yolox_deploy.benchmarks.faults.mutations import WAYS, change_number, change_value, mutate_bytes
 from yolox_deploy.benchmarks.faults.outcomes import FAULTS, Outcome, Report, Result
 from yolox_deploy.benchmarks.faults.pictures import claim_size
 
