@@ -26,9 +26,11 @@ from yolox_deploy.errors import (
     UsageError,
     YoloxDeployError,
     refuse_unknown,
+    translating,
 )
 from yolox_deploy.integrity import UNCHECKED, check_onnx
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.path_texts import short
 from yolox_deploy.runtimes import forks
 from yolox_deploy.runtimes.refusals import explain
 from yolox_deploy.signatures import contradiction
@@ -261,7 +263,9 @@ class Runtime(ABC):
             )
 
     def _check_file(self) -> None:
-        if self.content is None and not self.path.exists():
+        with translating(ArtifactError, f"{short(self.path)} cannot be a model file"):
+            missing = self.content is None and not self.path.exists()
+        if missing:
             raise ArtifactError(
                 f"no model file at {self.path}; expected a file that exists, such as `yolox-deploy export` writes"
             )

@@ -36,11 +36,10 @@ def started_pool() -> None:
     _POOLS.add(os.getpid())
 
 
-def check_pool(name: str, threads: int | None) -> None:
+def check_pool(threads: int | None) -> None:
     """Refuse several threads of OpenMP where a fork has left them behind.
 
     Args:
-        name: of the runtime.
         threads: None for the runtime's own choice.
 
     Raises:
@@ -48,8 +47,8 @@ def check_pool(name: str, threads: int | None) -> None:
     """
     if threads != 1 and _POOLS - {os.getpid()}:
         raise UsageError(
-            f"this process was forked from one that computed with several threads by {name} or PyTorch, and would wait "
-            f"for them for ever; {CURE}"
+            f"this process was forked from one that computed by OpenMP (NCNN, PyTorch) with several threads, and "
+            f"would wait for them for ever; {CURE}"
         )
 
 

@@ -75,7 +75,7 @@ class TorchRuntime(Runtime):
         from yolox_deploy.models.fusion import fuse
 
         device = choose_device(torch, self.options.device)
-        forks.check_pool(self.name, self.options.threads)
+        forks.check_pool(self.options.threads)
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
         if self.options.precision == "fp16" and device == "cpu":

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import InputError, translating
 from yolox_deploy.picture_headers import check_size, most_pixels
 from yolox_deploy.signatures import of_file
 from yolox_deploy.video_ends import ends_early
@@ -75,14 +75,8 @@ def open_capture(source: str | int | Path) -> cv2.VideoCapture:
         InputError: it cannot be opened, or its frames have more pixels than pictures may (`picture_headers`).
     """
     name = str(source)
-    if name.isdecimal():
-        capture = cv2.VideoCapture(int(name))
-    elif "://" in name and cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
-        limit = int(TIMEOUT_SECONDS * 1000)
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
-    else:
-        capture = cv2.VideoCapture(name)
+    with translating(InputError, f"{public_name(source)} cannot be opened as a video, camera or stream"):
+        capture = _capture(name)
     if not capture.isOpened():
         capture.release()
         kind = of_file(Path(name))
@@ -96,6 +90,16 @@ def open_capture(source: str | int | Path) -> cv2.VideoCapture:
         capture.release()
         raise
     return capture
+
+
+def _capture(name: str) -> cv2.VideoCapture:
+    if name.isdecimal():
+        return cv2.VideoCapture(int(name))
+    if "://" in name and cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
+        limit = int(TIMEOUT_SECONDS * 1000)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+    return cv2.VideoCapture(name)
 
 
 def frame_rate(capture: cv2.VideoCapture) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from yolox_deploy.capture import Frame, is_cut
 from yolox_deploy.detections import Detections
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import UsageError, check_kind
 from yolox_deploy.thresholds import ThresholdFields, Thresholds
 from yolox_deploy.tracking.association import UNCONFIRMED, Association, TrackConfig
 from yolox_deploy.tracking.bytetrack import ByteTrack
@@ -63,6 +63,11 @@ class Tracker:
         association: Callable[[TrackConfig], Association] = ByteTrack,
         **thresholds: Unpack[ThresholdFields],
     ) -> None:
+        check_kind("config", config, (TrackConfig, type(None)), "a TrackConfig, or None")
+        if not hasattr(detector, "predict") or not isinstance(
+            getattr(detector, "thresholds", None), Thresholds
+        ):
+            raise UsageError(f"the detector is {type(detector).__name__}; expected a Detector")
         config = config or TrackConfig()
         self.conf = detector.thresholds.changed(thresholds).conf
         begin = self.conf if config.activation_score is None else config.activation_score
