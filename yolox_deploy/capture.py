@@ -136,12 +136,12 @@ def video_frames(path: Path) -> Iterator[Frame]:
         while (image := _read(capture)) is not None:
             yield Frame(image, index, str(path), time.monotonic(), times.of_latest())
             index += 1
-        missing, claimed = times.missing(), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        missing = times.missing()
     finally:
         capture.release()
     if index == 0:
         raise InputError(f"{path} holds no frame that can be decoded")
-    if missing is None and ends_early(path, counted=0 < claimed <= index):
+    if missing is None and ends_early(path):
         missing = "the file ends in the middle of a part"
     if missing is not None:
         _tell_broken(str(path), index, missing)
