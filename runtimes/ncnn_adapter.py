@@ -1,7 +1,7 @@
 """NCNN: `.param` and `.bin` pairs, on the CPU.
 
-NCNN trusts its files: a size that does not fit reads memory that is not its own. So the pair is read and
-checked here first, and only then handed over.
+NCNN trusts its files: a size that does not fit reads memory that is not its own. So the pair is read and checked here
+first; one that no sidecar vouches for is run once in a process of its own; and only then it is handed over.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy.artifact import is_vouched
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, require
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
@@ -20,13 +21,19 @@ from yolox_deploy.runtimes.ncnn_files import (
     EXPORT_AGAIN,
     blob_names,
     check_layers,
+    input_channels,
     input_size,
     param_text,
     parse_param,
     read_storage,
 )
 from yolox_deploy.runtimes.ncnn_focus import open_focus
+from yolox_deploy.runtimes.ncnn_geometry import read_graph
+from yolox_deploy.runtimes.ncnn_trial import Pair, try_pair
 from yolox_deploy.types import TensorSpec
+
+ANY_SIZE = (320, 320)
+"""(H, W) at which a file that takes any size is tried."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +71,29 @@ class NcnnRuntime(Runtime):
             raise UsageError(f"device is {self.options.device!r}; the ncnn backend takes auto and cpu")
         layers, notes = open_focus(parse_param(path))
         check_layers(layers, path, ncnn)
+        graph = read_graph(layers)
         _, weights = self.files
-        storage = read_storage(layers, weights, path)
+        storage = read_storage(graph.layers, weights, path)
         input_name, output_names = blob_names(layers, path, self.artifact)
         height, width = input_size(layers, path, self.artifact, self.options.imgsz)
+        channels = self.artifact.input.channels if self.artifact else input_channels(layers)
         self._ncnn, self._input_name, self._output_names = ncnn, input_name, output_names
         self._free_size = height is None
+        shape = (channels, height or ANY_SIZE[0], width or ANY_SIZE[1])
+        self._pair = Pair(path, graph.layers, weights, input_name, output_names)
+        self._graph, self._vouched = graph, is_vouched(path)
+        self._checked: set[tuple[int, ...]] = set()
+        notes = (*notes, *self._check(shape))
         # An operation that works in place would write into the caller's array, or crash on it.
         borrowing = ("Convolution", "Reorg")
         self._borrow = all(layer.type in borrowing for layer in layers if input_name in layer.inputs)
         self._net = make_net(ncnn, self.options)
-        if self._net.load_param_mem(param_text(layers)) != 0 or self._net.load_model(str(weights)) != 0:
+        if self._net.load_param_mem(param_text(graph.layers)) != 0 or self._net.load_model(str(weights)) != 0:
             raise ArtifactError(f"ncnn refused {path} (its reason is on stderr); {EXPORT_AGAIN}")
         half = self.options.half_arithmetic
         if half and not any(layer.support_fp16_storage for layer in self._net.layers()):
             raise UsageError("half_arithmetic was asked for; ncnn has none for this CPU: leave it out")
         classes = 5 + len(self.artifact.class_names) if self.artifact else None
-        channels = self.artifact.input.channels if self.artifact else 3
         float32 = np.dtype(np.float32)
         return Loaded(
             inputs=(TensorSpec(input_name, (1, channels, height, width), float32),),
@@ -91,10 +104,25 @@ class NcnnRuntime(Runtime):
             notes=notes,
         )
 
+    def _check(self, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Follow the shapes from (channels, height, width) on, once; sentences for people.
+
+        A file for which no sidecar vouches is also tried: when it is opened, and at each further size where there are
+        layers that cannot be followed.
+        """
+        geometry = self._graph.follow(self._input_name, shape)
+        first, notes = not self._checked, []
+        if not self._vouched and (first or geometry.unfollowed):
+            notes += try_pair(self._pair, shape, geometry)
+        self._checked.add(shape)
+        return tuple(notes)
+
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         image = inputs[self._input_name][0]
         if self._free_size:
             check_input_size((image.shape[1], image.shape[2]))
+            if image.shape not in self._checked:
+                self._check(image.shape)
         net = self._net
         self._check_open()  # after `net` is held: another thread may close in between
         mat = self._ncnn.Mat(image)

@@ -18,6 +18,9 @@ from yolox_deploy.models.zoo import STRIDES, check_input_size
 
 MAGIC = "7767517"
 EXPORT_AGAIN = "export the checkpoint again with: yolox-deploy export MODEL --to ncnn --weights FILE"
+LONGEST_TEXT = 4 << 20
+LONGEST_NAME = 255
+"""Bytes of the name of a blob or layer that NCNN reads."""
 STORAGE = {0x00000000: "fp32", 0x0002C056: "fp32", 0x01306B47: "fp16"}
 """How a layer's weights are stored, by the four bytes before them."""
 WEIGHTED = ("Convolution", "ConvolutionDepthWise")
@@ -44,7 +47,7 @@ class Layer:
             ArtifactError: it is no count.
         """
         text = self.parameters.get(str(key), "0")
-        if not re.fullmatch(r"-?\d{1,10}", text):
+        if not re.fullmatch(r"-?[0-9]{1,10}", text):
             raise ArtifactError(f"layer {self.name}: parameter {key} is {text!r}; expected an integer")
         return int(text)
 
@@ -56,6 +59,10 @@ def parse_param(path: Path) -> tuple[Layer, ...]:
         ArtifactError: it is no such text, is truncated, or is wired wrongly: NCNN makes each blob once and
             uses it once (Split multiplies).
     """
+    if (size := path.stat().st_size) > LONGEST_TEXT:
+        raise ArtifactError(
+            f"{path} has {size:,} bytes; a .param text of YOLOX has some 25,000: {EXPORT_AGAIN}"
+        )
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     if lines[0].strip() != MAGIC:
         raise ArtifactError(f"{path} is no NCNN .param text: line 1 is not {MAGIC}; {EXPORT_AGAIN}")
@@ -65,11 +72,15 @@ def parse_param(path: Path) -> tuple[Layer, ...]:
     except (ValueError, IndexError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); {EXPORT_AGAIN}") from error
     unused: set[str] = set()
+    made: set[str] = set()
     for layer in layers:
-        if not unused.issuperset(layer.inputs):
+        if not unused.issuperset(layer.inputs) or len(set(layer.inputs)) < len(layer.inputs):
             raise ArtifactError(f"{path}: {layer.name} uses a blob not made above or used up; {EXPORT_AGAIN}")
-        unused = unused.difference(layer.inputs).union(layer.outputs)
-    made = {name for layer in layers for name in layer.outputs}
+        if not made.isdisjoint(layer.outputs) or len(set(layer.outputs)) < len(layer.outputs):
+            raise ArtifactError(f"{path}: {layer.name} makes a blob that was made above; {EXPORT_AGAIN}")
+        unused.difference_update(layer.inputs)
+        unused.update(layer.outputs)
+        made.update(layer.outputs)
     # More blobs than there are do no harm, and the authors' README tells people to leave them when they edit a file.
     if len(layers) != layer_count or len(made) > blob_count:
         raise ArtifactError(
@@ -96,7 +107,16 @@ def _parse_line(fields: Sequence[str]) -> Layer:
     blobs, parameters = fields[4 : 4 + inputs + outputs], fields[4 + inputs + outputs :]
     if min(inputs, outputs) < 0 or len(blobs) != inputs + outputs:
         raise ValueError(f"layer {fields[1]} lacks blobs")
+    names = " ".join((fields[1], *blobs))
+    if "\0" in names or (
+        len(names) > LONGEST_NAME // 4 and len(max(names.encode().split(), key=len)) > LONGEST_NAME
+    ):
+        raise ValueError(
+            f"layer {fields[1][:40]} has a name of more than {LONGEST_NAME} bytes or with a zero byte"
+        )
     pairs = dict(pair.split("=", 1) for pair in parameters)
+    if len(pairs) != len(parameters):
+        raise ValueError(f"layer {fields[1]} has a parameter twice")
     return Layer(fields[0], fields[1], tuple(blobs[:inputs]), tuple(blobs[inputs:]), pairs)
 
 
@@ -192,6 +212,11 @@ def blob_names(
             f"names; {EXPORT_AGAIN}"
         )
     return inputs[0], tuple(outputs)
+
+
+def input_channels(layers: Sequence[Layer]) -> int:
+    """How many channels the Input layer says that a picture has, 3 where it says nothing."""
+    return max(0, next(layer for layer in layers if layer.type == "Input").number(2)) or 3
 
 
 def input_size(

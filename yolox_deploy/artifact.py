@@ -216,6 +216,16 @@ def read_sidecar(path: Path) -> Sidecar | None:
     return Sidecar(info, all(file.suffix in named for file in files_of(path)))
 
 
+def is_vouched(path: Path) -> bool:
+    """Whether the sidecar that `read_sidecar` took names a SHA-256 for each file of the set."""
+    sidecar = sidecar_path(path)
+    content = json.loads(sidecar.read_bytes()) if sidecar.is_file() else {}
+    recorded = (
+        {Path(name).suffix for name in content.get("files", ())} if "schema_version" in content else set()
+    )
+    return recorded >= {file.suffix for file in files_of(path)}
+
+
 def _refuse_unknown_fields(content: Mapping[str, Any], sidecar: Path) -> None:
     """A field that is misspelt would be a convention that nobody follows."""
     known = field_types(ArtifactInfo)

@@ -88,9 +88,17 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
+
+
+def run_one(asked: Asked, modules: Sequence[str] = ()) -> Ended:
+    """Run a case, such as one that writes what others need."""
+    with Server(modules) as server:
+        return server.run(asked)
 
 
 def run_all(

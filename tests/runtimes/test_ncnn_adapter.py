@@ -145,6 +145,17 @@ def test_a_foreign_file_takes_any_size(write: Callable[..., Path], foreign_text:
     assert (info.input_size, info.boxes, info.batch, len(info.class_names)) == ((64, 96), "raw", 1, 3)
 
 
+def test_a_size_for_which_memory_would_not_do_is_refused(
+    write: Callable[..., Path], foreign_text: str
+) -> None:
+    path = write(text=foreign_text)
+    for size in ((9600, 9600), (96000, 160000)):
+        with pytest.raises(
+            ArtifactError, match=rf"bytes.*at an input of 3x{size[0]}x{size[1]} .*smaller size"
+        ):
+            NcnnRuntime(path, NcnnOptions(threads=1, imgsz=size))
+
+
 def test_a_fixed_size_that_is_not_written_down(write: Callable[..., Path], pair: tuple[str, bytes]) -> None:
     path = write(text=pair[0].replace(" 0=160 1=96 2=3", ""))
     with pytest.raises(UsageError, match=r"15360 pixels only.*'imgsz': \(H, W\)"):
@@ -186,6 +197,18 @@ BROKEN: dict[str, Callable[[str, bytes], tuple[str, bytes]]] = {
     "param_other_model": lambda text, weights: (text.replace("6=1728", "6=3456"), weights),
     "param_no_number": lambda text, weights: (text.replace("6=1728", "6=x"), weights),
     "param_focus": lambda text, weights: (text.replace("Swish ", "YoloV5Focus ", 1), weights),
+    # The next four end NCNN with a signal, or make it answer from memory that is not its own.
+    "param_kernel": lambda text, weights: (text.replace(" 11=3 ", " 11=1 ", 1), weights),
+    "param_padding": lambda text, weights: (re.sub(r"( 1=1 .*) 4=0 ", r"\1 4=1 ", text, count=1), weights),
+    "param_pooling": lambda text, weights: (
+        re.sub(r"^(Pooling.*) 13=2 ", r"\1 13=1000000000 ", text, count=1, flags=re.MULTILINE),
+        weights,
+    ),
+    "param_stride": lambda text, weights: (
+        re.sub(r"^(ConvolutionDepthWise.*) 13=1 ", r"\1 13=1000000000 ", text, flags=re.MULTILINE),
+        weights,
+    ),
+    "param_twice": lambda text, weights: (text.replace(" 6=1728", " 6=1728 6=1728"), weights),
 }
 
 
@@ -215,6 +238,17 @@ def test_broken_files_are_errors_and_never_crashes(
         ("param_onnx", r"is an ONNX file, not an NCNN \.param text: rename it to param_onnx\.onnx"),
         ("param_dangling", "uses a blob not made above or used up"),
         ("param_no_number", "parameter 6 is 'x'"),
+        (
+            "param_kernel",
+            r"layer conv\w+ \(\w+\): it has [\d,]+ weights; expected [\d,]+ from \d+ channels.*1x3",
+        ),
+        (
+            "param_padding",
+            r"layer conv\w+ \(Convolution\): its padding is 0, 0, 1, 1.*window 1x1.*less than the window",
+        ),
+        ("param_pooling", r"layer maxpool\w+ \(Pooling\): parameter 13 is 1000000000; expected 0 to 255"),
+        ("param_stride", r"layer convdw\w+ \(ConvolutionDepthWise\): parameter 13 is 1000000000"),
+        ("param_twice", "has a parameter twice"),
         ("param_focus", r"needs YoloV5Focus.*Focus.*yolox-deploy export MODEL --to ncnn"),
     ],
 )

@@ -230,6 +230,32 @@ def warnings_told() -> Iterator[None]:
 
 
 @contextmanager
+def whole_videos() -> Iterator[None]:
+    """Make an error of videos that break off in the block, once all the rest of it is done.
+
+    Raises:
+        InputError: names them.
+    """
+    from yolox_deploy.capture import BrokenVideoWarning
+
+    broken: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, BrokenVideoWarning):
+                broken.append(str(message))
+            else:
+                show(message, category, *rest, **named)
+
+        warnings.simplefilter("always", BrokenVideoWarning)
+        warnings.showwarning = tell
+        yield
+    if broken:
+        raise InputError("; ".join(broken))
+
+
+@contextmanager
 def reporting(text: str = "starting", *, lines: bool = False, every: float | None = None) -> Iterator[Report]:
     """A report on standard error, for people: nothing by --quiet.
 

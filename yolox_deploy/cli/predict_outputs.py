@@ -100,7 +100,7 @@ class Drawn(Output):
         try:
             with (
                 replacing(target, suffix=target.suffix) as part,
-                VideoWriter(part, self._rate) as self._video,
+                VideoWriter(part, self._rate, target) as self._video,
             ):
                 yield
         finally:

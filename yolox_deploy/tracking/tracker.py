@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,6 +15,7 @@ from yolox_deploy.errors import UsageError
 from yolox_deploy.thresholds import ThresholdFields, Thresholds
 from yolox_deploy.tracking.association import UNCONFIRMED, Association, TrackConfig
 from yolox_deploy.tracking.bytetrack import ByteTrack
+from yolox_deploy.types import is_finite
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -159,7 +158,7 @@ class Tracker:
         """The time of the next frame; the detector does not run for one that cannot be."""
         if time is None:
             return 0.0 if self._time is None else self._time + 1 / self.config.frame_rate
-        if not isinstance(time, Real) or not math.isfinite(time):
+        if not is_finite(time):
             raise UsageError(
                 f"the time of the frame is {time!r}; expected seconds, or None for the next frame"
             )
