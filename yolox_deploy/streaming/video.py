@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy import temporaries
 from yolox_deploy.errors import UsageError
 from yolox_deploy.files import replacing
 from yolox_deploy.preprocess import letterbox
@@ -39,8 +40,9 @@ class VideoWriter:
     """Writes pictures at the times when they were there, into a video of constant frame rate.
 
     The file has its name once the writer is closed, which an exception or Ctrl-C inside its `with` block does too;
-    until then it is `.NAME.part.SUFFIX` beside it. Where no picture came, no file is left. The index of an MP4 or MKV
-    is kept in memory until then (70 and 40 bytes a frame); an AVI's is not, which suits streams of many hours.
+    until then it has a hidden one beside it, see `temporaries`. Where no picture came, no file is left. The index of
+    an MP4 or MKV is kept in memory until then (70 and 40 bytes a frame); an AVI's is not, which suits streams of many
+    hours.
 
     Args:
         path: its suffix names the format (`CODECS`); an existing file is replaced when the writer is closed.
@@ -57,7 +59,6 @@ class VideoWriter:
         self.path, self.rate = Path(path), rate
         self._name = name or self.path
         check_suffix(self.path)
-        self._part = part_path(self.path)
         self._video: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._held: NDArray[np.uint8] | None = None
@@ -66,7 +67,7 @@ class VideoWriter:
         self._failure: UsageError | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._part.touch()
+            self._part = temporaries.make_file(self.path, self.path.suffix)
         except OSError as error:
             raise UsageError(f"{self._name} cannot be written ({error.strerror})") from error
 
@@ -180,11 +181,6 @@ def _is_whole(path: Path, frames: int) -> bool:
         return bool(video.read()[0]) and video.get(cv2.CAP_PROP_FRAME_COUNT) >= LEAST_TOLD * frames - 1
     finally:
         video.release()
-
-
-def part_path(path: Path) -> Path:
-    """Where a video is until it is whole; the suffix tells the encoder what to write."""
-    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def check_suffix(path: Path) -> None:

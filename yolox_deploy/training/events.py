@@ -191,11 +191,11 @@ class Callbacks:
         """
         if self._log is not None:
             self._log(event)
-        failed: CallbackError | None = None
+        failed: CallbackError | OSError | None = None
         for callback in self._callbacks:
             try:
                 _call(callback, event)
-            except CallbackError as error:
+            except (CallbackError, OSError) as error:
                 failed = failed or error
         if failed is not None and event.error is None:
             raise failed
