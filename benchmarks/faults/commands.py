@@ -169,8 +169,10 @@ def finish(process: subprocess.Popen[str], begun: float, seconds: float = SECOND
 def names_of(folder: Path) -> set[str]:
     """All below a folder, hidden or not, by its path there; what is listed while it changes may be left out."""
     names: set[str] = set()
+    own = re.compile(r"(tfevents)\..*")  # TensorBoard's names have the time and the process in them
     for root, folders, files in os.walk(folder):
-        names.update(os.path.relpath(os.path.join(root, name), folder) for name in (*folders, *files))
+        places = (os.path.relpath(os.path.join(root, name), folder) for name in (*folders, *files))
+        names.update(own.sub(r"\1", place) for place in places)
     return names
 
 
