@@ -17,6 +17,7 @@ from yolox_deploy.converters.base import ExportOptions
 from yolox_deploy.converters.calibration import CalibrationSet
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.files import temporary_folder
+from yolox_deploy.host import no_telemetry
 
 if TYPE_CHECKING:
     import onnx
@@ -47,7 +48,8 @@ def quantize(
     if options.calib is None:
         raise UsageError("INT8 needs pictures to calibrate on: add --calib DIR")
     onnx = require("onnx", "export")
-    quantization = require("onnxruntime.quantization", "onnxruntime")
+    with no_telemetry():
+        quantization = require("onnxruntime.quantization", "onnxruntime")
     types = quantization.QuantType
     model = onnx.load(str(source))
     nodes = [node.name for node in model.graph.node if node.op_type == "Conv"]

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -26,12 +26,15 @@ from yolox_deploy.errors import (
     UsageError,
     YoloxDeployError,
     refuse_unknown,
+    translating,
 )
 from yolox_deploy.integrity import UNCHECKED, check_onnx
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.path_texts import short
+from yolox_deploy.runtimes import forks
 from yolox_deploy.runtimes.refusals import explain
 from yolox_deploy.signatures import contradiction
-from yolox_deploy.types import TensorSpec, as_size
+from yolox_deploy.types import TensorSpec, as_size, is_whole
 
 MOST_THREADS = 512
 """More than any machine's cores: a backend really starts as many as it is told, and the machine hangs."""
@@ -86,10 +89,12 @@ class RuntimeOptions:
         if not isinstance(self.device, str):
             raise UsageError(f"device is {self.device!r}; expected a text such as 'auto', 'cpu' or 'cuda:0'")
         threads = self.threads
-        if threads is not None and (not isinstance(threads, Integral) or not 1 <= threads <= MOST_THREADS):
+        if threads is not None and (not is_whole(threads) or not 1 <= threads <= MOST_THREADS):
             raise UsageError(
                 f"threads is {threads!r}; expected 1 to {MOST_THREADS}, or None for the backend's default"
             )
+        if not isinstance(self.verify, bool):
+            raise UsageError(f"verify is {self.verify!r}; expected True or False")
         if self.imgsz is not None:
             object.__setattr__(self, "imgsz", check_input_size(as_size(self.imgsz)))
 
@@ -114,6 +119,7 @@ class Loaded:
         max_batch: most images at a time where the batch is free, None for any number.
         notes: sentences on what was recognised in a file that does not say it itself; people are told them.
         checked: the checksum in the file that was compared, "crc32"; None where there is none.
+        survives_fork: whether it still answers in a process that is forked from this one.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -126,6 +132,7 @@ class Loaded:
     max_batch: int | None = None
     notes: tuple[str, ...] = ()
     checked: str | None = None
+    survives_fork: bool = True
 
 
 class Runtime(ABC):
@@ -163,6 +170,8 @@ class Runtime(ABC):
         self.loaded = replace(loaded, notes=(*doubts, *loaded.notes))
         if self.checked == UNCHECKED and loaded.checked is not None:
             self.checked = loaded.checked
+        self._process = os.getpid()
+        forks.watch(self)
         self._closed = False
         self._call = repr(str(self.path)) if content is None else f"CONTENT, format={self.path.suffix!r}"
         self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
@@ -186,7 +195,8 @@ class Runtime(ABC):
 
         Raises:
             ClosedError: after `close()`.
-            UsageError: a wrong name, dtype or shape.
+            UsageError: a wrong name, dtype or shape, or a process that was forked after the model was opened, in which
+                this backend cannot run.
             RuntimeFailure: the backend failed; its own exception is `__cause__`.
         """
         self._check_open()
@@ -205,7 +215,10 @@ class Runtime(ABC):
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._close()
+                if (
+                    self._process == os.getpid()
+                ):  # else its threads are not here, and freeing it would wait for them
+                    self._close()
 
     def __enter__(self) -> Runtime:
         self._check_open()
@@ -243,9 +256,16 @@ class Runtime(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"{self.path.name} was closed; open it again with Detector({self._call})")
+        if self._process != os.getpid() and not self.loaded.survives_fork:
+            raise UsageError(
+                f"{self.path.name} was opened by {self.name} in process {self._process} and cannot run in "
+                f"{os.getpid()}, which was forked from it and has none of its threads; {forks.CURE}"
+            )
 
     def _check_file(self) -> None:
-        if self.content is None and not self.path.exists():
+        with translating(ArtifactError, f"{short(self.path)} cannot be a model file"):
+            missing = self.content is None and not self.path.exists()
+        if missing:
             raise ArtifactError(
                 f"no model file at {self.path}; expected a file that exists, such as `yolox-deploy export` writes"
             )

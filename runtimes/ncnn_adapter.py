@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_deploy.errors import ArtifactError, RuntimeFailure, UsageError, require
+from yolox_deploy.integrity import UNCHECKED
 from yolox_deploy.models.zoo import check_input_size
+from yolox_deploy.runtimes import forks
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.runtimes.ncnn_files import (
     EXPORT_AGAIN,
@@ -68,6 +70,7 @@ class NcnnRuntime(Runtime):
         ncnn = require("ncnn", "ncnn")
         if self.options.device not in ("auto", "cpu"):
             raise UsageError(f"device is {self.options.device!r}; the ncnn backend takes auto and cpu")
+        forks.check_pool(self.options.threads)
         layers, notes = open_focus(parse_param(path))
         check_layers(layers, path, ncnn)
         graph = read_graph(layers)
@@ -80,8 +83,8 @@ class NcnnRuntime(Runtime):
         self._free_size = height is None
         shape = (channels, height or ANY_SIZE[0], width or ANY_SIZE[1])
         self._pair = Pair(path, graph.layers, weights, input_name, output_names)
-        self._graph, self._vouched = graph, self.checked == "sha256"
-        self._fitting: set[tuple[int, ...]] = set()
+        self._graph = graph
+        self._followed: set[tuple[int, ...]] = set()
         notes = (*notes, *self._check(shape))
         # An operation that works in place would write into the caller's array, or crash on it.
         borrowing = ("Convolution", "Reorg")
@@ -92,6 +95,9 @@ class NcnnRuntime(Runtime):
         half = self.options.half_arithmetic
         if half and not any(layer.support_fp16_storage for layer in self._net.layers()):
             raise UsageError("half_arithmetic was asked for; ncnn has none for this CPU: leave it out")
+        threads = self._net.opt.num_threads
+        if threads > 1:
+            forks.started_pool()
         classes = 5 + len(self.artifact.class_names) if self.artifact else None
         float32 = np.dtype(np.float32)
         return Loaded(
@@ -99,8 +105,9 @@ class NcnnRuntime(Runtime):
             outputs=tuple(TensorSpec(name, (1, None, classes), float32) for name in output_names),
             device="cpu",
             precision="fp16" if half else "fp32",
-            details={"ncnn": ncnn.__version__, "threads": self._net.opt.num_threads, "weights": storage},
+            details={"ncnn": ncnn.__version__, "threads": threads, "weights": storage},
             notes=notes,
+            survives_fork=threads == 1,
         )
 
     def _check(self, shape: tuple[int, ...]) -> tuple[str, ...]:
@@ -110,17 +117,17 @@ class NcnnRuntime(Runtime):
         layers that cannot be followed.
         """
         geometry = self._graph.follow(self._input_name, shape)
-        first, notes = not self._fitting, []
-        if not self._vouched and (first or geometry.unfollowed):
+        first, notes = not self._followed, []
+        if self.checked == UNCHECKED and (first or geometry.unfollowed):
             notes += try_pair(self._pair, shape, geometry)
-        self._fitting.add(shape)
+        self._followed.add(shape)
         return tuple(notes)
 
     def _infer(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         image = inputs[self._input_name][0]
         if self._free_size:
             check_input_size((image.shape[1], image.shape[2]))
-            if image.shape not in self._fitting:
+            if image.shape not in self._followed:
                 self._check(image.shape)
         net = self._net
         self._check_open()  # after `net` is held: another thread may close in between

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.artifact import METADATA_KEY, ArtifactInfo
 from yolox_deploy.errors import ArtifactError, UsageError, require
+from yolox_deploy.host import no_telemetry
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.types import TensorSpec
 from yolox_deploy.vendors.tensorrt_sdk import NOT_YET_RUN
@@ -114,8 +114,8 @@ class OnnxRuntime(Runtime):
 
 
 def _import() -> ModuleType:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read by ONNX Runtime when it is first imported
-    return require("onnxruntime", "onnxruntime")
+    with no_telemetry():
+        return require("onnxruntime", "onnxruntime")
 
 
 def choose_provider(options: OnnxRuntimeOptions, available: list[str]) -> tuple[str, int]:

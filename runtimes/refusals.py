@@ -67,6 +67,8 @@ def _weights_beside(path: Path) -> str | None:
     names = {content[found.end() : found.end() + found[1][0]] for found in LOCATION.finditer(content)}
     files = [path.parent / name.decode("utf-8", "replace") for name in sorted(names)]
     for file in files:
+        if not file.resolve().is_relative_to(path.parent.resolve()):
+            return f"it names a file outside its folder, {file}, which is not read; export the model again"
         if not file.is_file():
             return f"its weights are in {file.name}, which is missing beside it; copy it too"
         if (wrong := contradiction(file)) is not None:

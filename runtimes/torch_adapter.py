@@ -14,6 +14,7 @@ from yolox_deploy.artifact import ArtifactInfo
 from yolox_deploy.class_names import default_class_names
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.models.model_config import Activation, Architecture
+from yolox_deploy.runtimes import forks
 from yolox_deploy.runtimes.base import Capabilities, Loaded, Runtime, RuntimeOptions
 from yolox_deploy.types import TensorSpec
 
@@ -74,14 +75,15 @@ class TorchRuntime(Runtime):
         from yolox_deploy.models.fusion import fuse
 
         device = choose_device(torch, self.options.device)
+        forks.check_pool(self.options.threads)
+        if self.options.threads is not None:
+            torch.set_num_threads(self.options.threads)
         if self.options.precision == "fp16" and device == "cpu":
             raise UsageError("fp16 on the CPU is slower than float32 and less exact; use precision='bf16'")
         checkpoint = models.read_checkpoint(path, self.content)
         config = checkpoint.architecture(None, Architecture(activation=self.options.activation))
         network = models.build_model(config, checkpoint.num_classes or 80)
         network.load_state_dict(checkpoint.state_dict)
-        if self.options.threads is not None:
-            torch.set_num_threads(self.options.threads)
         if device.startswith("cuda"):
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.options.tf32
         network = fuse(network) if self.options.fused else network.eval()
@@ -91,6 +93,8 @@ class TorchRuntime(Runtime):
         placed: Any = network.to(device=device, dtype=self._dtype)
         self._network = placed.to(memory_format=self._layout)
         self._torch, self._device = torch, device
+        if torch.get_num_threads() > 1:
+            forks.started_pool()
         artifact = ArtifactInfo(
             model=config.name,
             class_names=checkpoint.class_names or default_class_names(network.num_classes),
@@ -116,6 +120,7 @@ class TorchRuntime(Runtime):
                 "emulated": device == "cpu" and self.options.precision == "bf16" and not has_bf16(torch),
             },
             artifact=artifact,
+            survives_fork=device == "cpu" and torch.get_num_threads() == 1,
             checked="crc32" if safe_load.is_archive(path, self.content) else None,
             notes=(*checkpoint.notes, *checkpoint.doubts),
         )

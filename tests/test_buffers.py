@@ -218,3 +218,15 @@ def test_a_loss_is_told_at_once_also_where_others_always_have_a_frame() -> None:
 
 def test_names_are_kept_apart() -> None:
     assert distinct(["a", "b", "a", "a (2)", "a"]) == ["a", "b", "a (2)", "a (2) (2)", "a (3)"]
+
+
+def test_what_waits_is_bounded_in_bytes() -> None:
+    large = np.broadcast_to(np.uint8(0), (10_000, 10_000, 3))  # 300 MB that take no memory
+    frames = (Frame(large, index, "large") for index in range(9))
+    turns = Turns()
+    buffer = turns.add(frames, "large", maxlen=8)
+    with turns:
+        waiting(buffer, 9)
+        taken = [turns.take() for _ in range(3)]
+        assert [frame.index for _, frame in filter(None, taken)] == [6, 7, 8]
+        assert turns.take() is None

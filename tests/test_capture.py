@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from yolox_deploy.capture import LiveSource, video_frames
+from yolox_deploy.capture import BrokenVideoWarning, LiveSource, video_frames
+from yolox_deploy.errors import InputError
 from yolox_deploy.sources import open_source
 from yolox_deploy.synthetic import MovingScene
 
@@ -52,6 +54,61 @@ def test_a_video_that_breaks_off_is_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"video\.avi breaks off after (\d+) frames: 1\.\d s before its end"):
         frames = list(video_frames(path))
     assert 10 < len(frames) < 20
+
+
+WRITERS = {
+    "index.avi": ("mpeg4", {}),
+    "end.mkv": ("libx264", {}),
+    "end.webm": ("libvpx", {}),
+    "first.mp4": ("libx264", {"movflags": "faststart"}),
+    "parts.mp4": ("libx264", {"movflags": "frag_keyframe+empty_moov"}),
+    "packets.mpg": ("mpeg2video", {}),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_video_that_was_cut_anywhere_is_told_or_refused(tmp_path: Path, name: str) -> None:
+    av = pytest.importorskip("av", reason="writes videos of all containers; comes with the extra track")
+    path, (codec, options) = tmp_path / name, WRITERS[name]
+    noise = np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8)
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=20)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index in range(40):
+            picture = cv2.GaussianBlur(np.roll(noise, 3 * index, axis=1), (5, 5), 0)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(video_frames(path))) == 40
+    content, cut = path.read_bytes(), tmp_path / f"cut{path.suffix}"
+    for share in (0.2, 0.45, 0.7, 0.95):
+        cut.write_bytes(content[: int(len(content) * share) | 1])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                frames = len(list(video_frames(cut)))
+            except InputError:
+                continue
+        told = [str(item.message) for item in caught if item.category is BrokenVideoWarning]
+        assert frames == 40 or (told and f"breaks off after {frames} frames" in told[0])
+
+
+def test_frames_of_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "video.avi"
+    MovingScene(seed=1).write(path, seconds=1, frame_rate=10)
+    monkeypatch.setenv("YOLOX_DEPLOY_MAX_PIXELS", "1000")
+    for read in (video_frames, open_source, LiveSource):
+        with pytest.raises(InputError, match=r"video\.avi has \d+ x \d+ pixels .*YOLOX_DEPLOY_MAX_PIXELS"):
+            list(read(path))
+
+
+def test_a_cut_file_behind_an_address_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "video.avi"
+    MovingScene(seed=1).write(path, seconds=3, frame_rate=10)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.warns(BrokenVideoWarning, match=r"breaks off after \d+ frames: 1\.\d s before its end"):
+        list(LiveSource(path.as_uri()))
 
 
 def test_a_file_behind_an_address_has_the_times_of_the_file(tmp_path: Path) -> None:

@@ -215,6 +215,17 @@ def test_an_image_may_be_an_array_a_path_bytes_or_a_pil_image(
         assert isinstance(detector.predict(picture), Detections)  # PIL decodes JPEG a little differently
 
 
+def test_pictures_of_too_many_pixels_are_refused(toy_model: Any, tmp_path: Path, picture: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx")
+    with Detector(path, max_pixels=100) as detector:
+        for predict in (detector.predict, lambda source: detector.predict_batch([source])):
+            with pytest.raises(InputError, match=r" pixels .*more than the 100 that are decoded"):
+                predict(picture)
+        assert isinstance(detector.predict(load_image(picture)), Detections)
+    with pytest.raises(UsageError, match="max_pixels is 0"):
+        Detector(path, max_pixels=0)
+
+
 @pytest.mark.parametrize(
     "source",
     [

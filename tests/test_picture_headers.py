@@ -184,3 +184,22 @@ def test_a_mutated_file_raises_nothing_but_errors_of_ours(capfd: pytest.CaptureF
             with suppress(InputError):
                 load_image(bytes(damaged), max_pixels=1_000_000)
     capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xd8" + b"\xff" * 10_000_000,
+        b"\xff\xd8\xff" + b"\xd0\xff" * 5_000_000,
+        b"\xff\xd8" + b"\xff\xe0\0\2" * 1_000_000,
+        FILES[".png"][:33] + b"\0\0\0\0junk\0\0\0\0" * 1_000_000,
+        b"\0\0\0\x14ftypavif\0\0\0\0avif" + b"\xff\0\0\0meta\0\0\0\0" * 100_000,
+        b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x08free" * 1_000_000,
+        b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0" + b"\xff" * 10_000_000,
+        b"P5" + b" #\n" * 3_000_000,
+    ],
+    ids=["filling", "restarts", "segments", "chunks", "nested", "boxes", "directory", "comments"],
+)
+def test_a_header_without_end_is_given_up(content: bytes) -> None:
+    with pytest.raises(InputError, match="broken"):
+        load_image(content)

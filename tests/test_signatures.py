@@ -108,6 +108,7 @@ WRITERS: dict[str, Callable[[], bytes]] = {
     "a JPEG picture": lambda: picture(".jpg"),
     "a PNG picture": lambda: picture(".png"),
     "a WebP picture": lambda: picture(".webp"),
+    "an AVIF picture": lambda: b"\0\0\0\x1cftypavif" + bytes(40),
     "a PDF document": lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3",
     "a NumPy array": array,
     "zeros only at its beginning": lambda: bytes(5000),

@@ -17,12 +17,19 @@ from yolox_deploy.errors import InputError
 STOP_SECONDS = 2.0
 """How long closing waits for reads that are under way; one that hangs ends by itself later."""
 
+MOST_BYTES = 1 << 30
+"""Of the frames of a source that wait, beside the newest: as a full buffer does, more of them drop the oldest."""
+
 IsDue = Callable[[Frame, bool], bool]
 """Whether a frame is taken now; told the newest one, and whether it came while the caller was waiting."""
 
 
 def _at_once(newest: Frame, awaited: bool) -> bool:
     return True
+
+
+def _size(frame: Frame) -> int:
+    return int(getattr(frame.image, "nbytes", 0))  # some are read when they are taken
 
 
 class FrameBuffer:
@@ -50,6 +57,7 @@ class FrameBuffer:
         self.failure: Exception | None = None
         self._silence, self._is_due, self._changed = silence, is_due, changed
         self._waiting: deque[Frame] = deque(maxlen=maxlen)
+        self._bytes = 0
         self._heard = time.monotonic()
         self._reader = threading.Thread(
             target=self._read, args=(frames,), name=f"frames of {name}", daemon=True
@@ -78,7 +86,7 @@ class FrameBuffer:
             return None
         self._heard = time.monotonic()
         self._changed.notify_all()
-        return self._waiting.popleft()
+        return self._oldest()
 
     @property
     def is_over(self) -> bool:
@@ -101,6 +109,20 @@ class FrameBuffer:
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting or self.stopped.is_set())
 
+    def _keep(self, frame: Frame) -> None:
+        size = _size(frame)
+        while self._waiting and (
+            len(self._waiting) == self._waiting.maxlen or self._bytes + size > MOST_BYTES
+        ):
+            self._oldest()
+        self._waiting.append(frame)
+        self._bytes += size
+
+    def _oldest(self) -> Frame:
+        frame = self._waiting.popleft()
+        self._bytes -= _size(frame)
+        return frame
+
     def _read(self, frames: Generator[Frame, None, None]) -> None:
         try:
             with closing(frames):
@@ -108,7 +130,7 @@ class FrameBuffer:
                     if self.stopped.is_set():
                         break
                     with self._changed:
-                        self._waiting.append(frame)
+                        self._keep(frame)
                         self.appeared += 1
                         self._heard = time.monotonic()
                         self._changed.notify_all()
@@ -149,7 +171,7 @@ class Turns:
         Args:
             frames: read to their end, or until the buffer is stopped; then closed.
             name: of the source, for errors.
-            maxlen: frames that may wait; one more drops the oldest.
+            maxlen: frames that may wait, of 1 GiB together; one more drops the oldest.
             silence: seconds after which no frame will come any more; None for no limit.
             is_due: whether a frame is taken, or one more is waited for.
         """

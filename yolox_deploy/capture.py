@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_deploy.errors import InputError
+from yolox_deploy.errors import InputError, translating
+from yolox_deploy.picture_headers import check_size, most_pixels
 from yolox_deploy.signatures import of_file
+from yolox_deploy.video_ends import ends_early
 
 TIMEOUT_SECONDS = 10.0
 """How long a network stream may take to open, or to send a frame."""
@@ -28,6 +30,10 @@ LEAST_LOSS, LEAST_SHARE = 0.5, 0.05
 """Seconds, and share of a video, whose absence is told: lengths of files are estimates."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 8.0
 """Seconds before a lost source is opened again; doubled from one attempt to the next."""
+
+
+class BrokenVideoWarning(UserWarning):
+    """A video ended before its file says: what was read of it is right, and the rest is not there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,24 +72,34 @@ def open_capture(source: str | int | Path) -> cv2.VideoCapture:
     """A video file, a camera (its number) or the address of a network stream.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: it cannot be opened, or its frames have more pixels than pictures may (`picture_headers`).
     """
     name = str(source)
-    if name.isdecimal():
-        capture = cv2.VideoCapture(int(name))
-    elif "://" in name and cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
-        limit = int(TIMEOUT_SECONDS * 1000)
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
-    else:
-        capture = cv2.VideoCapture(name)
+    with translating(InputError, f"{public_name(source)} cannot be opened as a video, camera or stream"):
+        capture = _capture(name)
     if not capture.isOpened():
         capture.release()
         kind = of_file(Path(name))
         if kind is not None and kind.family != "video":
             raise InputError(f"{name} {kind.instead_of('a video', name)}")
         raise InputError(f"{public_name(source)} cannot be opened as a video, camera or stream")
+    try:
+        height, width = (capture.get(side) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        check_size(int(height), int(width), public_name(source), most_pixels())
+    except BaseException:
+        capture.release()
+        raise
     return capture
+
+
+def _capture(name: str) -> cv2.VideoCapture:
+    if name.isdecimal():
+        return cv2.VideoCapture(int(name))
+    if "://" in name and cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
+        limit = int(TIMEOUT_SECONDS * 1000)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+    return cv2.VideoCapture(name)
 
 
 def frame_rate(capture: cv2.VideoCapture) -> float | None:
@@ -110,6 +126,9 @@ def video_frames(path: Path) -> Iterator[Frame]:
 
     Raises:
         InputError: it cannot be opened, or holds no frame.
+
+    Warns:
+        BrokenVideoWarning: once all frames are read, by the length that the file states and by its last part.
     """
     capture = open_capture(path)
     times, index = _FileTimes(capture), 0
@@ -122,18 +141,25 @@ def video_frames(path: Path) -> Iterator[Frame]:
         capture.release()
     if index == 0:
         raise InputError(f"{path} holds no frame that can be decoded")
+    if missing is None and ends_early(path):
+        missing = "the file ends in the middle of a part"
     if missing is not None:
-        warnings.warn(
-            f"{path} breaks off after {index} frames: {missing:.1f} s before its end no more can be decoded",
-            stacklevel=2,
-        )
+        _tell_broken(str(path), index, missing)
+
+
+def _tell_broken(name: str, frames: int, missing: str) -> None:
+    warnings.warn(
+        f"{name} breaks off after {frames} frames: {missing}; copy or download it again",
+        BrokenVideoWarning,
+        stacklevel=3,
+    )
 
 
 class LiveSource:
     """Every frame of a camera or network stream, read in the thread that iterates.
 
     Where the connection is lost it is opened again, after longer and longer waits. A source that knows its
-    length is a file behind an address: it is read once.
+    length is a file behind an address: it is read once, and a `BrokenVideoWarning` tells where it ends early.
 
     Args:
         source: number of a camera, or an address.
@@ -168,6 +194,9 @@ class LiveSource:
                 if image is None and patience > 0:
                     image = self._recover(index)
                 if image is None:
+                    missing = times.missing() if is_file else None
+                    if missing is not None:
+                        _tell_broken(self.name, index, missing)
                     return
                 appeared = time.monotonic()
                 begun = begun or appeared
@@ -233,11 +262,13 @@ class _FileTimes:
             self._time = later if self._time < later < math.inf else self._time + self._period
         return self._time
 
-    def missing(self) -> float | None:
-        """Seconds between the end of the latest frame and the end that the file claims; None where they agree."""
+    def missing(self) -> str | None:
+        """What is not there between the latest frame and the end that the file claims; None where they agree."""
         claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) * self._period
         missing = claimed - self._time - self._period
-        return missing if max(LEAST_LOSS, claimed * LEAST_SHARE) < missing < math.inf else None
+        if not max(LEAST_LOSS, claimed * LEAST_SHARE) < missing < math.inf:
+            return None
+        return f"{missing:.1f} s before its end no more can be decoded"
 
 
 def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:

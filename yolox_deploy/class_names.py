@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
-from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError
+from yolox_deploy.errors import ArtifactError, UsageError, YoloxDeployError, translating
 from yolox_deploy.types import LONGEST_TEXT, is_plain
 
 CLASS_NAMES = tuple(
@@ -131,7 +131,8 @@ def class_ids_of(classes: Iterable[str | int] | str | int, class_names: Sequence
     Raises:
         UsageError: no class is given, or one that is none of `class_names`; names the nearest.
     """
-    asked = [classes] if isinstance(classes, str | int) else list(classes)
+    with translating(UsageError, f"classes is {reprlib.repr(classes)}; expected names or ids of classes"):
+        asked: list[str | int] = [classes] if isinstance(classes, str | int | Integral) else list(classes)
     if not asked:
         raise UsageError(f"no class is named; expected some of {_listed(class_names)}")
     places: dict[str, list[int]] = {}

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from yolox_deploy.class_names import MOST_CLASSES, class_ids_of
 from yolox_deploy.detection_forms import Detection, Forms
-from yolox_deploy.errors import ArtifactError, InputError, UsageError, reason_of
-from yolox_deploy.types import as_size
+from yolox_deploy.errors import ArtifactError, InputError, UsageError, reason_of, translating
+from yolox_deploy.types import as_size, is_finite
 
 __all__ = ["Detection", "Detections"]
 
@@ -55,7 +55,8 @@ class Detections(Forms):
         self._freeze("class_ids", (count,), np.int64)
         if self.track_ids is not None:
             self._freeze("track_ids", (count,), np.int64)
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        with translating(ArtifactError, "detections: class_names is no list of names"):
+            object.__setattr__(self, "class_names", tuple(self.class_names))
         if self.image_size is not None:
             object.__setattr__(self, "image_size", as_size(self.image_size))
         if count:
@@ -76,7 +77,8 @@ class Detections(Forms):
         Raises:
             UsageError: class names or sizes of the picture differ, or it is no list of Detections.
         """
-        found = [parts] if isinstance(parts, Detections) else list(parts)
+        with translating(UsageError, f"merge takes a list of Detections, found {type(parts).__name__}"):
+            found = [parts] if isinstance(parts, Detections) else list(parts)
         for part in found:
             if not isinstance(part, Detections):
                 raise UsageError(f"merge takes a list of Detections, found {type(part).__name__} in it")
@@ -223,10 +225,12 @@ class Detections(Forms):
         if classes is not None:
             kept &= np.isin(self.class_ids, class_ids_of(classes, self.class_names))
         if conf is not None:
-            if not 0 <= conf <= 1:
-                raise UsageError(f"conf is {conf}; expected a score, 0 to 1")
+            if not is_finite(conf) or not 0 <= conf <= 1:
+                raise UsageError(f"conf is {conf!r}; expected a score, 0 to 1")
             kept &= self.scores >= np.float32(conf)
         if min_area is not None:
+            if not is_finite(min_area):
+                raise UsageError(f"min_area is {min_area!r}; expected a number of square pixels")
             kept &= (self.boxes[:, 2:] - self.boxes[:, :2]).clip(0).prod(axis=1) >= min_area
         return self[kept]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.detections import Detections
 from yolox_deploy.detector_info import DetectorInfo, Prepared, StreamResult
-from yolox_deploy.errors import RuntimeFailure, UsageError
+from yolox_deploy.errors import RuntimeFailure, UsageError, check_kind
 from yolox_deploy.foreign.conventions import describe, stated_size
 from yolox_deploy.images import ImageSource, load_image, several
 from yolox_deploy.models.published import model_path
@@ -104,9 +104,11 @@ class Detector:
     ) -> None:
         pixels = most_pixels(max_pixels)
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label, classes, tiles, overlap)
+        for name, table in (("override", override), ("runtime_options", runtime_options)):
+            check_kind(name, table, (Mapping, type(None)), "a dictionary, or None")
         override = override or {}
         options = {"device": device, "threads": threads, "imgsz": stated_size(override)}
-        options |= runtime_options or {}
+        options |= {str(name): value for name, value in (runtime_options or {}).items()}
         if not isinstance(model, Content):
             model = model_path(model)
         if backend == "auto":
@@ -247,6 +249,7 @@ class Detector:
 
         With `tiles` it is one that is cut, so that batches of tiles are run too.
         """
+        check_kind("iterations", iterations, int, "a whole number")
         convention, asked = self._artifact.input, self.thresholds
         height, width = (
             self._artifact.input_size if asked.tiles is None else np.multiply(2, asked.tile_size())
@@ -276,6 +279,8 @@ class Detector:
 
     def run(self, tensor: NDArray[Any]) -> Sequence[NDArray[np.float32]]:
         """The network alone: input tensor to one output array an image."""
+        if not isinstance(tensor, np.ndarray) or tensor.ndim != len(self._input.shape):
+            raise UsageError(f"run takes a tensor as `prepare` makes it, found {type(tensor).__name__}")
         batch = self._artifact.batch
         if batch is not None and len(tensor) < batch:
             tensor = np.concatenate([tensor, np.repeat(tensor[-1:], batch - len(tensor), axis=0)])
@@ -288,6 +293,11 @@ class Detector:
 
         These three steps take an image as it is: `tiles` are cut by `predict` and what is built on it.
         """
+        if not isinstance(predictions, np.ndarray) or predictions.ndim != 2:
+            raise UsageError(
+                f"finish takes an image's rows as `run` gives them, found {type(predictions).__name__}"
+            )
+        check_kind("prepared", prepared, Prepared, "what `prepare` gave")
         return self._found(predictions, prepared.letterbox, self._asked(thresholds))
 
     def _predict(self, image: ImageSource, asked: Thresholds) -> Detections:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -158,6 +159,16 @@ def require(module: str, extra: str) -> ModuleType:
             f"{module.split('.')[0]} cannot be imported ({error}); "
             f"install it with: pip install 'yolox-deploy[{extra}]'"
         ) from error
+
+
+def check_kind(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+    """Refuse an argument of another type.
+
+    Raises:
+        UsageError: names the argument, what was found and what was expected.
+    """
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} is {reprlib.repr(value)}; expected {expected}")
 
 
 def refuse_unknown(what: str, names: Iterable[str], known: Sequence[str]) -> None:

@@ -111,7 +111,8 @@ def naming(path: Path) -> Iterator[Path]:
         yield path
     except OSError as error:
         told = error.filename is not None and not temporaries.is_temporary(os.fsdecode(error.filename))
-        if error.errno is None or (told and not is_full(error)):
+        named = error.__cause__ is not None  # by a block within this one
+        if error.errno is None or (told and (named or not is_full(error))):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
     except (UsageError, InputError):
@@ -188,21 +189,31 @@ def _final(path: Path) -> Path:
     Raises:
         OSError: it is a device or a pipe, must not be written, or is a link without end or of somebody else.
     """
-    if path.is_symlink():
-        link, folder = path.lstat(), path.parent.stat()
-        trusted = (folder.st_uid, os.geteuid()) if hasattr(os, "geteuid") else (link.st_uid,)
-        if folder.st_mode & stat.S_IWOTH and link.st_uid not in trusted:
-            raise PermissionError(errno.EACCES, "a link of another user is not followed here", str(path))
-        target = Path(os.path.realpath(path))
-        if target.is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    else:
-        target = path
-    if target.exists() and not target.is_dir():
-        if not target.is_file():
-            raise OSError(errno.EINVAL, "no regular file; expected the name of a file", str(path))
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    target = path
+    if stat.S_ISLNK(found.st_mode):
+        target = _followed(path, found.st_uid)
+        if not target.exists():
+            return target
+        found = target.stat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise OSError(errno.EINVAL, "no regular file; expected the name of a file", str(path))
+    if stat.S_ISREG(found.st_mode) and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return target
+
+
+def _followed(link: Path, owner: int) -> Path:
+    folder = link.parent.stat()
+    trusted = (folder.st_uid, os.geteuid()) if hasattr(os, "geteuid") else (owner,)
+    if folder.st_mode & stat.S_IWOTH and owner not in trusted:
+        raise PermissionError(errno.EACCES, "a link of another user is not followed here", str(link))
+    target = Path(os.path.realpath(link))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(link))
     return target
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _ENVIRONMENT = threading.RLock()  # os.environ belongs to the whole process
+_NO_TELEMETRY = {"CI": "true", "ORT_DISABLE_TELEMETRY": "1"}
 
 CONTROL_GROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -54,21 +55,23 @@ def _counts(path: Path) -> dict[str, int]:
 
 @contextmanager
 def no_telemetry() -> Iterator[None]:
-    """Import or call OpenVINO and NNCF inside this: nothing is sent, and no client id is written.
+    """Import ONNX Runtime, and import or call OpenVINO and NNCF, inside this: nothing is sent, no client id is written.
 
     openvino-telemetry reports by default, at import already. Its `opt_in_out` command writes to the user's
     home and reports the refusal; what it also honours is `CI=true`, so that is what it sees meanwhile.
+    ONNX Runtime (1.32 on Linux) reports sessions to Microsoft unless its variable forbids it while it is imported.
     """
     with _ENVIRONMENT:
-        before = os.environ.get("CI")
-        os.environ["CI"] = "true"
+        before = {name: os.environ.get(name) for name in _NO_TELEMETRY}
+        os.environ.update(_NO_TELEMETRY)
         try:
             yield
         finally:
-            if before is None:
-                del os.environ["CI"]
-            else:
-                os.environ["CI"] = before
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def keep_freed_memory() -> bool:

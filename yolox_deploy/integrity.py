@@ -20,6 +20,7 @@ KEY = "yolox_deploy_sha256"
 SEALED = "sealed"
 """Stands in a description whose file has a checksum: one that is missing was damaged too."""
 UNCHECKED = "unchecked"
+_MARKS = (KEY.encode(), f'"{SEALED}": true'.encode())
 _END = 1 << 16
 """Bytes at the end of a file in which our description and the checksum stand."""
 _METADATA = 14
@@ -59,14 +60,14 @@ def check_onnx(path: Path, content: bytes | None = None) -> str:
     except ValueError as error:
         raise ArtifactError(f"{path} is truncated or damaged ({error}): copy or download it again") from error
     recorded = [entry for entry in entries if entry.key == KEY.encode()]
-    end = bytes(view[-_END:])
-    if not recorded and KEY.encode() not in end and f'"{SEALED}": true'.encode() not in end:
+    told = [bytes(view[-_END:]), *(entry.text for entry in entries)]
+    if not recorded and not any(mark in text for mark in _MARKS for text in told):
         return UNCHECKED
     found = _digest(view, recorded)
     if [entry.text for entry in recorded] != [found.encode()]:
-        told = ", ".join(f"{entry.text[:12].decode(errors='replace')}…" for entry in recorded) or "none"
+        named = ", ".join(f"{entry.text[:12].decode(errors='replace')}…" for entry in recorded) or "none"
         raise ArtifactError(
-            f"{path} was damaged or changed after its export: its SHA-256 is {found[:12]}…, inside it stands {told}. "
+            f"{path} was damaged or changed after its export: its SHA-256 is {found[:12]}…, inside it stands {named}. "
             "Copy it again or export it again; where a tool changed it on purpose, keep it as it is now with: "
             f"yolox-deploy inspect {path} --save"
         )

@@ -22,11 +22,13 @@ _BREAK = rb"(?:\s|#[^\n]*\n)+"
 _NETPBM = re.compile(rb"P[1-6]" + _BREAK + rb"(\d{1,10})" + _BREAK + rb"(\d{1,10})(?=\s|#)")
 _FLOATS = re.compile(rb"P[Ff]\s+(\d{1,10})\s+(\d{1,10})\s")
 _RADIANCE = re.compile(rb"\n\n-Y\s*(\d{1,10}) \+X\s*(\d{1,10})(?=\s)")
+MOST_PARTS = 200_000
+"""Of a container, before whoever made it is not believed any more."""
 _TEXT = 1 << 16
 """Bytes in which a header that is a text ends, comments included."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD8)))
-"""Markers that nothing belongs to."""
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""One that something belongs to."""
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q", 18: "Q"}
 _BRANDS = 128
 """Bytes in which an AVIF file says that it is one."""
@@ -77,26 +79,24 @@ def size_in_header(data: bytes) -> tuple[int, int] | None:
         return None
     try:
         height, width = reader(data)
-    except (struct.error, LookupError, OverflowError, StopIteration) as error:
+    except (struct.error, LookupError, OverflowError, RecursionError, StopIteration) as error:
         raise ValueError("the header breaks off") from error
     return abs(height), abs(width)
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
     at = 2
-    while True:
-        at = data.index(b"\xff", at)
-        while data[at] == 0xFF:
-            at += 1
-        marker = data[at]
-        at += 1
-        if marker == 0 or marker in _JPEG_BARE:
-            continue
-        if marker in _JPEG_FRAMES:
+    for _ in range(MOST_PARTS):
+        match = _JPEG_MARKER.search(data, at)
+        if match is None:
+            break
+        at = match.end()
+        if data[at - 1] in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 3)
             data.rindex(_JPEG_END, at)  # bytes may follow it, as other pictures of a camera do
             return height, width
         at += int.from_bytes(data[at : at + 2], "big")
+    raise ValueError("no part says the size")
 
 
 def _png(data: bytes) -> tuple[int, int]:
@@ -104,13 +104,13 @@ def _png(data: bytes) -> tuple[int, int]:
     if data[12:16] != b"IHDR":
         raise ValueError("the first chunk is no header")
     width, height = struct.unpack_from(">II", data, 16)
-    at, kind = 8, b""
-    while kind != b"IEND":
+    at = 8
+    for _ in range(MOST_PARTS):
         length, kind = struct.unpack_from(">I4s", data, at)
         at += 12 + length
-    if at > len(data):
-        raise ValueError("the last chunk breaks off")
-    return height, width
+        if kind == b"IEND" and at <= len(data):
+            return height, width
+    raise ValueError("no chunk is the last")
 
 
 def _gif(data: bytes) -> tuple[int, int]:
@@ -147,7 +147,7 @@ def _tiff(data: bytes) -> tuple[int, int]:
     (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
     at, each, inside = at + (8 if big else 2), 20 if big else 12, 12 if big else 8
     sides: dict[int, int] = {}
-    for place in range(at, min(at + count * each, len(data)), each):
+    for place in range(at, min(at + min(count, MOST_PARTS) * each, len(data)), each):
         tag, number = struct.unpack_from(order + "HH", data, place)
         if tag in (256, 257) and number in _TIFF_NUMBERS:
             (side,) = struct.unpack_from(order + _TIFF_NUMBERS[number], data, place + inside)
@@ -222,7 +222,9 @@ def _avif_sizes(data: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _boxes(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The boxes of an ISO container: kind, and where the content begins and ends."""
-    while begin + 8 <= end:
+    for _ in range(MOST_PARTS):
+        if begin + 8 > end:
+            return
         size, kind, head = int.from_bytes(data[begin : begin + 4], "big"), data[begin + 4 : begin + 8], 8
         if size == 1:
             size, head = int.from_bytes(data[begin + 8 : begin + 16], "big"), 16

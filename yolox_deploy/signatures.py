@@ -110,6 +110,7 @@ _LATER = (
     (8, b"WEBPVP8", Kind("a WebP picture", _ANOTHER, "picture")),
     (4, b"ftyphei", Kind("a HEIF picture", "convert it to JPEG or PNG")),
     (4, b"ftypmif1", Kind("a HEIF picture", "convert it to JPEG or PNG")),
+    (4, b"ftypavi", Kind("an AVIF picture", _ANOTHER, "picture")),
     (4, b"ftyp", Kind("an MP4 video", _ANOTHER, "video")),
     (257, b"ustar", Kind("a tar archive", _UNPACK, "archive")),
 )

@@ -19,7 +19,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-NAME = re.compile(r"\..+\.([0-9a-f]{8})-(\d{1,9})-[0-9a-f]{8}\.tmp(\..+)?", re.DOTALL)
+MARK = r"\.([0-9a-f]{8})-(\d{1,9})-[0-9a-f]{8}\.tmp(\..+)?"
+NAME = re.compile(rf"\..+{MARK}", re.DOTALL)
 LONGEST = 120
 """Bytes of the final name that a temporary one repeats: disks take 255 in all."""
 LEFT_SECONDS = 24 * 3600.0
@@ -64,8 +65,19 @@ def sweep(folder: Path) -> None:
 
 def left_of(target: Path) -> list[Path]:
     """What processes that are there no more left of a file that they wrote as `target`, the largest first."""
-    left = [path for path in _left_in(target.parent) if path.name.startswith(f".{_cut(target)}.")]
+    own = _names_of(target)
+    left = [path for path in _left_in(target.parent) if own.fullmatch(path.name)]
     return sorted(left, key=lambda path: -path.lstat().st_size)
+
+
+def is_begun(target: Path) -> bool:
+    """Whether somebody is writing a file as `target`, or was killed while doing so."""
+    own = _names_of(target)
+    return any(own.fullmatch(name) for name in os.listdir(target.parent))
+
+
+def _names_of(target: Path) -> re.Pattern[str]:
+    return re.compile(re.escape(f".{_cut(target)}") + MARK)
 
 
 def _left_in(folder: Path) -> list[Path]:

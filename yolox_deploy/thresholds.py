@@ -6,12 +6,14 @@ import dataclasses
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+
 from yolox_deploy.class_names import class_ids_of
 from yolox_deploy.errors import UsageError, refuse_unknown
+from yolox_deploy.types import is_finite, is_whole
 
 
 class ThresholdFields(TypedDict, total=False):
@@ -48,13 +50,16 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         for name, value in (("conf", self.conf), ("iou", self.iou)):
-            if not isinstance(value, Real) or not 0 <= value <= 1:
+            if not is_finite(value) or not 0 <= value <= 1:
                 raise UsageError(f"{name} is {value!r}; expected a number from 0 to 1")
         most = self.max_detections
-        if most is not None and (not isinstance(most, Integral) or most < 1):
+        if most is not None and (not is_whole(most) or most < 1):
             raise UsageError(f"max_detections is {most!r}; expected at least 1, or None")
-        if not isinstance(self.overlap, Real) or not 0 <= self.overlap <= MOST_OVERLAP:
+        if not is_finite(self.overlap) or not 0 <= self.overlap <= MOST_OVERLAP:
             raise UsageError(f"overlap is {self.overlap!r}; expected a number from 0 to {MOST_OVERLAP}")
+        for name, flag in (("class_agnostic", self.class_agnostic), ("multi_label", self.multi_label)):
+            if not isinstance(flag, bool | np.bool_):
+                raise UsageError(f"{name} is {flag!r}; expected True or False")
         if self.tiles is not None:
             self.tile_size()
 

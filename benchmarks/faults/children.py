@@ -10,6 +10,7 @@ reads a line of JSON for each case, and answers each with one.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -35,6 +36,7 @@ SECONDS = 20.0
 MEMORY_MIB = 2048
 POLL_SECONDS = 0.005
 AHEAD = 8
+PR_SET_PDEATHSIG = 1
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Key = TypeVar("Key")
@@ -88,9 +90,17 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
+
+
+def run_one(asked: Asked, modules: Sequence[str] = ()) -> Ended:
+    """Run a case, such as one that writes what others need."""
+    with Server(modules) as server:
+        return server.run(asked)
 
 
 def run_all(
@@ -180,6 +190,9 @@ def _resident_mib(child: int) -> float:
 def _be_child(asked: Asked, writer: int) -> None:
     """Call the function, tell through the pipe how it went, and end without what Python does at its end."""
     os.setsid()
+    ctypes.CDLL(None).prctl(
+        PR_SET_PDEATHSIG, signal.SIGKILL
+    )  # so that none outlives a campaign that is ended
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from yolox_deploy.benchmarks.faults import data_sets, descriptions, model_files, pictures
+from yolox_deploy.benchmarks.faults import (
+    data_sets,
+    descriptions,
+    disks,
+    kills,
+    model_files,
+    pictures,
+    processes,
+    streams,
+    threads,
+)
 from yolox_deploy.benchmarks.faults.outcomes import Run
 
 KINDS: dict[str, Run] = {
@@ -13,4 +23,9 @@ KINDS: dict[str, Run] = {
     "videos": pictures.run_videos,
     "descriptions": descriptions.run,
     "data_sets": data_sets.run,
+    "kills": kills.run,
+    "threads": threads.run,
+    "processes": processes.run,
+    "streams": streams.run,
+    "disks": disks.run,
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from yolox_deploy.benchmarks.faults.children import Asked, Ended, run_all
+from yolox_deploy.benchmarks.faults.children import Asked, Ended, run_all, run_one
 from yolox_deploy.benchmarks.faults.mutations import (
     change_line,
     change_number,
@@ -69,16 +69,14 @@ def run(name: str, seed: int, count: int, folder: Path, until: float, first: int
     """Damage so many files of a format of `FORMATS`; see `outcomes.Run`."""
     form = FORMATS[name]
     whole, cases = folder / "whole", folder / "cases"
-    prepared = list(
-        run_all((), [(None, Asked(f"{HERE}:prepare", _arguments(whole, name=name), 300, 8192))], 1)
-    )
-    if prepared[0][1].result is not None:
-        yield Outcome(name, "whole", Result.raw, f"it cannot be made: {prepared[0][1].detail}")
+    made = run_one(Asked(f"{HERE}:prepare", {"folder": str(whole), "name": name}, 300, 8192))
+    if made.result is not None:
+        yield Outcome(name, "whole", Result.raw, f"it cannot be made: {made.detail}")
         return
     undamaged = {
         "path": str(whole / form.files[0]), "backend": form.backend, "pictures": str(whole / "pictures.npy")
     }  # fmt: skip
-    right = next(iter(run_all(form.server, [(None, Asked(f"{HERE}:detect", undamaged))], 1)))[1]
+    right = run_one(Asked(f"{HERE}:detect", undamaged), form.server)
     if right.result is not None and name != "engine":
         yield Outcome(name, "whole", Result.raw, f"undamaged: {right.detail}")
         return
@@ -94,10 +92,6 @@ def run(name: str, seed: int, count: int, folder: Path, until: float, first: int
     for (number, done), ended in run_all((HERE, *form.server), asked()):
         outcome = judge(name, number, done, ended, right.answer, form.ours)
         yield keep(outcome, cases / str(number), folder, seed)
-
-
-def _arguments(folder: Path, **more: Any) -> dict[str, Any]:
-    return {"folder": str(folder), **more}
 
 
 def judge(name: str, number: int, done: str, ended: Ended, right: Any, ours: bool) -> Outcome:

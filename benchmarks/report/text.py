@@ -15,6 +15,7 @@ from yolox_deploy.benchmarks.report.results import BenchReport, MeasuredModel, R
 from yolox_deploy.benchmarks.report.tables import Table, environment_tables, notes, tables
 from yolox_deploy.files import write_text
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 AP_KEYS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
@@ -143,11 +144,16 @@ def _run(report: BenchReport) -> dict[str, Any]:
     }
 
 
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe, as spreadsheets do it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
 def _csv(lines: Iterable[Mapping[str, Any]]) -> str:
     lines = list(lines)
     out = io.StringIO(newline="")
     if lines:
         table = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
         table.writeheader()
-        table.writerows(lines)
+        table.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
     return out.getvalue()

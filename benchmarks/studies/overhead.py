@@ -23,6 +23,7 @@ from yolox_deploy.benchmarks.studies.turns import take_turns, timed
 from yolox_deploy.detector import Detector
 from yolox_deploy.errors import require
 from yolox_deploy.files import packaged_photographs
+from yolox_deploy.host import no_telemetry
 from yolox_deploy.images import load_image
 from yolox_deploy.sources import image_paths
 
@@ -68,7 +69,8 @@ def _block(call: Call) -> Callable[[int], float]:
 
 def _bare(path: Path, tensors: list[NDArray[np.float32]], threads: int) -> Call:
     """ONNX Runtime without this package: the fastest that a caller could write by hand."""
-    ort = require("onnxruntime", "onnxruntime")
+    with no_telemetry():
+        ort = require("onnxruntime", "onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -232,3 +233,26 @@ def test_an_interrupted_document_says_what_keeps_more(toy: Path, mixture: Path, 
     assert process.returncode == 130, err
     assert b"x.json is not written; a name that ends with .jsonl keeps what is done" in err
     assert not [name for name in os.listdir(tmp_path) if "x.json" in name]
+
+
+def test_a_video_that_breaks_off_is_a_failure_behind_its_frames(
+    call: Any, toy: Path, mixture: Path, tmp_path: Path
+) -> None:
+    video, out, document = mixture / "clip.avi", tmp_path / "drawn", tmp_path / "all.json"
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 7 // 10])
+    code, _, err = call("predict", video, "--model", toy, "--out", out, "--save-json", document)
+    assert code == 2
+    assert err.count("clip.avi breaks off after ") == 1
+    written = json.loads(document.read_text())
+    assert 1 < len(written["images"]) < 20
+    assert [f"after {len(written['images'])} frames" in failure for failure in written["failures"]] == [True]
+    assert (out / "clip.avi").is_file()
+
+    lines = tmp_path / "x.jsonl"
+    arguments = ["predict", video, "--model", toy, "--save-json", lines]
+    assert call(*arguments)[0] == 2
+    whole = lines.read_bytes()
+    for end in (len(whole), whole[:-1].rindex(b"\n") + 1, len(whole) // 2):
+        lines.write_bytes(whole[:end])
+        assert call(*arguments, "--resume")[0] == 2
+        assert lines.read_bytes() == whole

@@ -236,3 +236,18 @@ def test_a_source_that_is_not_there_leaves_what_was_written_before(
     assert code == 2
     assert "no video at" in err
     assert lines.read_text() == "from before\n"
+
+
+@pytest.mark.parametrize("command", ["track", "stream"])
+def test_a_video_that_breaks_off_is_an_error_once_the_rest_is_written(
+    call: Any, nano_onnx: Path, clip: Path, tmp_path: Path, command: str
+) -> None:
+    cut, out = tmp_path / "cut.avi", tmp_path / "out.avi"
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size * 9 // 10])
+    rate = ["--rate", 0] if command == "stream" else []
+    code, text, err = call(command, cut, "--model", nano_onnx, "--out", out, "--json", *rate)
+    assert code == 2
+    assert err.count("cut.avi breaks off after 18 frames: ") == 1
+    assert "error: " in err
+    assert json.loads(text)
+    assert len(list(video_frames(out))) >= 18

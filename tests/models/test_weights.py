@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -34,6 +38,7 @@ class Server:
     sends_length: bool = True
     cut_at: int | None = None
     status: int | None = None
+    stalls: bool = False
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
     def url(self) -> str:
@@ -63,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body if state.cut_at is None else body[: state.cut_at])
+        while state.stalls:
+            time.sleep(0.01)
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
@@ -259,3 +266,30 @@ def test_two_that_fetch_the_same_file_do_not_write_into_each_other(server: Serve
     assert target.read_bytes() == CONTENT
     assert sorted(wanted or "" for _, wanted in server.asked) == ["", "bytes=300000-"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+def test_a_download_that_was_killed_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / "new" / FILE
+    code = (
+        "import sys; from pathlib import Path; from yolox_deploy.models.weights import download; "
+        "download(sys.argv[1], Path(sys.argv[2]))"
+    )
+    server.stalls, server.cut_at = True, 700_000
+    process = subprocess.Popen([sys.executable, "-c", code, server.url(), str(target)])
+    try:
+        until = time.monotonic() + 30
+        while (
+            not any(file.stat().st_size > 0 for file in target.parent.glob(".*")) and time.monotonic() < until
+        ):
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        server.stalls, server.cut_at = False, None
+    (left,) = target.parent.iterdir()
+    size = left.stat().st_size
+    download(server.url(), target)
+    assert size > 0
+    assert server.asked[-1] == (f"/{FILE}", f"bytes={size}-")
+    assert [(file.name, file.read_bytes()) for file in target.parent.iterdir()] == [(FILE, CONTENT)]

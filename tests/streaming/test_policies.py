@@ -118,14 +118,15 @@ def test_queues_keep_as_many_frames_as_they_may_ask_for() -> None:
     assert parse_policy("queue") == Queue()
 
 
-@pytest.mark.parametrize("text", ["", "latest", "queue:x", "queue:-1", "newest:3"])
+@pytest.mark.parametrize("text", ["", "latest", "queue:x", "queue:-1", "newest:3", "queue:" + "9" * 5000])
 def test_unknown_policies_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected one of newest, queue"):
         parse_policy(text)
 
 
 def test_sizes_and_times_that_cannot_work_are_refused() -> None:
-    with pytest.raises(UsageError, match="a queue of 0 frames"):
-        parse_policy("queue:0")
+    for size in ("0", "10001", "9" * 19):
+        with pytest.raises(UsageError, match=f"a queue of {size} frames; expected 1 to 10000"):
+            parse_policy(f"queue:{size}")
     with pytest.raises(UsageError, match="expected run time of -1"):
         ShrinkingTail(-1)

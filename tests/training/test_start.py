@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 from pathlib import Path
@@ -25,7 +26,7 @@ from yolox_deploy.training import (
     StepFinished,
     TrainResult,
 )
-from yolox_deploy.training.events import Event
+from yolox_deploy.training.events import Callbacks, Event
 from yolox_deploy.training.logs import read_log
 
 TINY: dict[str, Any] = {
@@ -275,3 +276,18 @@ def test_what_cannot_work_is_refused(
     with pytest.raises(error, match=message):
         yolox_deploy.train(**{"data": scenes, "out": tmp_path / "run", "epochs": 1, **TINY, **changes})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_told_as_such_whoever_finds_it() -> None:
+    told: list[Event] = []
+
+    def full(event: Event) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "run/labels.png")
+
+    callbacks = Callbacks(callbacks=[full, told.append])
+    end = RunFinished(TrainResult(Path("best.pth"), Path("last.pth"), {}, 1))
+    with pytest.raises(OSError, match=r"run/labels\.png"):
+        callbacks.message("anything")
+    with pytest.raises(OSError, match=r"run/labels\.png"):
+        callbacks.tell_end(end)
+    assert told == [end]

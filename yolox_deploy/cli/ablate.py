@@ -12,6 +12,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import (
     console,
+    echo,
     is_quiet,
     parse_settings,
     parse_size,
@@ -212,8 +213,8 @@ def report(runs: Sequence[Run], out: Path, *, threads: int | None, latency: bool
     for table in report.tables(figures):
         print_table(table.columns, table.rows, table.title)
     for line in (*notes, report.LABEL):
-        typer.echo(line)
-    typer.echo(f"also in {out}: ablation.json, ablation.md, curves.png")
+        echo(line)
+    echo(f"also in {out}: ablation.json, ablation.md, curves.png")
 
 
 def _latencies(runs: Sequence[Run], out: Path, threads: int | None, *, measure: bool) -> dict[str, float]:

@@ -8,9 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from yolox_deploy.cli.common import print_json, print_table
+from yolox_deploy.cli.common import echo, print_json, print_table
 from yolox_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,11 +68,11 @@ def _print_changes(compared: ReportComparison, limit: float) -> None:
         ("time now over then", "scope", "ratio", "over the reference loop", f"slower than {limit:.0%}"), rows
     )
     if UNDECIDED in verdicts:
-        typer.echo(
+        echo(
             f"{UNDECIDED}: the interval reaches beyond the limit; measure longer, on a quiet machine, to know"
         )
     if compared.missing:
-        typer.echo(f"warning: only in the saved report, not compared: {', '.join(compared.missing)}")
+        echo(f"warning: only in the saved report, not compared: {', '.join(compared.missing)}")
 
 
 def print_tables(content: Sequence[Table], notes: Sequence[str]) -> None:

@@ -33,6 +33,18 @@ LOG = logging.getLogger("yolox_deploy")
 ALL = "all"
 CHOOSING = ("predict", "stream", "track")
 """The commands with --only."""
+_UNSEEN = re.compile("[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""What a terminal obeys, what turns the direction of text, and half characters, which cannot be printed."""
+
+
+def plain(text: str) -> str:
+    """`text` for a terminal: names of strangers in it move no cursor and change no colour; lines stay lines."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print `plain` text on standard output, or where errors go."""
+    typer.echo(plain(text), err=err)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -161,7 +173,11 @@ def console() -> Console:
     """Where people read notes: standard error, so that standard output stays clean for data; nowhere by --quiet."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, quiet=is_quiet())
+    class Notes(Console):
+        def print(self, *texts: Any, **how: Any) -> None:
+            super().print(*(plain(text) if isinstance(text, str) else text for text in texts), **how)
+
+    return Notes(stderr=True, highlight=False, markup=False, quiet=is_quiet())
 
 
 def is_quiet() -> bool:
@@ -171,7 +187,7 @@ def is_quiet() -> bool:
 
 def print_json(values: object) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(values, indent=1))
+    echo(json.dumps(values, indent=1))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
@@ -179,7 +195,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     from rich.console import Console
     from rich.table import Table
 
-    cells = [[("–" if value is None else str(value)) for value in row] for row in rows]
+    cells = [[("–" if value is None else plain(str(value))) for value in row] for row in rows]
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for index, name in enumerate(columns):
         numeric = all(re.fullmatch(r"[–\d.,%×± /+-]*", row[index]) for row in cells)
@@ -205,12 +221,38 @@ def warnings_told() -> Iterator[None]:
     def tell(message: Warning | str, *_: object, **__: object) -> None:
         if str(message) not in told and not is_quiet():
             told.add(str(message))
-            typer.echo(f"warning: {message}", err=True)
+            echo(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = tell
         yield
+
+
+@contextmanager
+def whole_videos() -> Iterator[None]:
+    """Make an error of videos that break off in the block, once all the rest of it is done.
+
+    Raises:
+        InputError: names them.
+    """
+    from yolox_deploy.capture import BrokenVideoWarning
+
+    broken: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, BrokenVideoWarning):
+                broken.append(str(message))
+            else:
+                show(message, category, *rest, **named)
+
+        warnings.simplefilter("always", BrokenVideoWarning)
+        warnings.showwarning = tell
+        yield
+    if broken:
+        raise InputError("; ".join(broken))
 
 
 @contextmanager
@@ -243,7 +285,7 @@ class _Lines(Report):
     def step(self, text: str) -> None:
         if time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
-            typer.echo(text, err=True)
+            echo(text, err=True)
 
 
 class _Line(Report):
@@ -269,5 +311,5 @@ class _Line(Report):
     def __rich__(self) -> Spinner:
         from rich.text import Text
 
-        self._spinner.update(text=Text(self._text + self._far))
+        self._spinner.update(text=Text(plain(self._text + self._far)))
         return self._spinner

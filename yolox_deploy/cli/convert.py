@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, print_json, reporting
+from yolox_deploy.cli.common import console, echo, print_json, reporting
 
 
 def convert_command(
@@ -39,7 +39,5 @@ def convert_command(
     if as_json:
         print_json({"out": str(out)} | {str(part): asdict(report) for part, report in reports.items()})
         return
-    typer.echo(
-        f"{', '.join(f'{part} {report.pictures}' for part, report in reports.items())} pictures: {out}"
-    )
-    typer.echo(f"next: yolox-deploy train --model yolox_nano --data {shlex.quote(str(out))}")
+    echo(f"{', '.join(f'{part} {report.pictures}' for part, report in reports.items())} pictures: {out}")
+    echo(f"next: yolox-deploy train --model yolox_nano --data {shlex.quote(str(out))}")

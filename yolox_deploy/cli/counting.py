@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import typer
-
-from yolox_deploy.cli.common import console
+from yolox_deploy.cli.common import console, echo, plain
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -39,11 +37,11 @@ class Counting:
     def echo(self, line: str) -> None:
         """Print a line on standard output."""
         if self._live is None or not sys.stdout.isatty():
-            typer.echo(line)
+            echo(line)
             return
         from rich.text import Text
 
-        self._live.console.print(Text(line), soft_wrap=True)
+        self._live.console.print(Text(plain(line)), soft_wrap=True)
 
     def __rich__(self) -> Text:
         from rich.text import Text

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import parse_size, print_json, print_table, reporting
+from yolox_deploy.cli.common import echo, parse_size, print_json, print_table, reporting
 from yolox_deploy.errors import UsageError
 from yolox_deploy.files import check_place
 
@@ -35,8 +35,8 @@ def scenes_command(
         written = write_scenes(
             folder, train=train, val=val, seed=seed, size=shape, size_range=(low, high), report=progress
         )
-    typer.echo(f"{train} + {val} pictures of {', '.join(CLASS_NAMES)}: {written}")
-    typer.echo(f"next: yolox-deploy train --model yolox_nano --data {folder}")
+    echo(f"{train} + {val} pictures of {', '.join(CLASS_NAMES)}: {written}")
+    echo(f"next: yolox-deploy train --model yolox_nano --data {folder}")
 
 
 def priors_command(
@@ -66,5 +66,5 @@ def priors_command(
     ]
     title = f"{fitted.boxes} boxes at {size[0]}x{size[1]}: width × height in pixels"
     print_table(("level", "small", "medium", "large"), rows, title)
-    typer.echo(f"mean best IoU: {fitted.mean_iou:.3f}; with the classic priors {fitted.classic_iou:.3f}")
-    typer.echo(f"train with them: yolox-deploy train --model yolov3_baseline --set priors={out} …")
+    echo(f"mean best IoU: {fitted.mean_iou:.3f}; with the classic priors {fitted.classic_iou:.3f}")
+    echo(f"train with them: yolox-deploy train --model yolov3_baseline --set priors={out} …")

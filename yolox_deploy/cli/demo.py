@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import print_table, reporting
+from yolox_deploy.cli.common import echo, print_table, reporting
 from yolox_deploy.errors import GateError, YoloxDeployError
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def demo_command(
     rows, files, unequal = _export_everywhere(weights or EMBEDDED_WEIGHTS, out)
     checkpoint = weights or embedded_checkpoint()
     candidates = _models_under_test({**files, "torch": checkpoint})
-    typer.echo(f"exported to {out}, compared with PyTorch float32:")
+    echo(f"exported to {out}, compared with PyTorch float32:")
     print_table(("backend", "file", "compared on", "largest error"), rows)
-    typer.echo("")
+    echo("")
     _detect(candidates[0], pictures, out)
     _time(candidates, pictures)
     if weights is None:
-        typer.echo(
+        echo(
             f"\nThe model is a YOLOX-Nano trained on generated scenes alone: it knows {_classes()}, and nothing of the "
             "real world. Official weights: yolox-deploy demo --weights yolox_nano.pth"
         )
@@ -125,7 +125,7 @@ def _detect(candidate: ModelUnderTest, pictures: Sequence[Path], out: Path) -> N
             write_picture(out / f"{path.stem}.jpg", detections.plot(image))
             rows.append((path.name, summary(detections)))
     print_table(("picture", f"found by {candidate.backend}"), rows)
-    typer.echo(f"annotated pictures: {out}\n")
+    echo(f"annotated pictures: {out}\n")
 
 
 def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> None:
@@ -141,7 +141,7 @@ def _time(candidates: Sequence[ModelUnderTest], pictures: Sequence[Path]) -> Non
     with reporting("timing") as progress:
         report = measure(BenchPlan(tuple(candidates)), options, report=progress)
     print_tables([table for table in tables(report) if "ms" in table.columns], ())
-    typer.echo("one second each: a first look; `yolox-deploy bench` measures properly")
+    echo("one second each: a first look; `yolox-deploy bench` measures properly")
 
 
 def _classes() -> str:

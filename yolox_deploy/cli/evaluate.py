@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import overrides, parse_size, print_json, print_table, reporting, split_name
+from yolox_deploy.cli.common import (
+    echo,
+    overrides,
+    parse_size,
+    print_json,
+    print_table,
+    reporting,
+    split_name,
+)
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.files import check_place, check_writable
 from yolox_deploy.thresholds import Thresholds
@@ -114,7 +122,7 @@ def eval_command(
     else:
         _print(found, model, held, per_class)
         if report is not None:
-            typer.echo(f"report: {report / 'index.html'}")
+            echo(f"report: {report / 'index.html'}")
     if held is not None:
         held.check(max_drop)
 
@@ -138,7 +146,7 @@ def _print(found: EvaluationReport, model: Path, held: Held | None, per_class: b
             ],
         )
     if held is not None:
-        typer.echo(f"AP {held.AP:.4f}, {held.baseline} {held.before:.4f}: {held.AP - held.before:+.4f}")
+        echo(f"AP {held.AP:.4f}, {held.baseline} {held.before:.4f}: {held.AP - held.before:+.4f}")
 
 
 def _text(value: float | None) -> str | None:

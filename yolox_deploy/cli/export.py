@@ -12,6 +12,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.common import (
     command_line,
+    echo,
     parse_size,
     print_json,
     print_table,
@@ -136,9 +137,9 @@ def export_command(
         return
     info = artifact.info
     size, batch_text = "x".join(map(str, info.input_size)), "dynamic" if info.batch is None else info.batch
-    typer.echo(f"{artifact.path}: {info.model}, {info.format} {info.precision}, {size}, batch {batch_text}")
+    echo(f"{artifact.path}: {info.model}, {info.format} {info.precision}, {size}, batch {batch_text}")
     if "class_names" in info.details:
-        typer.echo(f"class names: {info.details['class_names']}; --names FILE gives others")
+        echo(f"class names: {info.details['class_names']}; --names FILE gives others")
     print_table(("proof", "found", "limit"), parity_rows(artifact.parity))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, overrides, print_json, print_table, reporting, split_name
+from yolox_deploy.cli.common import console, echo, overrides, print_json, print_table, reporting, split_name
 from yolox_deploy.errors import ArtifactError
 from yolox_deploy.files import check_place
 from yolox_deploy.settings import text
@@ -84,11 +84,9 @@ def print_inspection(found: Inspection) -> None:
         for spec in specs
     ]
     print_table(("tensor", "name", "dtype", "shape"), rows, f"{found.path} on {found.backend}")
-    typer.echo(f"checksum: {found.checked}")
+    echo(f"checksum: {found.checked}")
     opens = found.info is not None and not found.guessed
-    typer.echo(
-        f"\nIt seems to be {found.seems}\n" if opens else f"\nIt does not open by itself: {found.seems}\n"
-    )
+    echo(f"\nIt seems to be {found.seems}\n" if opens else f"\nIt does not open by itself: {found.seems}\n")
     if not found.trials:
         return
     table = [
@@ -105,11 +103,11 @@ def print_inspection(found: Inspection) -> None:
     head = ("convention", "boxes", "plausible", "scores", "in grey", "AP")
     print_table(head, table, f"tried on {found.pictures} pictures, the one to use first")
     given = " ".join(f"--override {name}={text(value)}" for name, value in found.override.items())
-    typer.echo(
+    echo(
         "\nboxes: in all pictures; plausible: of the size and shape of an object; scores: their sum, a picture; "
         "in grey: boxes in a plain grey picture, where nothing is"
     )
-    typer.echo(f"open it with: {given or 'no option'}; --save keeps that beside the file")
+    echo(f"open it with: {given or 'no option'}; --save keeps that beside the file")
 
 
 def _pictures(images: Path | None, data: Path | None, split: str) -> Sequence[Path]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import print_json
+from yolox_deploy.cli.common import echo, print_json
 from yolox_deploy.errors import UsageError
 
 SETTINGS_NAME = "settings.toml"
@@ -39,10 +39,8 @@ def migrate_command(
         steps = {"commands": next_steps, "not_carried_over": leftovers}
         print_json({"settings": migration.settings, **steps, "file": out and str(out)})
         return
-    typer.echo(
-        f"{toml}\n# save the above as {SETTINGS_NAME}" if out is None else f"# the settings are in {out}"
-    )
+    echo(f"{toml}\n# save the above as {SETTINGS_NAME}" if out is None else f"# the settings are in {out}")
     for what, lines in next_steps.items():
-        typer.echo("\n".join(["", f"# {what}", *lines]))
+        echo("\n".join(["", f"# {what}", *lines]))
     if leftovers:
-        typer.echo("\n".join(["", "# cannot be carried over", *(f"# - {line}" for line in leftovers)]))
+        echo("\n".join(["", "# cannot be carried over", *(f"# - {line}" for line in leftovers)]))

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from yolox_deploy.cli.predict_sources import Item
 from yolox_deploy.errors import UsageError
-from yolox_deploy.files import replacing
+from yolox_deploy.files import naming, replacing
 from yolox_deploy.json_lines import LineFile, error_row, picture_row
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Drawn(Output):
         try:
             with (
                 replacing(target, suffix=target.suffix) as part,
-                VideoWriter(part, self._rate) as self._video,
+                VideoWriter(part, self._rate, target) as self._video,
             ):
                 yield
         finally:
@@ -191,7 +191,8 @@ class Document(Output):
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             folder = self._path.parent
-        self._file: IO[str] = tempfile.TemporaryFile("w+", dir=folder)  # closed in __exit__
+        with naming(self.place):
+            self._file: IO[str] = tempfile.TemporaryFile("w+", dir=folder)  # closed in __exit__
         self._failures: IO[str] = tempfile.SpooledTemporaryFile(IN_MEMORY, "w+")
         self._file.write('{"images": [')
         return self
@@ -205,9 +206,12 @@ class Document(Output):
         self._failures.write((",\n" if self._failures.tell() else "\n") + json.dumps(error))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._file, self._failures:
-            if kind is not None:
-                return
+        if kind is not None:
+            for file in (self._file, self._failures):
+                with suppress(OSError):  # what ended the work is the one to tell
+                    file.close()
+            return
+        with naming(self.place), self._file, self._failures:
             self._file.write('],\n"failures": [')
             self._failures.seek(0)
             shutil.copyfileobj(self._failures, self._file)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolox_deploy.cli.common import command_line, console
+from yolox_deploy.cli.common import command_line, console, whole_videos
 from yolox_deploy.cli.counting import Counting, counting
 from yolox_deploy.cli.predict_arguments import PredictArguments
 from yolox_deploy.cli.predict_outputs import (
@@ -93,7 +93,8 @@ class Worker:
         """Do what is still to be done about a picture or video."""
         self._tally.count += 1
         known = self._done.take_error(item.path) if self._done is not None else None
-        if known is not None:
+        if self._done is not None and known is not None:
+            self._done.take_frames(item.path)  # that came before the video broke off
             self._tally.fail(known)
             self._counter.advance(worked=False)
             return
@@ -132,7 +133,7 @@ class Worker:
         if before and all(output.holds(item) for output in self._outputs) and _is_whole(item.path, before):
             return
         again = [output for output in self._outputs if not isinstance(output, Lines)]
-        with ExitStack() as stack:
+        with whole_videos(), ExitStack() as stack:
             for output in self._outputs:
                 stack.enter_context(output.video(item))
             for frame in video_frames(item.path):
@@ -151,10 +152,15 @@ class Worker:
 
 
 def _is_whole(video: Path, frames: int) -> bool:
-    """Whether a video has no more than so many frames."""
+    """Whether a video has no more than so many frames.
+
+    Raises:
+        InputError: it has no more, and breaks off there.
+    """
     from yolox_deploy.capture import video_frames
 
-    return next(islice(video_frames(video), frames, None), None) is None
+    with whole_videos():
+        return next(islice(video_frames(video), frames, None), None) is None
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -31,11 +33,12 @@ from yolox_deploy.cli import (
     train,
     tune,
 )
-from yolox_deploy.cli.common import LOG, warnings_told
+from yolox_deploy.cli.common import LOG, echo, warnings_told
 from yolox_deploy.cli.interrupts import ending_cleanly, was_interrupted
 from yolox_deploy.errors import MissingExtraError, UsageError, YoloxDeployError
 from yolox_deploy.files import is_full
 
+INTERNAL = "internal error"
 SYSTEM_LIBRARY = re.compile(r"lib\S+\.so\S*: cannot open shared object file")
 
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
@@ -97,7 +100,7 @@ for panel in PANELS.values():
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"yolox-deploy {__version__}")
+        echo(f"yolox-deploy {__version__}")
         raise typer.Exit
 
 
@@ -111,7 +114,9 @@ def _global_options(
 
 
 def run() -> None:
-    """Run the command that was typed, and exit; our own errors become one message and their exit code.
+    """Run the command that was typed, and exit; an error becomes one message and an exit code.
+
+    An exception that is neither ours nor the system's is a mistake of this package: its traceback is kept in a file.
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended it.
@@ -122,14 +127,37 @@ def run() -> None:
     except (Exception, KeyboardInterrupt) as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
-        if isinstance(error, ImportError) and SYSTEM_LIBRARY.match(str(error)):
-            typer.echo(f"error: {error}. {doctor.LIBRARY_ADVICE}", err=True)
-            sys.exit(MissingExtraError.exit_code)
-        if not isinstance(error, YoloxDeployError | OSError):
-            raise
-        # The system's own errors are about paths: a folder that cannot be written, a full disk.
-        typer.echo(f"error: {error if isinstance(error, YoloxDeployError) else told(error)}", err=True)
-        sys.exit(error.exit_code if isinstance(error, YoloxDeployError) else UsageError.exit_code)
+        message, code = _ending(error)
+        echo(f"error: {message}", err=True)
+        sys.exit(code)
+
+
+def _ending(error: BaseException) -> tuple[str, int]:
+    """What is said of an error, and the exit code."""
+    if isinstance(error, YoloxDeployError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):  # about a path: a folder that cannot be written, a full disk
+        return told(error), UsageError.exit_code
+    if isinstance(error, ImportError) and SYSTEM_LIBRARY.match(str(error)):
+        return f"{error}. {doctor.LIBRARY_ADVICE}", MissingExtraError.exit_code
+    if isinstance(error, MemoryError):
+        what = f": {error}" if str(error) else ""
+        return (
+            f"there is not enough memory{what}; take smaller pictures, batches or models",
+            YoloxDeployError.exit_code,
+        )
+    return f"{INTERNAL}: {type(error).__name__}: {error}. {_kept(error)}", YoloxDeployError.exit_code
+
+
+def _kept(error: BaseException) -> str:
+    """Where the traceback of a mistake of ours is, and what to do with it."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="yolox-deploy-", suffix=".txt", delete=False) as file:
+            file.write(text)
+    except (OSError, ValueError):
+        return f"This is a mistake in yolox-deploy {__version__}; please report it with this:\n{text}"
+    return f"This is a mistake in yolox-deploy {__version__}; please report it with {file.name}"
 
 
 @contextmanager

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from yolox_deploy.cli.common import console, print_json, print_table
+from yolox_deploy.cli.common import console, echo, print_json, print_table
 
 if TYPE_CHECKING:
     from yolox_deploy.streaming.events import StreamHeader
@@ -90,7 +88,7 @@ def _print_one(run: SourceRun, accuracy: Mapping[str, float] | None) -> None:
 def _print_several(runs: list[SourceRun], total: LiveFigures) -> None:
     """The names by number, for they may be long, and a row for each number."""
     for number, run in enumerate(runs, start=1):
-        typer.echo(f"{number}: {run.header.source}, {run.figures.seconds:.1f} s, {run.header.policy}")
+        echo(f"{number}: {run.header.source}, {run.figures.seconds:.1f} s, {run.header.policy}")
     columns = (
         "",
         "frames",

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolox_deploy.cli.common import console, reporting
+from yolox_deploy.cli.common import console, reporting, whole_videos
 from yolox_deploy.cli.stream_figures import SourceRun, show_figures
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.files import check_place, temporary_folder, written
@@ -175,7 +175,7 @@ def _run(
         unasked = folder / "events.jsonl" if data is not None else None
         events = asked.events or unasked
         try:
-            with reporting(every=LINE_SECONDS) as progress:
+            with whole_videos(), reporting(every=LINE_SECONDS) as progress:
                 outputs = LiveOutputs(
                     *(events, asked.out, asked.show, _trails(asked), progress),
                     clips=clips,

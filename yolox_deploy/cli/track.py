@@ -21,6 +21,7 @@ from yolox_deploy.cli.common import (
     print_table,
     quiet_opencv,
     reporting,
+    whole_videos,
 )
 from yolox_deploy.errors import UsageError, require
 from yolox_deploy.thresholds import Thresholds
@@ -153,7 +154,7 @@ def _run(results: Iterable[StreamResult], asked: TrackArguments) -> None:
     """Track to the end, and print what was found however that comes about."""
     summary = _Summary()
     try:
-        with reporting("tracking") as report:
+        with whole_videos(), reporting("tracking") as report:
             _write(results, asked, summary, report)
     finally:
         if summary.frames:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolox_deploy.cli import options
-from yolox_deploy.cli.common import console, is_quiet, parse_settings, parse_size, print_json, print_table
+from yolox_deploy.cli.common import (
+    console,
+    echo,
+    is_quiet,
+    parse_settings,
+    parse_size,
+    print_json,
+    print_table,
+)
 from yolox_deploy.errors import UsageError, require
 
 if TYPE_CHECKING:
@@ -181,7 +189,7 @@ def _train(prepared: Prepared, loggers: list[Callback], *, as_json: bool) -> Non
         result = trainer.fit()
     except (KeyboardInterrupt, SystemExit):
         if is_main:
-            typer.echo(what_is_saved(trainer), err=True)
+            echo(what_is_saved(trainer), err=True)
         raise
     if is_main:
         print_result(prepared.config, result, as_json)
@@ -200,20 +208,20 @@ def print_result(config: TrainConfig, result: TrainResult, as_json: bool) -> Non
     title = f"{config.model} in {config.out}, {what}"
     print_table(tuple(result.figures), [[f"{value:.4f}" for value in result.figures.values()]], title)
     if result.is_untouched:
-        typer.echo(
+        echo(
             f"no epoch beat the weights it started from (AP {result.start_ap:.4f}): {result.best.name} is these, "
             "untouched"
         )
     elif result.start_ap is not None:
-        typer.echo(f"the weights it started from have AP {result.start_ap:.4f}")
+        echo(f"the weights it started from have AP {result.start_ap:.4f}")
     page = config.out / "report" / "index.html"
     if page.is_file():
-        typer.echo(f"what it finds and gets wrong: {page}")
+        echo(f"what it finds and gets wrong: {page}")
     if result.epochs < config.epochs:
-        typer.echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
+        echo(f"ended before epoch {config.epochs}; {_how_to_resume(config)}")
     size = "" if config.imgsz is None else " --imgsz {}x{}".format(*config.size)
     weights = shlex.quote(str(result.best))
-    typer.echo(f"export it with: yolox-deploy export {config.model} --weights {weights} --to onnx{size}")
+    echo(f"export it with: yolox-deploy export {config.model} --weights {weights} --to onnx{size}")
 
 
 def what_is_saved(trainer: Trainer) -> str:

@@ -10,7 +10,7 @@ import typer
 from yolox_deploy.cli import options
 from yolox_deploy.cli.bench import choose_protocol
 from yolox_deploy.cli.bench_output import show, writer
-from yolox_deploy.cli.common import numbers, parse_size, print_json, reporting, split_name
+from yolox_deploy.cli.common import echo, numbers, parse_size, print_json, reporting, split_name
 
 
 def tune_command(
@@ -58,7 +58,7 @@ def tune_command(
         print_json({"choice": vars(choice), "written": str(tuned.path)})
     else:
         show(tuned.report, as_json=False)
-        typer.echo(f"\nchosen: {tuned.row.subject.label}, for Detector({str(files[0])!r}, backend='auto')")
-        typer.echo(f"kept in {tuned.path}")
+        echo(f"\nchosen: {tuned.row.subject.label}, for Detector({str(files[0])!r}, backend='auto')")
+        echo(f"kept in {tuned.path}")
     for write in writers:
         write(tuned.report)

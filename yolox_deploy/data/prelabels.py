@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePath
 from typing import IO, Any
 
@@ -59,10 +59,12 @@ class CocoFile:
             self._annotations.write(json.dumps({**annotation, **more}) + "\n")
 
     def __exit__(self, kind: object, *_: object) -> None:
-        with self._files:
-            if kind is None:
-                with replacing(self._path) as part, part.open("w", encoding="utf-8") as file:
-                    self._join(file)
+        if kind is not None:
+            with suppress(OSError):  # what ended the work is the one to tell
+                self._files.close()
+            return
+        with self._files, replacing(self._path) as part, part.open("w", encoding="utf-8") as file:
+            self._join(file)
 
     def _join(self, file: IO[str]) -> None:
         file.write('{"info": {},\n"images": [')

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import UsageError, check_kind, translating
 from yolox_deploy.models.naming import get_config
+from yolox_deploy.path_texts import short
 
 
 def model_path(model: str | Path) -> Path:
@@ -17,9 +19,16 @@ def model_path(model: str | Path) -> Path:
         UsageError: neither a file nor a model of that name; suggests the closest name.
         ArtifactError: it has no published file, or that cannot be fetched.
     """
-    path = Path(model)
-    if path.suffix or path.name != str(model) or path.exists():
-        return path
+    check_kind(
+        "the model",
+        model,
+        (str, os.PathLike),
+        "a path, a name of the zoo, or the bytes of a file with format=",
+    )
+    with translating(UsageError, f"{short(model)} cannot be a model file"):
+        path = Path(model)
+        if path.suffix or path.name != str(model) or path.exists():
+            return path
     try:
         config = get_config(path.name)
     except UsageError as error:

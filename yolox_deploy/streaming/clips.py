@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from yolox_deploy.errors import UsageError
 from yolox_deploy.files import check_writable, naming
-from yolox_deploy.streaming.video import VideoWriter, part_path
+from yolox_deploy.streaming.video import VideoWriter
+from yolox_deploy.temporaries import is_begun
 
 if TYPE_CHECKING:
     from yolox_deploy.detections import Detections
@@ -250,7 +251,7 @@ def _free_path(folder: Path, clock: float, source: str, class_name: str) -> Path
     stem = "_".join([when, *words])
     for count in itertools.count(1):
         path = folder / f"{stem}{f'_{count}' if count > 1 else ''}{SUFFIX}"
-        if not path.exists() and not part_path(path).exists():
+        if not path.exists() and not is_begun(path):
             return path
     raise AssertionError
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from yolox_deploy.errors import UsageError
 
+LONGEST_QUEUE = 10_000
 ROUNDING = 1e-9
 """Two moments this close, in seconds or frames, are one: i / rate + 1 / rate is not exactly (i + 1) / rate."""
 
@@ -31,8 +32,8 @@ class Queue:
     size: int = 4
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UsageError(f"a queue of {self.size} frames; expected at least 1")
+        if not 1 <= self.size <= LONGEST_QUEUE:
+            raise UsageError(f"a queue of {self.size} frames; expected 1 to {LONGEST_QUEUE}")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def parse_policy(text: str) -> Policy:
         UsageError: there is none of that name.
     """
     name, _, size = text.partition(":")
-    if name == "queue" and (not size or size.isdecimal()):
+    if name == "queue" and (not size or (size.isdecimal() and len(size) < 20)):
         return Queue(int(size)) if size else Queue()
     plain: dict[str, Policy] = {"newest": Newest(), "shrinking-tail": ShrinkingTail()}
     if text not in plain:

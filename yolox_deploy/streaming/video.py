@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_deploy import temporaries
 from yolox_deploy.errors import UsageError
 from yolox_deploy.files import replacing
 from yolox_deploy.preprocess import letterbox
@@ -20,6 +22,10 @@ CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi"
 """What OpenCV's own build writes into each kind of file."""
 LEAST_TOLD = 0.99
 """Share of its frames that a whole video tells of: some formats know their duration alone."""
+PROBE = 1 << 16
+"""Bytes that are written and removed, once a second of video, to see whether the disk takes more."""
+MOST_SILENT = 50_000
+"""Frames after which a file has grown: encoders keep 256 kB, and a picture that does not change takes 14 bytes."""
 LONGEST_HOLD = 2.0
 """Seconds that a picture stays at most: an outage of an hour is no hour of video."""
 
@@ -34,32 +40,36 @@ class VideoWriter:
     """Writes pictures at the times when they were there, into a video of constant frame rate.
 
     The file has its name once the writer is closed, which an exception or Ctrl-C inside its `with` block does too;
-    until then it is `.NAME.part.SUFFIX` beside it. Where no picture came, no file is left. The index of an MP4 or MKV
-    is kept in memory until then (70 and 40 bytes a frame); an AVI's is not, which suits streams of many hours.
+    until then it has a hidden one beside it, see `temporaries`. Where no picture came, no file is left. The index of
+    an MP4 or MKV is kept in memory until then (70 and 40 bytes a frame); an AVI's is not, which suits streams of many
+    hours.
 
     Args:
         path: its suffix names the format (`CODECS`); an existing file is replaced when the writer is closed.
         rate: frames a second of the video.
+        name: what errors call the file; None for `path`.
 
     Raises:
-        UsageError: another suffix, or the folder cannot be written. When it is closed, a video that cannot be read
-            back, as after a full disk: what `path` held before is kept.
+        UsageError: another suffix, or the folder cannot be written. While it is written, a disk that is full, within a
+            second of video, or a file that grows no more; when it is closed, a video that cannot be read back. Nothing
+            is left then, and what `path` held before is kept.
     """
 
-    def __init__(self, path: str | Path, rate: float) -> None:
+    def __init__(self, path: str | Path, rate: float, name: Path | None = None) -> None:
         self.path, self.rate = Path(path), rate
+        self._name = name or self.path
         check_suffix(self.path)
-        self._part = part_path(self.path)
         self._video: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._held: NDArray[np.uint8] | None = None
         self._time = self._debt = 0.0
-        self._written = 0
+        self._written = self._checked = self._grown = self._bytes = 0
+        self._failure: UsageError | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._part.touch()
+            self._part = temporaries.make_file(self.path, self.path.suffix)
         except OSError as error:
-            raise UsageError(f"{self.path} cannot be written ({error.strerror})") from error
+            raise UsageError(f"{self._name} cannot be written ({error.strerror})") from error
 
     def add(self, image: NDArray[np.uint8], time: float) -> None:
         """Show (H, W, 3) uint8 BGR `image` from `time` (seconds, ascending) on.
@@ -67,8 +77,10 @@ class VideoWriter:
         The first picture sets the size of the video; others are letterboxed to it.
 
         Raises:
-            UsageError: OpenCV has no encoder for this file.
+            UsageError: OpenCV has no encoder for this file, or there is no room for more.
         """
+        if self._failure is not None:
+            raise self._failure
         if self._video is None:
             self._open(image)
         else:
@@ -76,7 +88,13 @@ class VideoWriter:
         self._held, self._time = image, time
 
     def close(self) -> None:
-        """Write the last picture and give the file its name; calling it twice is harmless."""
+        """Write the last picture and give the file its name; calling it twice is harmless.
+
+        Raises:
+            UsageError: the video could not be written whole.
+        """
+        if self._failure is not None:
+            raise self._failure
         if self._video is not None:
             self._debt = 0.0
             self._show_held(1 / self.rate)
@@ -85,7 +103,7 @@ class VideoWriter:
             with replacing(self.path, self._part):
                 if not _is_whole(self._part, self._written):
                     raise UsageError(
-                        f"{self.path} was not written: the video cannot be read back whole, as if the disk were full; "
+                        f"{self._name} was not written: the video cannot be read back whole, as if the disk were full; "
                         "free some space, or name another place"
                     )
         self._part.unlink(missing_ok=True)
@@ -121,6 +139,36 @@ class VideoWriter:
             for _ in range(copies):
                 self._video.write(fitted)
             self._written += copies
+            if self._written >= self._checked + self.rate:
+                self._check_room()
+
+    def _check_room(self) -> None:
+        """Notice that the disk is full, of which encoders say nothing; a quota or limit, by a file that does not grow.
+
+        Raises:
+            UsageError: there is no room for more; the file is removed.
+        """
+        self._checked = self._written
+        try:
+            size = self._part.stat().st_size
+            with tempfile.TemporaryFile(dir=self.path.parent, buffering=0) as probe:
+                probe.write(bytes(PROBE))
+        except OSError as error:
+            reason = error.strerror
+        else:
+            if size != self._bytes:
+                self._bytes, self._grown = size, self._written
+            reason = None if self._written < self._grown + MOST_SILENT else "the file grows no more"
+        if reason is None:
+            return
+        self._failure = UsageError(
+            f"{self._name} cannot be written further ({reason}); free some space there, or name another place"
+        )
+        if self._video is not None:
+            self._video.release()
+            self._video = None
+        self._part.unlink(missing_ok=True)
+        raise self._failure
 
 
 def _is_whole(path: Path, frames: int) -> bool:
@@ -133,11 +181,6 @@ def _is_whole(path: Path, frames: int) -> bool:
         return bool(video.read()[0]) and video.get(cv2.CAP_PROP_FRAME_COUNT) >= LEAST_TOLD * frames - 1
     finally:
         video.release()
-
-
-def part_path(path: Path) -> Path:
-    """Where a video is until it is whole; the suffix tells the encoder what to write."""
-    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def check_suffix(path: Path) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from yolox_deploy.capture import Frame, is_cut
 from yolox_deploy.detections import Detections
-from yolox_deploy.errors import UsageError
+from yolox_deploy.errors import UsageError, check_kind
 from yolox_deploy.thresholds import ThresholdFields, Thresholds
 from yolox_deploy.tracking.association import UNCONFIRMED, Association, TrackConfig
 from yolox_deploy.tracking.bytetrack import ByteTrack
+from yolox_deploy.types import is_finite
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -64,6 +63,11 @@ class Tracker:
         association: Callable[[TrackConfig], Association] = ByteTrack,
         **thresholds: Unpack[ThresholdFields],
     ) -> None:
+        check_kind("config", config, (TrackConfig, type(None)), "a TrackConfig, or None")
+        if not hasattr(detector, "predict") or not isinstance(
+            getattr(detector, "thresholds", None), Thresholds
+        ):
+            raise UsageError(f"the detector is {type(detector).__name__}; expected a Detector")
         config = config or TrackConfig()
         self.conf = detector.thresholds.changed(thresholds).conf
         begin = self.conf if config.activation_score is None else config.activation_score
@@ -159,7 +163,7 @@ class Tracker:
         """The time of the next frame; the detector does not run for one that cannot be."""
         if time is None:
             return 0.0 if self._time is None else self._time + 1 / self.config.frame_rate
-        if not isinstance(time, Real) or not math.isfinite(time):
+        if not is_finite(time):
             raise UsageError(
                 f"the time of the frame is {time!r}; expected seconds, or None for the next frame"
             )

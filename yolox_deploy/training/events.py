@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from yolox_deploy.errors import TrainingError
+from yolox_deploy.files import is_full
 from yolox_deploy.training.config import TrainConfig
 
 
@@ -175,6 +176,7 @@ class Callbacks:
 
         Raises:
             CallbackError: one of them raised; names it.
+            OSError: the disk is full, whoever finds it out.
         """
         if self._log is not None:
             self._log(event)
@@ -189,11 +191,11 @@ class Callbacks:
         """
         if self._log is not None:
             self._log(event)
-        failed: CallbackError | None = None
+        failed: CallbackError | OSError | None = None
         for callback in self._callbacks:
             try:
                 _call(callback, event)
-            except CallbackError as error:
+            except (CallbackError, OSError) as error:
                 failed = failed or error
         if failed is not None and event.error is None:
             raise failed
@@ -203,6 +205,8 @@ def _call(callback: Callback, event: Event) -> None:
     try:
         callback(event)
     except Exception as error:
+        if isinstance(error, OSError) and is_full(error):
+            raise
         name = getattr(callback, "__name__", type(callback).__name__)
         raise CallbackError(
             f"the callback {name} raised {type(error).__name__} at {type(event).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,11 @@ def test_markdown_strikes_out_and_warns(report: BenchReport, tmp_path: Path) -> 
     assert "- **warning: a GPU was throttled during the run: power cap**" in text
     assert "(unsteady)" in text
     assert text.index("**struck out: ") < text.index("## host")
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t"])
+def test_a_table_for_spreadsheets_holds_no_formula(report: BenchReport, tmp_path: Path, begin: str) -> None:
+    first = report.rows[0]
+    first = replace(first, subject=replace(first.subject, label=f"{begin}cmd|' /C calc'!A0"))
+    lines = read(write_csv(replace(report, rows=(first,)), tmp_path / "report.csv"))
+    assert lines[0]["label"] == f"'{begin}cmd|' /C calc'!A0"
