@@ -259,7 +259,7 @@ def interrupted_export(folder: Path) -> tuple[int, str]:
     try:
         # Past torch's own imports, in which Ctrl-C is not safe.
         deadline = time.monotonic() + 60
-        while not list(folder.glob(".yolox-deploy-*/*.onnx")) and time.monotonic() < deadline:
+        while not list(folder.glob(".*.tmp/**/*.onnx")) and time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
