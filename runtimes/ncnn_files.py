@@ -47,7 +47,9 @@ class Layer:
             ArtifactError: it is no count.
         """
         text = self.parameters.get(str(key), "0")
-        if not re.fullmatch(r"-?[0-9]{1,10}", text):
+        if text.isdigit() and text.isascii() and len(text) <= 10:
+            return int(text)
+        if not re.fullmatch(r"-[0-9]{1,10}", text):
             raise ArtifactError(f"layer {self.name}: parameter {key} is {text!r}; expected an integer")
         return int(text)
 
@@ -199,10 +201,10 @@ def blob_names(
         ArtifactError: the graph lacks them, or has other than one input.
     """
     inputs = [name for layer in layers if layer.type == "Input" for name in layer.outputs]
-    used = {name for layer in layers for name in layer.inputs}
+    inner = {name for layer in layers for name in layer.inputs}
+    inner.update(name for layer in layers if layer.type == CONSTANT for name in layer.outputs)
     made = [name for layer in layers for name in layer.outputs]
-    constants = {name for layer in layers if layer.type == CONSTANT for name in layer.outputs}
-    outputs = [name for name in made if name not in used | constants]
+    outputs = [name for name in made if name not in inner]
     if artifact is not None and "output_name" in artifact.details:
         outputs = [name for name in made if name == artifact.details["output_name"]]
         inputs = [name for name in inputs if name == artifact.details.get("input_name", name)]

@@ -190,14 +190,14 @@ def read_values(kind: str, parameters: Mapping[str, str]) -> Values:
     Raises:
         Misfit: one is unknown to the type, is no number or is out of its range.
     """
-    known = KNOWN[kind]
+    known, keys = KNOWN[kind], KEYS[kind]
     values: dict[int, Value] = {}
     for key, text in parameters.items():
-        number = KEYS[kind].get(key)
+        number = keys.get(key)
         if number is None:
             raise Misfit(f"parameter {key} is none of a {kind}'s")
         values[number] = _read(key, text, known[number])
-    for number in known.keys() - values.keys():
+    for number in known.keys() - values.keys() if len(values) < len(known) else ():
         values[number] = _default(known[number], known, values)
     return values
 
