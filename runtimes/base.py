@@ -119,7 +119,7 @@ class Loaded:
         max_batch: most images at a time where the batch is free, None for any number.
         notes: sentences on what was recognised in a file that does not say it itself; people are told them.
         checked: the checksum in the file that was compared, "crc32"; None where there is none.
-        survives_fork: whether it still answers in a process that is forked from this one.
+        survives_fork: whether a model on the CPU still answers in a process that is forked from this one.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -256,7 +256,7 @@ class Runtime(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"{self.path.name} was closed; open it again with Detector({self._call})")
-        if self._process != os.getpid() and not self.loaded.survives_fork:
+        if self._process != os.getpid() and not (self.loaded.survives_fork and self.loaded.device == "cpu"):
             raise UsageError(
                 f"{self.path.name} was opened by {self.name} in process {self._process} and cannot run in "
                 f"{os.getpid()}, which was forked from it and has none of its threads; {forks.CURE}"

@@ -120,7 +120,7 @@ class TorchRuntime(Runtime):
                 "emulated": device == "cpu" and self.options.precision == "bf16" and not has_bf16(torch),
             },
             artifact=artifact,
-            survives_fork=device == "cpu" and torch.get_num_threads() == 1,
+            survives_fork=torch.get_num_threads() == 1,
             checked="crc32" if safe_load.is_archive(path, self.content) else None,
             notes=(*checkpoint.notes, *checkpoint.doubts),
         )
