@@ -106,6 +106,7 @@ class Detector:
         asked = Thresholds(conf, iou, class_agnostic, max_detections, multi_label, classes, tiles, overlap)
         for name, table in (("override", override), ("runtime_options", runtime_options)):
             check_kind(name, table, (Mapping, type(None)), "a dictionary, or None")
+        check_kind("backend", backend, (str, type(None)), "the name of a backend, or None")
         override = override or {}
         options = {"device": device, "threads": threads, "imgsz": stated_size(override)}
         options |= {str(name): value for name, value in (runtime_options or {}).items()}

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,10 +45,18 @@ __all__ = [
 ]
 
 
+_OVERLONG = re.compile(r"(\S{200})\S{200,}(\S{100})")
+
+
 class YoloxDeployError(Exception):
     """Base of the tree; catch this to catch all of it."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return _OVERLONG.sub(
+            r"\1…\2", super().__str__()
+        )  # a message repeats what was given, however long it is
 
 
 class UsageError(YoloxDeployError, ValueError):
@@ -131,10 +140,6 @@ def translating(kind: type[YoloxDeployError], said: str, cure: str = "") -> Iter
         raise kind(f"{said} ({reason_of(error)}){cure and '; ' + cure}") from error
 
 
-LONGEST = 500
-"""Letters of a reason that are told: some repeat what they were given, however long it is."""
-
-
 def reason_of(error: Exception) -> str:
     """What a foreign exception says, in one line: of the system its own words, which name no file twice."""
     if isinstance(error, RecursionError):
@@ -142,7 +147,6 @@ def reason_of(error: Exception) -> str:
     said = (error.strerror or "") if isinstance(error, OSError) else str(error)
     name = type(error).__name__
     line = next(iter(said.strip().splitlines()), "")
-    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
     return f"{name}: {line}" if line and isinstance(error, LookupError) else line or name
 
 

@@ -60,7 +60,7 @@ def load_image(source: ImageSource, channels: int = 3, max_pixels: int | None = 
             another form, or there is no fourth channel where one is wanted.
         UsageError: `max_pixels`, or the environment's variable, is no whole number from 1 on.
     """
-    if channels not in (3, 4):
+    if not isinstance(channels, int) or channels not in (3, 4):
         raise UsageError(f"channels is {channels!r}; expected 3 or 4")
     image = _load(source, channels, max_pixels)
     if image.shape[2] < channels:
