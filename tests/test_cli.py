@@ -225,6 +225,37 @@ def test_demo_takes_weights_and_shows_photographs(
     assert "1 cat" in out
 
 
+def test_a_mistake_of_ours_is_one_message_and_a_file(
+    call: Call, toy: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object, **__: object) -> None:
+        raise TypeError("nobody thought of that")
+
+    monkeypatch.setattr("yolox_deploy.detector.to_detections", mistaken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code, _, err = call("predict", picture, "--model", toy, "--no-images")
+
+    assert code == 1
+    assert "error: internal error: TypeError: nobody thought of that" in err
+    assert "Traceback" not in err
+    (kept,) = tmp_path.glob("yolox-deploy-*.txt")
+    assert str(kept) in err
+    assert "in mistaken" in kept.read_text()
+
+
+def test_a_lack_of_memory_is_told(
+    call: Call, toy: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 9.31 GiB")
+
+    monkeypatch.setattr("yolox_deploy.detector.to_detections", large)
+    code, _, err = call("predict", picture, "--model", toy, "--no-images")
+
+    assert code == 1
+    assert "there is not enough memory: Unable to allocate 9.31 GiB" in err
+
+
 def test_an_interrupted_export_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
     for attempt in range(4):
         folder = tmp_path / str(attempt)
