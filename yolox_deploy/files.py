@@ -89,12 +89,12 @@ def limit(name: str, default: int) -> int:
     Raises:
         UsageError: it is none from 1 on.
     """
-    text = os.environ.get(name, "").replace("_", "") or str(default)
-    if not text.isdecimal() or not int(text[:20]) > 0:
-        raise UsageError(
-            f"the environment's {name} is {os.environ[name]!r}; expected a whole number from 1 on"
-        )
-    return int(text[:20])
+    said = os.environ.get(name)
+    if not said:
+        return default
+    if not said.isascii() or not said.isdecimal() or len(said) > 18 or not int(said):
+        raise UsageError(f"{name} is {said!r}; expected a whole number, from 1 on")
+    return int(said)
 
 
 @contextmanager

@@ -6,13 +6,13 @@ the file.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from yolox_deploy.errors import InputError, UsageError
+from yolox_deploy.files import limit
 
 MAX_PIXELS = 200_000_000
 """Pixels that a picture may have, where nobody says otherwise."""
@@ -47,12 +47,7 @@ def most_pixels(asked: int | None = None) -> int:
         if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
             raise UsageError(f"max_pixels is {asked!r}; expected a whole number of pixels, from 1 on")
         return asked
-    said = os.environ.get(VARIABLE)
-    if not said:
-        return MAX_PIXELS
-    if not said.isascii() or not said.isdecimal() or len(said) > 18 or not int(said):
-        raise UsageError(f"{VARIABLE} is {said!r}; expected a whole number of pixels, from 1 on")
-    return int(said)
+    return limit(VARIABLE, MAX_PIXELS)
 
 
 def check_size(height: int, width: int, name: str, most: int) -> None:
