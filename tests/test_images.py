@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 import urllib.request
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from yolox_deploy.data.picture_size import picture_size
 from yolox_deploy.errors import InputError
 from yolox_deploy.images import load_image, load_opaque
 
@@ -547,3 +549,26 @@ def test_paths_that_merely_lead_nowhere_are_called_paths(tmp_path: Path) -> None
     for name in ("/9j/picture.jpg", "UklGR/a b c.png", "C:/pictures/a.jpg", "home/user/pictures/street"):
         with pytest.raises(InputError, match=f"no such image file: {name}"):
             load_image(name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes, which Windows has not")
+@pytest.mark.parametrize("read", [load_image, picture_size])
+def test_what_would_never_end_is_not_opened(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    pipe, device, huge = tmp_path / "pipe.png", tmp_path / "device.png", tmp_path / "huge.png"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    with huge.open("wb") as file:
+        file.truncate(8 << 30)  # sparse: it takes no room
+    for path, said in ((pipe, "named pipe"), (device, "device"), (huge, f"{8 << 30} bytes")):
+        with pytest.raises(InputError, match=said):
+            read(path)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+def test_a_pipe_of_its_own_is_read() -> None:
+    reader, writer = os.pipe()
+    encoded = cv2.imencode(".png", np.full((4, 6, 3), 7, np.uint8))[1].tobytes()
+    os.write(writer, encoded)
+    os.close(writer)
+    assert load_image(f"/dev/fd/{reader}").shape == (4, 6, 3)
+    os.close(reader)

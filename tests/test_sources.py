@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -293,3 +294,10 @@ def test_of_several_live_sources_all_can_be_opened() -> None:
         pytest.raises(InputError, match=r"http://127\.0\.0\.1:9/x\.mjpg cannot be opened"),
     ):
         next(open_source([camera.address, "http://127.0.0.1:9/x.mjpg"]))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes and links, which Windows has not")
+def test_links_in_a_circle_are_entered_once(folder: Path) -> None:
+    for name in ("one", "two", "three"):
+        (folder / "sub" / name).symlink_to(folder)
+    assert names(image_paths(f"{folder}/**/*.png")) == ["b.png", "d.png"]

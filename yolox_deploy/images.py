@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from yolox_deploy.bit_depth import stated_white, to_eight_bits
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.path_texts import is_base64, not_a_path, short
-from yolox_deploy.picture_headers import check_size, most_pixels, size_in_header
+from yolox_deploy.picture_headers import check_file, check_size, most_pixels, size_in_header
 from yolox_deploy.signatures import HEAD, identify
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ def _is_pil(source: object) -> TypeGuard[PILImage]:
 def _from_path(path: Path, most: int, pixels: int) -> NDArray[np.uint8]:
     # Read here rather than by cv2.imread, which returns None for every failure.
     try:
+        check_file(path, pixels)
         data = path.read_bytes()
+    except InputError:
+        raise
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; expected one image file") from None
     except (OSError, ValueError) as error:

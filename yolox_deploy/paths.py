@@ -96,11 +96,15 @@ def _files(folder: Path, leave: Collection[Path]) -> Iterator[Found]:
 
 def _matching(pattern: str, leave: Collection[Path]) -> Iterator[Found]:
     """The files that a glob matches; those of no known suffix where there are no others."""
+    known = any(is_wanted(found.path) for found in matches(pattern, leave))
+    return (found for found in matches(pattern, leave) if is_wanted(found.path) or not known)
+
+
+def matches(pattern: str, leave: Collection[Path] = ()) -> Iterator[Found]:
+    """Every file that a glob matches, whatever its suffix; a linked folder is entered once."""
     parts = PurePath(pattern).parts
-    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts[:-1]))
-    matches = _deep_matches if "**" in parts else _flat_matches
-    known = any(is_wanted(found.path) for found in matches(pattern, Path(*fixed), leave))
-    return (found for found in matches(pattern, Path(*fixed), leave) if is_wanted(found.path) or not known)
+    fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts[:-1]))
+    return (_deep_matches if "**" in parts else _flat_matches)(pattern, fixed, leave)
 
 
 def _flat_matches(pattern: str, root: Path, leave: Collection[Path]) -> Iterator[Found]:

@@ -7,8 +7,10 @@ the file.
 from __future__ import annotations
 
 import re
+import stat
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from yolox_deploy.errors import InputError, UsageError
@@ -17,6 +19,16 @@ from yolox_deploy.files import limit
 MAX_PIXELS = 200_000_000
 """Pixels that a picture may have, where nobody says otherwise."""
 VARIABLE = "YOLOX_DEPLOY_MAX_PIXELS"
+
+LEAST_BYTES, BYTES_A_PIXEL = 1 << 30, 8
+"""Of a file that is read: so many, or so many a pixel where that is more."""
+_NO_FILES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_OWN_PIPES = (("/", "dev"), ("/", "proc"))
 
 _BREAK = rb"(?:\s|#[^\n]*\n)+"
 _NETPBM = re.compile(rb"P[1-6]" + _BREAK + rb"(\d{1,10})" + _BREAK + rb"(\d{1,10})(?=\s|#)")
@@ -48,6 +60,26 @@ def most_pixels(asked: int | None = None) -> int:
             raise UsageError(f"max_pixels is {asked!r}; expected a whole number of pixels, from 1 on")
         return asked
     return limit(VARIABLE, MAX_PIXELS)
+
+
+def check_file(path: Path, most: int) -> None:
+    """Refuse, before it is opened, what a reader would wait for or never finish.
+
+    Pipes are read where they are this process's own: `/dev/stdin`, `/dev/fd/63`.
+
+    Raises:
+        InputError: it is a pipe, a socket or a device, or a file larger than `most` pixels take in any format.
+        OSError, ValueError: as of `Path.stat`.
+    """
+    found = path.stat()
+    kind = stat.S_IFMT(found.st_mode)
+    if kind in _NO_FILES and not (kind == stat.S_IFIFO and path.parts[:2] in _OWN_PIPES):
+        raise InputError(f"{path} is {_NO_FILES[kind]}; expected an image file")
+    if found.st_size > max(LEAST_BYTES, most * BYTES_A_PIXEL):
+        raise InputError(
+            f"{path} has {found.st_size} bytes, more than a picture of the {most} pixels that are decoded takes; "
+            f"expected an image file, or a larger {VARIABLE}"
+        )
 
 
 def check_size(height: int, width: int, name: str, most: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from yolox_deploy.buffers import newest_frames
 from yolox_deploy.capture import Frame, video_frames
 from yolox_deploy.errors import InputError, UsageError
 from yolox_deploy.images import load_image
-from yolox_deploy.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Found, find, is_video
+from yolox_deploy.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Found, find, is_video, matches
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -41,7 +40,7 @@ def image_paths(source: str | Path) -> list[Path]:
     elif path.is_file():
         found = [path]
     else:
-        found = sorted(Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file())
+        found = sorted(match.path for match in matches(str(source)))
         wanted = "an existing file, folder or glob"
     if video := next(filter(is_video, found or _files_in(path)), None):
         raise InputError(f"{source} {'is' if path.is_file() else 'holds'} {a_video(video)}")

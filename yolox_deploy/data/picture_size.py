@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from yolox_deploy.errors import InputError, require
 from yolox_deploy.images import load_image
-from yolox_deploy.picture_headers import check_size, most_pixels
+from yolox_deploy.picture_headers import check_file, check_size, most_pixels
 
 UNKNOWN = (0, 0)
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -30,8 +30,11 @@ def picture_size(path: Path) -> tuple[int, int]:
         MissingExtraError: Pillow is not installed.
     """
     try:
+        check_file(path, most_pixels())
         with path.open("rb") as file:
             size = _size_in_header(file)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"no such image file: {path}") from None
     except (OSError, ValueError) as error:
