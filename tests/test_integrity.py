@@ -79,7 +79,7 @@ def test_no_cut_deleted_or_moved_block_goes_unnoticed(sealed: Path) -> None:
         ):
             if changed != content:
                 with pytest.raises(ArtifactError):
-                    check_onnx(Path("toy.onnx"), changed)
+                    checked(changed, format=".onnx")
 
 
 def test_a_checksum_that_was_removed_is_missed(sealed: Path) -> None:

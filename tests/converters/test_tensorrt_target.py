@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from tests.conftest import Told
-from yolox_deploy.artifact import ArtifactInfo, read_sidecar, write_sidecar
+from yolox_deploy.artifact import ArtifactInfo, Sidecar, read_sidecar, sidecar_path, write_sidecar
 from yolox_deploy.converters import ExportOptions, Source, tensorrt_build, tensorrt_target
 from yolox_deploy.converters.tensorrt_target import build_engine, convert_tensorrt, convert_tensorrt_rtx
 from yolox_deploy.errors import ArtifactError, MissingExtraError, UsageError
@@ -113,7 +113,7 @@ def test_real_network_in_each_precision(
     assert "not yet run" in details["note"]
     assert is_readable(sdk, target)
     write_sidecar(target, converted.info)
-    assert read_sidecar(target) == converted.info
+    assert read_sidecar(target) == Sidecar(converted.info, True)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,7 @@ def test_end_to_end_rows_say_that_they_need_no_suppression(
     info = ArtifactInfo(name, ("a", "b", "c"), SMALL, **model.config.output_form())
     converted = convert_tensorrt_rtx(make_source(fuse(model), info, options, tmp_path), target, options)
     write_sidecar(target, converted.info)
-    found = read_sidecar(target)
-    assert found is not None
+    found = ArtifactInfo.from_json(sidecar_path(target).read_text())
     assert (found.suppression, found.priors) == ("not_needed", model.config.priors)
     convolutions = sum(isinstance(module, nn.Conv2d) for module in model.modules())
     assert found.details["layers"] == {"HALF": convolutions}

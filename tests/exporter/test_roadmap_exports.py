@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from yolox_deploy import Detections, Detector, export
-from yolox_deploy.artifact import ArtifactInfo, read_sidecar
+from yolox_deploy.artifact import ArtifactInfo, sidecar_path
 from yolox_deploy.converters import Converted, ExportOptions, ncnn_target, onnx_target, openvino_target
 from yolox_deploy.errors import ArtifactError, UsageError
 from yolox_deploy.exporter.pipeline import store_info
@@ -111,8 +111,7 @@ def test_export_proves_an_nms_free_model_with_decoding_in_the_graph(tmp_path: Pa
     artifact = export(None, "openvino", decode=True, **options)
     assert artifact.parity["passed"]
     assert artifact.info.model == "end_to_end_coupled@0.0625"
-    info = read_sidecar(artifact.path)
-    assert info is not None
+    info = ArtifactInfo.from_json(sidecar_path(artifact.path).read_text())
     assert (info.priors, info.suppression, info.boxes) == (3, "not_needed", "decoded")
 
 

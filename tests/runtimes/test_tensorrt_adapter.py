@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yolox_deploy.artifact import ArtifactInfo, write_sidecar
+from yolox_deploy.artifact import ArtifactInfo, sidecar_path, write_sidecar
 from yolox_deploy.errors import (
     ArtifactError,
     ClosedError,
@@ -464,11 +464,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def info(built: Path) -> ArtifactInfo:
-    from yolox_deploy.artifact import read_sidecar
-
-    found = read_sidecar(built)
-    assert found is not None
-    return found
+    return ArtifactInfo.from_json(sidecar_path(built).read_text())
 
 
 @pytest.fixture
