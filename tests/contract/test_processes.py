@@ -1,4 +1,4 @@
-"""What becomes of a Detector in forked processes, for each runtime that can run here."""
+"""Detectors in forked and spawned processes, and many one after the other, for each runtime that can run here."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ status = os.waitpid(child, 0)[1]
 assert inherited.predict(image) == expected
 print("child", status)
 """
+CAMPAIGN = """
+import sys
+from yolox_deploy.benchmarks.faults.processes import try_one
+print(*try_one(sys.argv[3], sys.argv[1], sys.argv[2], "0", 14))
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
@@ -49,18 +54,38 @@ print("child", status)
 def test_a_forked_process_answers_or_says_spawn_and_ends(
     model_file: Any, entry: RuntimeEntry, threads: int
 ) -> None:
+    assert told(SCRIPT, usable(model_file, entry), entry.name, threads) == "child 0"
+
+
+@pytest.mark.parametrize("name", ["spawn", "dropped"])
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_spawned_processes_answer_the_same_and_many_detectors_leave_nothing(
+    model_file: Any, entry: RuntimeEntry, name: str
+) -> None:
+    found = told(CAMPAIGN, usable(model_file, entry), entry.name, name)
+    assert found.startswith("right"), found
+
+
+def usable(model_file: Any, entry: RuntimeEntry) -> str:
+    """The runtime's file, or the test is skipped."""
     path = model_file(entry).path
     try:
         open_runtime(path, entry.name).close()
     except YoloxDeployError as error:
         pytest.skip(f"{entry.name} cannot run here: {error}")
-    command = [sys.executable, "-c", SCRIPT, str(path), entry.name, str(threads)]
+    return str(path)
+
+
+def told(script: str, *arguments: object) -> str:
+    """What a script prints in a process of its own, which has a minute."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
         out, err = done.communicate(timeout=60)
     except subprocess.TimeoutExpired:
-        os.killpg(done.pid, 9)  # the forked process too
-        pytest.fail("the forked process does not end")
-    assert (done.returncode, out) == (0, "child 0\n"), err
+        os.killpg(done.pid, 9)  # its children too
+        pytest.fail("it does not end")
+    assert done.returncode == 0, err
+    return out.strip()
