@@ -251,3 +251,24 @@ def test_a_video_that_breaks_off_is_an_error_once_the_rest_is_written(
     assert "error: " in err
     assert json.loads(text)
     assert len(list(video_frames(out))) >= 18
+
+
+def test_a_camera_that_is_lost_is_an_error_and_keeps_what_was_written(
+    run: Any, nano_onnx: Path, tmp_path: Path
+) -> None:
+    picture = cv2.imencode(".jpg", MovingScene(SCENE, seed=8).at(0.0)[0])[1].tobytes()
+    out, lines = tmp_path / "out.avi", tmp_path / "out.jsonl"
+
+    def broken(number: int) -> bytes:
+        if number == 12:
+            camera.unplug()
+        return picture
+
+    with LoopbackCamera(broken, rate=10) as camera:
+        options = ("--out", out, "--save-json", lines, "--reconnect", 0.3, "--threads", 1, "--json")
+        done = run("track", camera.address, "--model", nano_onnx, *options)
+    assert done.returncode == 2
+    assert f"error: {camera.address} was lost after" in done.stderr
+    found = json.loads(done.stdout)["frames"]
+    assert found > 0
+    assert [len(rows(lines)), sum(1 for _ in video_frames(out)) > 0] == [found, True]

@@ -29,7 +29,6 @@ from yolox_deploy.thresholds import Thresholds
 if TYPE_CHECKING:
     from yolox_deploy.capture import Frame
     from yolox_deploy.detections import Detections
-    from yolox_deploy.detector_info import StreamResult
     from yolox_deploy.types import Report
 
 UNTIMED_RATE = 30.0
@@ -61,6 +60,9 @@ def track_command(
     trail: Annotated[
         float, typer.Option(min=0, help="Seconds of the trails in the video; 0 draws none.")
     ] = 2.0,
+    reconnect: Annotated[
+        float, typer.Option(min=0, help="Seconds to try to get a lost live source back; 0: end with it.")
+    ] = 30.0,
     class_agnostic: options.ClassAgnostic = False,
     imgsz: options.Imgsz = None,
     names: options.Names = None,
@@ -78,7 +80,8 @@ def track_command(
     asked = TrackArguments(source, out, save_json, lost, trail, as_json)
     _check(asked)
     from yolox_deploy.detector import Detector
-    from yolox_deploy.tracking import TrackConfig
+    from yolox_deploy.sources import open_source
+    from yolox_deploy.tracking import TrackConfig, Tracker
 
     with Detector(
         model,
@@ -94,7 +97,9 @@ def track_command(
         override=overrides(names, legacy, imgsz, override),
     ) as detector:
         detector.warmup()
-        _run(detector.track(source, config=TrackConfig(lost_seconds=lost)), asked)
+        channels = detector.info.artifact.input.picture_channels
+        frames = open_source(source, reconnect=reconnect, channels=channels)
+        _run(Tracker(detector, config=TrackConfig(lost_seconds=lost)).update_all(frames), asked)
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ class _Summary:
         return f"{self.frames} frames, {rate:.1f} a second, {self.newest} identities"
 
 
-def _run(results: Iterable[StreamResult], asked: TrackArguments) -> None:
+def _run(results: Iterable[tuple[Frame, Detections]], asked: TrackArguments) -> None:
     """Track to the end, and print what was found however that comes about."""
     summary = _Summary()
     try:
@@ -161,7 +166,9 @@ def _run(results: Iterable[StreamResult], asked: TrackArguments) -> None:
             _show(summary, asked)
 
 
-def _write(results: Iterable[StreamResult], asked: TrackArguments, summary: _Summary, report: Report) -> None:
+def _write(
+    results: Iterable[tuple[Frame, Detections]], asked: TrackArguments, summary: _Summary, report: Report
+) -> None:
     from yolox_deploy.images import load_image
     from yolox_deploy.json_lines import LineFile, picture_row
     from yolox_deploy.streaming.video import VideoWriter
