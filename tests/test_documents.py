@@ -152,15 +152,21 @@ def test_a_named_pipe_of_the_shell_is_read() -> None:
 
 def test_no_other_module_parses_what_strangers_wrote() -> None:
     """What is named here reads what this program wrote itself, a moment before."""
+    root = Path(__file__).parents[1]
     own = {
         *("config.py", "documents.py", "finetuning.py", "peak.py", "predict_resume.py", "prelabels.py"),
-        *("rows.py", "startup.py", "stream_cameras.py"),
+        *("rows.py", "startup.py", "stream_cameras.py", "ncnn_child.py"),
     }
+    faults = root / "benchmarks" / "faults"  # which damages files, and reads what its children answer
     parsers = re.compile(
         r"json\.loads?\(|yaml\.safe_load|ElementTree\.(parse|fromstring)|(tomllib|toml)\.loads?\("
     )
-    root = Path(__file__).parents[1]
     rooms = [root / room for room in ("yolox_deploy", "converters", "runtimes", "benchmarks")]
-    files = {file.resolve() for room in rooms for file in room.rglob("*.py")}
+    files = {
+        file.resolve()
+        for room in rooms
+        for file in room.rglob("*.py")
+        if faults not in file.resolve().parents
+    }
     found = {file.name for file in files if parsers.search(file.read_text(encoding="utf-8"))}
     assert found <= own

@@ -83,7 +83,7 @@ def test_the_command_of_the_unit_ends_as_systemd_expects_and_leaves_whole_files(
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(state.glob("clips/.*.part.mp4")):  # in the middle of a clip
+    while not list(state.glob("clips/.*.tmp.mp4")):  # in the middle of a clip
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "nothing was seen"
         time.sleep(0.05)

@@ -64,9 +64,7 @@ class Tracker:
         **thresholds: Unpack[ThresholdFields],
     ) -> None:
         check_kind("config", config, (TrackConfig, type(None)), "a TrackConfig, or None")
-        if not hasattr(detector, "predict") or not isinstance(
-            getattr(detector, "thresholds", None), Thresholds
-        ):
+        if not isinstance(getattr(detector, "thresholds", None), Thresholds):
             raise UsageError(f"the detector is {type(detector).__name__}; expected a Detector")
         config = config or TrackConfig()
         self.conf = detector.thresholds.changed(thresholds).conf
