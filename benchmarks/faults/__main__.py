@@ -13,6 +13,7 @@ import platform
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -47,19 +48,20 @@ def campaign(
     first, count = (0, n) if case is None else (case, 1)
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
         folder = out or Path(temporary)
-        for number, name in enumerate(wanted):
-            now = time.monotonic()
-            until = now + (begun + budget - now) / (len(wanted) - number)
-            report.begin(name, count)
-            place = folder / name
-            place.mkdir(parents=True, exist_ok=True)
-            _clear(place)
-            for outcome in KINDS[name](seed, count, place, until, first):
-                report.add(outcome)
-                if outcome.is_fault or case is not None:
-                    line = f"{outcome.result.value}: {name} {outcome.case}: {outcome.detail}"
-                    typer.echo(line, err=True)
-            _clear(place)
+        with suppress(KeyboardInterrupt):  # the table tells how far it came
+            for number, name in enumerate(wanted):
+                now = time.monotonic()
+                until = now + (begun + budget - now) / (len(wanted) - number)
+                report.begin(name, count)
+                place = folder / name
+                place.mkdir(parents=True, exist_ok=True)
+                _clear(place)
+                for outcome in KINDS[name](seed, count, place, until, first):
+                    report.add(outcome)
+                    if outcome.is_fault or case is not None:
+                        line = f"{outcome.result.value}: {name} {outcome.case}: {outcome.detail}"
+                        typer.echo(line, err=True)
+                _clear(place)
         report.seconds = time.monotonic() - begun
         report.print(Console(width=None if os.isatty(1) else 160))
         if out:
