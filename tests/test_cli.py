@@ -243,6 +243,13 @@ def test_a_mistake_of_ours_is_one_message_and_a_file(
     assert "in mistaken" in kept.read_text()
 
 
+@pytest.mark.parametrize("option", ["--imgsz", "--batch", "--size-range", "--compute-capability"])
+def test_a_number_of_thousands_of_digits_is_refused(call: Call, option: str) -> None:
+    code, _, err = call("export", "yolox_nano", "--weights", "random", option, "9" * 5000)
+    assert code == 2
+    assert "expected" in err
+
+
 def test_a_lack_of_memory_is_told(
     call: Call, toy: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,7 +144,7 @@ def class_ids_of(classes: Iterable[str | int] | str | int, class_names: Sequence
             found.add(int(one))
         elif isinstance(one, str) and _folded(one) in places:
             found.update(places[_folded(one)])
-        elif isinstance(one, str) and one.isdecimal() and int(one) < len(class_names):
+        elif isinstance(one, str) and one.isdecimal() and int(one[:9]) < len(class_names):
             found.add(int(one))
         else:
             raise UsageError(_unknown_class(one, class_names))

@@ -51,7 +51,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """`640` or `480x640` (height x width) to (H, W)."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+)(?:[x,](\d+))?", text)
+    match = re.fullmatch(r"(\d{1,9})(?:[x,](\d{1,9}))?", text)
     if match is None:
         raise UsageError(f"the size is {text!r}; expected N or HxW in pixels, such as 640 or 480x640")
     return int(match[1]), int(match[2] or match[1])
@@ -128,7 +128,7 @@ def numbers(text: str | None) -> tuple[int, ...]:
     """`1,2,4` to numbers from 1; nothing to none."""
     if text is None:
         return ()
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
         raise UsageError(f"expected numbers from 1, comma-separated, such as 1,2,4; found {text!r}")
     return tuple(dict.fromkeys(int(number) for number in text.split(",")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -208,7 +209,7 @@ def _largest_errors(parity: Mapping[str, Any], part: str) -> Iterator[tuple[str,
 def _parse_batch(text: str) -> int | None:
     if text in ("dynamic", "0"):
         return None
-    if not text.isdecimal():
+    if not re.fullmatch(r"\d{1,9}", text):
         raise UsageError(f"the batch is {text!r}; expected a number from 1, or 'dynamic'")
     return int(text)
 
@@ -228,7 +229,7 @@ def _parse_capability(text: str | None) -> tuple[int, int] | None:
     """`8.6` to (8, 6)."""
     if text is None:
         return None
-    major, _, minor = text.partition(".")
-    if not (major.isdecimal() and minor.isdecimal()):
+    match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", text)
+    if match is None:
         raise UsageError(f"the compute capability is {text!r}; expected MAJOR.MINOR, such as 8.6")
-    return int(major), int(minor)
+    return int(match[1]), int(match[2])

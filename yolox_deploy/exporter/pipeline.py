@@ -23,8 +23,10 @@ from yolox_deploy.models.model_config import Activation, Architecture, ModelConf
 from yolox_deploy.models.zoo import check_input_size
 from yolox_deploy.runtimes.registry import present_files
 from yolox_deploy.thresholds import Thresholds
-from yolox_deploy.types import SILENT, Report
+from yolox_deploy.types import SILENT, Report, is_whole
 
+MOST_BATCH = 4096
+"""Images at a time that a graph is written for."""
 EVALUATION_CONF = Thresholds.evaluation().conf
 """The least score of YOLOX's own evaluation; a graph with a higher one of its own loses AP."""
 
@@ -229,8 +231,10 @@ def _input_size(imgsz: int | tuple[int, int] | None) -> tuple[int, int] | None:
 
 
 def _batch(batch: int | None) -> int | None:
-    if batch is not None and (not isinstance(batch, int) or batch < 1):
-        raise UsageError(f"the batch is {batch!r}; expected a number from 1, or None to leave it free")
+    if batch is not None and (not is_whole(batch) or not 1 <= batch <= MOST_BATCH):
+        raise UsageError(
+            f"the batch is {batch!r}; expected a number from 1 to {MOST_BATCH}, or None to leave it free"
+        )
     return batch
 
 
