@@ -145,6 +145,17 @@ def test_a_changed_description_beside_a_file_is_refused(tmp_path: Path, toy_mode
         assert detector.info.artifact.input.pad_value == 115
 
 
+@pytest.mark.parametrize("key", ["schema_version", "files", "checksum", "class_names", "boxes"])
+def test_a_damaged_key_makes_a_sidecar_of_ours_no_other_tool_s(
+    tmp_path: Path, toy_model: ToyModel, key: str
+) -> None:
+    path = toy_model(tmp_path / "theirs.onnx", ROWS)
+    sidecar = write_sidecar(path, INFO)
+    sidecar.write_text(sidecar.read_text().replace(f'"{key}"', f'"{key[:-1]}~"'))
+    with pytest.raises(ArtifactError):
+        Detector(path)
+
+
 def save(value: object) -> bytes:
     file = io.BytesIO()
     torch.save(value, file)

@@ -204,8 +204,10 @@ def read_sidecar(path: Path) -> Sidecar | None:
     if not sidecar.is_file():
         return None
     content = records.read(sidecar, DESCRIPTION, lambda text: parse_json(text.decode(errors="replace")))
-    if not isinstance(content, dict) or "schema_version" not in content:
+    if not isinstance(content, dict):
         return None  # another tool's
+    if "schema_version" not in content and not content.keys() >= {"files", records.CHECKSUM}:
+        return None  # another tool's; with both it is ours, and damage hit the first
     _refuse_unknown_fields(content, sidecar)
     info = records.decode(ArtifactInfo, content, sidecar, DESCRIPTION)
     files = content.get("files", {})
