@@ -154,7 +154,8 @@ def _instead(path: Path, leave: Collection[Path]) -> str:
         reason = not_a_path(path)
         if reason:
             return f": it is {reason}"
-        folders = " (it matches folders alone: end it with /**)" if any(glob.iglob(str(path))) else ""
+        has_folders = any(map(os.path.isdir, glob.iglob(str(path))))
+        folders = " (it matches folders alone: end it with /**)" if has_folders else ""
         return f"; expected an existing file, folder or glob{folders}"
     expected = (
         f"expected pictures or videos in it or below ({', '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))})"
